@@ -1,0 +1,196 @@
+//! The text of an API key: `(pk|sk)_(test|live)_` then a 128-bit id, a 256-bit secret and a CRC-32, each in fixed-width
+//! base62, so that a scanner finds every key and nothing else, and a typing error is told from an unknown key.
+//!
+//! The secret passes through here only as borrowed text or into a buffer of the caller's, who zeroizes it.
+
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "small numbers: single digits, bytes and their carries"
+)]
+
+use crate::{Malformed, Mode, id::ApiKeyId};
+
+words! {
+    /// What an API key may be used for.
+    pub enum KeyKind {
+        /// Public: names the account in a browser and may only ask for intakes.
+        Publishable = "pk",
+        /// Secret: acts for the account.
+        Secret = "sk",
+    }
+}
+
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const PREFIX: usize = "sk_test_".len();
+const ID_DIGITS: usize = 22;
+const SECRET_DIGITS: usize = 43;
+const CHECKSUM_DIGITS: usize = 6;
+
+/// The length of every key's text.
+pub const KEY_TEXT_LENGTH: usize = PREFIX + ID_DIGITS + SECRET_DIGITS + CHECKSUM_DIGITS;
+
+/// The parts of a key whose shape and checksum are right; whether the key exists is not known yet.
+#[derive(Clone, Copy)]
+pub struct KeyText<'a> {
+    /// `pk` or `sk`.
+    pub kind: KeyKind,
+    /// Test or live.
+    pub mode: Mode,
+    /// Which key.
+    pub id: ApiKeyId,
+    /// The secret's digits.
+    pub secret: &'a str,
+}
+
+impl<'a> KeyText<'a> {
+    /// Reads a key.
+    ///
+    /// # Errors
+    /// When prefix, length, alphabet or checksum is wrong.
+    pub fn parse(text: &'a str) -> Result<Self, Malformed> {
+        Self::split(text).ok_or(Malformed {
+            expected: "an API key: pk_ or sk_, test_ or live_, and 71 letters and digits with their checksum",
+        })
+    }
+
+    fn split(text: &'a str) -> Option<Self> {
+        if text.len() != KEY_TEXT_LENGTH || !text.is_ascii() {
+            return None;
+        }
+        let (kind, rest) = text.split_at_checked(2)?;
+        let (mode, rest) = rest.strip_prefix('_')?.split_at_checked(4)?;
+        let (id, rest) = rest.strip_prefix('_')?.split_at_checked(ID_DIGITS)?;
+        let (secret, checksum) = rest.split_at_checked(SECRET_DIGITS)?;
+        let body = text.get(..KEY_TEXT_LENGTH - CHECKSUM_DIGITS)?;
+        let written: [u8; 4] = decode(checksum.as_bytes())?;
+        if u32::from_be_bytes(written) != crc32(body.as_bytes())
+            || !secret.bytes().all(|digit| BASE62.contains(&digit))
+        {
+            return None;
+        }
+        let (kind, mode) = (kind.parse().ok()?, mode.parse().ok()?);
+        Some(Self {
+            kind,
+            mode,
+            id: ApiKeyId::from_bytes(decode(id.as_bytes())?),
+            secret,
+        })
+    }
+}
+
+/// Writes a key's text. The result is the secret itself: show it once, keep only its keyed hash, zeroize it.
+#[must_use]
+pub fn compose(kind: KeyKind, mode: Mode, id: ApiKeyId, secret: &[u8; 32]) -> String {
+    let mut text = String::with_capacity(KEY_TEXT_LENGTH);
+    text.push_str(kind.as_str());
+    text.push('_');
+    text.push_str(mode.as_str());
+    text.push('_');
+    encode(id.as_bytes(), ID_DIGITS, &mut text);
+    encode(secret, SECRET_DIGITS, &mut text);
+    let checksum = crc32(text.as_bytes());
+    encode(&checksum.to_be_bytes(), CHECKSUM_DIGITS, &mut text);
+    text
+}
+
+/// Big-endian bytes as exactly `width` base62 digits.
+fn encode(bytes: &[u8], width: usize, text: &mut String) {
+    let mut number = [0_u8; 32];
+    let used = number.len().min(bytes.len());
+    if let (Some(to), Some(from)) = (number.get_mut(..used), bytes.get(..used)) {
+        to.copy_from_slice(from);
+    }
+    let mut digits = [b'0'; SECRET_DIGITS];
+    for digit in digits.iter_mut().take(width).rev() {
+        let mut remainder = 0_u32;
+        for byte in number.iter_mut().take(used) {
+            let value = remainder * 256 + u32::from(*byte);
+            *byte = u8::try_from(value / 62).unwrap_or_default();
+            remainder = value % 62;
+        }
+        *digit = usize::try_from(remainder)
+            .ok()
+            .and_then(|at| BASE62.get(at))
+            .copied()
+            .unwrap_or(b'0');
+    }
+    text.extend(digits.iter().take(width).copied().map(char::from));
+    number.fill(0);
+    digits.fill(0);
+}
+
+/// The reverse of [`encode`]; `None` for a foreign digit or a number that does not fit.
+fn decode<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+    let mut number = [0_u8; N];
+    for digit in digits {
+        let mut carry = u32::try_from(BASE62.iter().position(|known| known == digit)?).ok()?;
+        for byte in number.iter_mut().rev() {
+            let value = u32::from(*byte) * 62 + carry;
+            *byte = u8::try_from(value & 0xff).ok()?;
+            carry = value >> 8;
+        }
+        if carry != 0 {
+            return None;
+        }
+    }
+    Some(number)
+}
+
+/// CRC-32 as in ISO-HDLC: a checksum against typing errors, no protection.
+#[must_use]
+pub fn crc32(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, _| {
+        if crc & 1 == 1 {
+            (crc >> 1) ^ 0xedb8_8320
+        } else {
+            crc >> 1
+        }
+    };
+    !bytes.iter().fold(u32::MAX, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), step)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> String {
+        compose(
+            KeyKind::Secret,
+            Mode::Test,
+            ApiKeyId::from_bytes([0xab; 16]),
+            &[0xff; 32],
+        )
+    }
+
+    #[test]
+    fn crc32_is_the_published_one() {
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+    }
+
+    #[test]
+    fn a_key_reads_back() {
+        let text = key();
+        assert_eq!(text.len(), KEY_TEXT_LENGTH);
+        let parsed = KeyText::parse(&text).unwrap();
+        assert_eq!((parsed.kind, parsed.mode), (KeyKind::Secret, Mode::Test));
+        assert_eq!(parsed.id, ApiKeyId::from_bytes([0xab; 16]));
+    }
+
+    #[test]
+    fn any_single_changed_character_is_noticed() {
+        let text = key();
+        for place in 0..text.len() {
+            let mut changed = text.clone().into_bytes();
+            let slot = &mut changed[place];
+            *slot = if *slot == b'7' { b'8' } else { b'7' };
+            assert!(
+                KeyText::parse(std::str::from_utf8(&changed).unwrap()).is_err(),
+                "place {place}"
+            );
+        }
+        assert!(KeyText::parse(&format!("{text}0")).is_err());
+        assert!(KeyText::parse("").is_err());
+    }
+}
