@@ -1,0 +1,24 @@
+//! The only crate that names a cipher, and the home of secret types.
+//!
+//! Callers say what they want (seal this for that place, derive a key for that purpose, issue this
+//! certificate) and never choose an algorithm, a nonce or an encoding. Nothing here does I/O or
+//! reads a clock; the only thing taken from the machine is randomness.
+
+mod aead;
+mod context;
+mod error;
+mod key;
+mod mac;
+pub mod pki;
+mod random;
+mod signing;
+mod stretch;
+
+pub use aead::{open, seal, unwrap, wrap};
+pub use context::Context;
+pub use error::Error;
+pub use key::{Key, SecretBytes};
+pub use mac::{Mac, digest, mac, mac_bytes};
+pub use random::{random, random_secret};
+pub use signing::{SigningKey, VerifyingKey};
+pub use stretch::{Stretch, stretch};
