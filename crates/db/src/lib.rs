@@ -1,0 +1,23 @@
+//! Transactions as data, over one SQL text for every engine, and the job table.
+//!
+//! A [`Transaction`] is a list of registered [`Statement`]s with their parameters and the rows each must
+//! touch. [`Database::transact`] commits all of it or nothing of it. No other crate names a database driver.
+
+mod database;
+mod error;
+pub mod jobs;
+mod migration;
+mod row;
+mod sqlite;
+mod statement;
+mod transaction;
+mod value;
+
+pub use database::Database;
+pub use error::{Conflict, ConflictKind, Error, Unavailable};
+pub use jobs::{JOBS_MIGRATION, Job};
+pub use migration::Migration;
+pub use row::Row;
+pub use statement::Statement;
+pub use transaction::{Expect, Outcome, Transaction};
+pub use value::Value;

@@ -1,0 +1,103 @@
+//! The embedded engine: one writer thread that commits in groups, and a few read-only connections.
+
+mod catalog;
+mod failure;
+mod group;
+mod health;
+mod reader;
+mod run;
+mod schema;
+mod settings;
+mod writer;
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OpenFlags};
+
+use self::catalog::Catalog;
+use self::health::Health;
+use self::reader::Readers;
+use self::writer::Writer;
+use crate::{Error, Migration, Outcome, Row, Statement, Transaction, Unavailable, Value};
+
+/// An open SQLite database.
+pub(crate) struct Sqlite {
+    writer: Writer,
+    readers: Readers,
+    health: Arc<Health>,
+}
+
+impl Sqlite {
+    pub(crate) fn open(
+        path: &Path,
+        migrations: &[Migration],
+        statements: &[&[&'static Statement]],
+    ) -> Result<Self, Error> {
+        secure_file(path)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection =
+            Connection::open_with_flags(path, flags).map_err(|error| failure::opening(&error))?;
+        settings::apply_to_writer(&connection)?;
+        schema::migrate(&connection, migrations)?;
+        let catalog = Arc::new(Catalog::build(&connection, statements)?);
+        let health = Arc::new(Health::new());
+        let readers = Readers::open(path, Arc::clone(&catalog), Arc::clone(&health))?;
+        let writer = Writer::start(connection, catalog, Arc::clone(&health))?;
+        Ok(Self {
+            writer,
+            readers,
+            health,
+        })
+    }
+
+    pub(crate) async fn transact(&self, transaction: Transaction) -> Result<Outcome, Error> {
+        self.writer.transact(transaction).await
+    }
+
+    pub(crate) fn read(
+        &self,
+        statement: &'static Statement,
+        params: &[Value],
+    ) -> Result<Vec<Row>, Error> {
+        self.readers.read(statement, params)
+    }
+
+    /// The readers go first, so that the writer's connection is the last one and leaves no log behind.
+    pub(crate) async fn close(&self) {
+        self.writer.refuse_new_work();
+        self.readers.close();
+        self.writer.drained().await;
+    }
+
+    pub(crate) fn healthy(&self) -> bool {
+        self.health.is_good()
+    }
+}
+
+/// Makes the file with mode 0600 before SQLite sees it (SQLite gives its log files the same mode), and refuses one
+/// that others may open.
+fn secure_file(path: &Path) -> Result<(), Error> {
+    let unreachable = |error: std::io::Error| Unavailable::Io(error.to_string());
+    let options = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path);
+    let mode = options
+        .and_then(|file| file.metadata())
+        .map_err(unreachable)?
+        .permissions()
+        .mode();
+    if mode & 0o077 != 0 {
+        let path = path.display();
+        return Err(Error::Refused(format!(
+            "other users may open {path}; run: chmod 600 {path}"
+        )));
+    }
+    Ok(())
+}

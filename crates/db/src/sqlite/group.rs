@@ -1,0 +1,249 @@
+//! One commit for the transactions of many callers, each behind a savepoint of its own.
+
+use rusqlite::Connection;
+
+use super::catalog::Catalog;
+use super::failure::{self, Place};
+use super::run;
+use crate::{Error, Outcome, Transaction, Unavailable};
+
+/// An answer for each transaction of a group, in its order.
+pub(super) type Answers = Vec<Result<Outcome, Error>>;
+
+/// The writer's connection with every statement prepared.
+pub(super) struct Group<'c> {
+    connection: &'c Connection,
+    catalog: &'c Catalog,
+    /// Each at its index in the catalog.
+    prepared: Vec<rusqlite::Statement<'c>>,
+    begin: rusqlite::Statement<'c>,
+    commit: rusqlite::Statement<'c>,
+    savepoint: rusqlite::Statement<'c>,
+    release: rusqlite::Statement<'c>,
+    undo: rusqlite::Statement<'c>,
+}
+
+impl<'c> Group<'c> {
+    pub(super) fn prepare(connection: &'c Connection, catalog: &'c Catalog) -> Result<Self, Error> {
+        let prepare = |sql: &str| {
+            connection
+                .prepare(sql)
+                .map_err(|error| failure::opening(&error))
+        };
+        Ok(Self {
+            connection,
+            catalog,
+            prepared: catalog
+                .texts()
+                .into_iter()
+                .map(prepare)
+                .collect::<Result<_, _>>()?,
+            begin: prepare("BEGIN IMMEDIATE")?,
+            commit: prepare("COMMIT")?,
+            savepoint: prepare("SAVEPOINT caller")?,
+            release: prepare("RELEASE caller")?,
+            undo: prepare("ROLLBACK TO caller")?,
+        })
+    }
+
+    /// The answer to each, all durable; or the one error that undid them all.
+    pub(super) fn commit(&mut self, transactions: &[Transaction]) -> Result<Answers, Unavailable> {
+        let committed = self.try_commit(transactions);
+        if committed.is_err() && !self.connection.is_autocommit() {
+            // If even this fails, the next BEGIN does too, and nothing is acknowledged.
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        committed
+    }
+
+    fn try_commit(&mut self, transactions: &[Transaction]) -> Result<Answers, Unavailable> {
+        act(&mut self.begin)?;
+        let mut answers = Vec::with_capacity(transactions.len());
+        for transaction in transactions {
+            answers.push(self.isolated(transaction)?);
+        }
+        act(&mut self.commit)?;
+        Ok(answers)
+    }
+
+    /// The inner result is this caller's own; the outer error is everybody's.
+    fn isolated(
+        &mut self,
+        transaction: &Transaction,
+    ) -> Result<Result<Outcome, Error>, Unavailable> {
+        act(&mut self.savepoint)?;
+        let outcome = self.steps(transaction);
+        if let Err(error) = &outcome {
+            // A full or failing disk can make SQLite undo more than the savepoint: then nobody's work is left.
+            if self.connection.is_autocommit() {
+                return Err(everybodys(error));
+            }
+            act(&mut self.undo)?;
+        }
+        act(&mut self.release)?;
+        Ok(outcome)
+    }
+
+    fn steps(&mut self, transaction: &Transaction) -> Result<Outcome, Error> {
+        let steps = transaction.steps();
+        let mut outcome = Outcome::with_capacity(steps.len());
+        for (position, step) in steps.iter().enumerate() {
+            let entry = self.catalog.entry(step.statement)?;
+            let prepared = self.prepared.get_mut(entry.index);
+            let prepared =
+                prepared.ok_or_else(|| Error::Defect("a statement lost its index".to_owned()))?;
+            let place = Place {
+                statement: step.statement.name,
+                step: position,
+            };
+            let (touched, rows) = run::run(prepared, entry, &step.params, place)?;
+            step.check(position, touched)?;
+            outcome.record(step.statement, touched, rows);
+        }
+        Ok(outcome)
+    }
+}
+
+/// What callers hear whose transaction was undone by another's failure.
+fn everybodys(error: &Error) -> Unavailable {
+    match error {
+        Error::Unavailable(unavailable) => unavailable.clone(),
+        Error::Conflict(_) | Error::Refused(_) | Error::Defect(_) => Unavailable::ConnectionLost,
+    }
+}
+
+fn act(statement: &mut rusqlite::Statement<'_>) -> Result<(), Unavailable> {
+    statement
+        .raw_execute()
+        .map(drop)
+        .map_err(|error| failure::of_commit(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::{Conflict, ConflictKind, Expect, Statement, params};
+
+    const INSERT: Statement = Statement::new("insert", "INSERT INTO t (id, data) VALUES ($1, $2)");
+    const DELETE: Statement = Statement::new("delete", "DELETE FROM t WHERE id = $1");
+    const IDS: &str = "SELECT coalesce(group_concat(id), '') FROM (SELECT id FROM t ORDER BY id)";
+
+    fn database() -> (Connection, Catalog) {
+        let connection = Connection::open_in_memory().unwrap();
+        connection
+            .execute_batch("CREATE TABLE t (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT")
+            .unwrap();
+        let catalog = Catalog::build(&connection, &[&[&INSERT, &DELETE]]).unwrap();
+        (connection, catalog)
+    }
+
+    fn ids(connection: &Connection) -> String {
+        connection.query_row(IDS, [], |row| row.get(0)).unwrap()
+    }
+
+    fn insert(id: i64, bytes: usize) -> Transaction {
+        Transaction::new().one(&INSERT, params![id, vec![1_u8; bytes]])
+    }
+
+    #[test]
+    fn a_conflict_rolls_back_its_own_steps_and_no_neighbours() {
+        let (connection, catalog) = database();
+        let mut group = Group::prepare(&connection, &catalog).unwrap();
+        let mismatch = insert(2, 1).then(&DELETE, params![99_i64], Expect::Exactly(1));
+        let twin = insert(4, 1).append(insert(1, 1));
+        let answers = group
+            .commit(&[insert(1, 1), mismatch, insert(3, 1), twin, insert(5, 1)])
+            .unwrap();
+        let answers: Vec<_> = answers
+            .into_iter()
+            .map(|answer| answer.map(|outcome| outcome.touched(&INSERT)))
+            .collect();
+        let rows = ConflictKind::Rows {
+            expected: 1,
+            touched: 0,
+        };
+        let expected = [
+            Ok(1),
+            Err(Conflict {
+                statement: "delete",
+                step: 1,
+                kind: rows,
+            }
+            .into()),
+            Ok(1),
+            Err(Conflict {
+                statement: "insert",
+                step: 1,
+                kind: ConflictKind::Unique,
+            }
+            .into()),
+            Ok(1),
+        ];
+        assert_eq!(answers, expected);
+        assert_eq!(ids(&connection), "1,3,5");
+    }
+
+    #[test]
+    fn a_failed_commit_is_an_error_for_all_and_stores_nothing() {
+        let (mut connection, catalog) = database();
+        let failing = Arc::new(AtomicBool::new(true));
+        let hook = Arc::clone(&failing);
+        connection
+            .commit_hook(Some(move || hook.load(Ordering::Relaxed)))
+            .unwrap();
+        let mut group = Group::prepare(&connection, &catalog).unwrap();
+        let failed = group.commit(&[insert(1, 1), insert(2, 1)]);
+        assert!(matches!(failed, Err(Unavailable::Io(_))), "{failed:?}");
+        failing.store(false, Ordering::Relaxed);
+        assert_eq!(ids(&connection), "");
+        assert!(group.commit(&[insert(3, 1)]).is_ok());
+        assert_eq!(ids(&connection), "3");
+    }
+
+    #[test]
+    fn on_a_full_disk_only_what_was_acknowledged_is_stored() {
+        let (connection, catalog) = database();
+        let pages: i64 = connection
+            .query_row("PRAGMA page_count", [], |row| row.get(0))
+            .unwrap();
+        connection
+            .execute_batch(&format!("PRAGMA max_page_count={}", pages + 1))
+            .unwrap();
+        let mut group = Group::prepare(&connection, &catalog).unwrap();
+        let full = group.commit(&[insert(1, 1), insert(2, 1 << 20), insert(3, 1)]);
+        let acknowledged = match full {
+            Ok(answers) => {
+                let [Ok(_), Err(error), Ok(_)] = answers.as_slice() else {
+                    panic!("{answers:?}")
+                };
+                assert_eq!(*error, Unavailable::DiskFull.into());
+                "1,3"
+            }
+            Err(error) => {
+                assert_eq!(error, Unavailable::DiskFull);
+                ""
+            }
+        };
+        assert_eq!(ids(&connection), acknowledged);
+        assert!(group.commit(&[insert(4, 1)]).is_ok());
+    }
+
+    #[test]
+    fn a_wrong_number_of_parameters_is_a_defect_and_changes_nothing() {
+        let (connection, catalog) = database();
+        let mut group = Group::prepare(&connection, &catalog).unwrap();
+        let short = insert(1, 1).one(&INSERT, params![2_i64]);
+        let long = Transaction::new().any(&DELETE, params![1_i64, 2_i64]);
+        let answers = group.commit(&[short, long]).unwrap();
+        assert!(
+            answers
+                .iter()
+                .all(|answer| matches!(answer, Err(Error::Defect(_)))),
+            "{answers:?}"
+        );
+        assert_eq!(ids(&connection), "");
+    }
+}

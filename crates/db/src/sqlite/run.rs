@@ -1,0 +1,115 @@
+//! Runs one prepared statement: binds by name, counts what it touched, copies what it returned.
+
+use rusqlite::ToSql;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+
+use super::catalog::Entry;
+use super::failure::{self, Place};
+use crate::{Error, Row, Value};
+
+/// The most rows one statement may return. What may grow is read in pages.
+const ROWS_MAX: usize = 100_000;
+
+/// The rows touched (or returned) and the rows themselves.
+pub(super) type Ran = (u64, Vec<Row>);
+
+pub(super) fn run(
+    prepared: &mut rusqlite::Statement<'_>,
+    entry: &Entry,
+    params: &[Value],
+    place: Place,
+) -> Result<Ran, Error> {
+    bind(prepared, entry, params, place)?;
+    let ran = if entry.columns.names.is_empty() {
+        prepared
+            .raw_execute()
+            .map(|touched| (count(touched), Vec::new()))
+            .map_err(|e| failure::of_statement(&e, place))
+    } else {
+        returned(prepared, entry, place)
+    };
+    // The connection keeps the statement; it must not keep the values.
+    prepared.clear_bindings();
+    ran
+}
+
+fn bind(
+    prepared: &mut rusqlite::Statement<'_>,
+    entry: &Entry,
+    params: &[Value],
+    place: Place,
+) -> Result<(), Error> {
+    if params.len() != entry.order.len() {
+        let (wanted, given) = (entry.order.len(), params.len());
+        return Err(defect(
+            place,
+            &format!("takes {wanted} parameters, {given} given"),
+        ));
+    }
+    for (parameter, position) in (1..).zip(&entry.order) {
+        let value = params.get(*position).map(Bound);
+        prepared
+            .raw_bind_parameter(parameter, value)
+            .map_err(|e| failure::of_statement(&e, place))?;
+    }
+    Ok(())
+}
+
+fn returned(
+    prepared: &mut rusqlite::Statement<'_>,
+    entry: &Entry,
+    place: Place,
+) -> Result<Ran, Error> {
+    let mut found = Vec::new();
+    let mut rows = prepared.raw_query();
+    while let Some(row) = rows.next().map_err(|e| failure::of_statement(&e, place))? {
+        if found.len() == ROWS_MAX {
+            return Err(defect(
+                place,
+                &format!("returns more than {ROWS_MAX} rows; read them in pages"),
+            ));
+        }
+        let values = (0..entry.columns.names.len()).map(|column| owned(row, column, place));
+        let values = values.collect::<Result<Box<[Value]>, Error>>()?;
+        found.push(Row::new(entry.columns.clone(), values));
+    }
+    Ok((count(found.len()), found))
+}
+
+fn owned(row: &rusqlite::Row<'_>, column: usize, place: Place) -> Result<Value, Error> {
+    match row
+        .get_ref(column)
+        .map_err(|e| failure::of_statement(&e, place))?
+    {
+        ValueRef::Null => Ok(Value::Null),
+        ValueRef::Integer(integer) => Ok(Value::Integer(integer)),
+        ValueRef::Text(text) => match std::str::from_utf8(text) {
+            Ok(text) => Ok(Value::Text(text.to_owned())),
+            Err(_) => Err(defect(place, "returns text that is not UTF-8")),
+        },
+        ValueRef::Blob(bytes) => Ok(Value::Bytes(bytes.to_vec())),
+        ValueRef::Real(_) => Err(defect(place, "returns a floating-point number")),
+    }
+}
+
+fn count(rows: usize) -> u64 {
+    u64::try_from(rows).unwrap_or(u64::MAX)
+}
+
+fn defect(place: Place, what: &str) -> Error {
+    Error::Defect(format!("statement {} {what}", place.statement))
+}
+
+/// Lends a value to SQLite.
+struct Bound<'v>(&'v Value);
+
+impl ToSql for Bound<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self.0 {
+            Value::Null => ValueRef::Null,
+            Value::Integer(integer) => ValueRef::Integer(*integer),
+            Value::Text(text) => ValueRef::Text(text.as_bytes()),
+            Value::Bytes(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}

@@ -1,0 +1,319 @@
+//! All or nothing, typed conflicts, values that land where their number says, and no success after the end.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+use coffer_db::{
+    Conflict, ConflictKind, Database, Error, Expect, Migration, Statement, Transaction,
+    Unavailable, Value, params,
+};
+
+const SCHEMA: &[Migration] = &[Migration {
+    version: 1,
+    name: "accounts",
+    sql: "CREATE TABLE accounts (id TEXT PRIMARY KEY, balance {bigint} NOT NULL CHECK (balance >= 0), seal {bytes}) {strict};
+          CREATE TABLE entries (account TEXT NOT NULL REFERENCES accounts (id), amount {bigint} NOT NULL) {strict};
+          INSERT INTO accounts (id, balance) VALUES ('a', 100), ('b', 0)",
+}];
+
+const PAY: Statement = Statement::new(
+    "pay",
+    "UPDATE accounts SET balance = balance + $2 WHERE id = $1 RETURNING balance",
+);
+const OPEN: Statement = Statement::new(
+    "open",
+    "INSERT INTO accounts (balance, id, seal) VALUES ($2, $1, $3)",
+);
+const ENTRY: Statement = Statement::new(
+    "entry",
+    "INSERT INTO entries (account, amount) VALUES ($1, $2)",
+);
+const CLEAR: Statement = Statement::new("clear", "DELETE FROM entries");
+const ACCOUNT: Statement = Statement::new(
+    "account",
+    "SELECT id, balance, seal FROM accounts WHERE id = $1",
+);
+const SWAPPED: Statement =
+    Statement::new("swapped", "SELECT $2 AS second, $1 AS first, $2 AS again");
+const ENTRIES: Statement = Statement::new(
+    "entries",
+    "SELECT account, amount FROM entries ORDER BY amount",
+);
+const FLOAT: Statement = Statement::new(
+    "float",
+    "SELECT balance / 3.0 AS third FROM accounts WHERE id = $1",
+);
+const STRANGER: Statement = Statement::new("stranger", "SELECT 1 AS one");
+
+const STATEMENTS: &[&Statement] = &[
+    &PAY, &OPEN, &ENTRY, &CLEAR, &ACCOUNT, &SWAPPED, &ENTRIES, &FLOAT,
+];
+
+struct Fixture {
+    db: Database,
+    _folder: tempfile::TempDir,
+}
+
+fn fixture() -> Fixture {
+    let folder = tempfile::tempdir().unwrap();
+    let db = Database::open_sqlite(&folder.path().join("t.db"), SCHEMA, &[STATEMENTS]).unwrap();
+    Fixture {
+        db,
+        _folder: folder,
+    }
+}
+
+impl Fixture {
+    async fn balance(&self, id: &str) -> i64 {
+        let account = self.db.read_optional(&ACCOUNT, params![id]).await.unwrap();
+        account.unwrap().integer("balance").unwrap()
+    }
+
+    async fn conflict(&self, transaction: Transaction) -> Conflict {
+        match self.db.transact(transaction).await {
+            Err(Error::Conflict(conflict)) => conflict,
+            other => panic!("no conflict: {other:?}"),
+        }
+    }
+}
+
+fn transfer(from: &str, to: &str, amount: i64) -> Transaction {
+    Transaction::new()
+        .one(&PAY, params![from, -amount])
+        .one(&PAY, params![to, amount])
+}
+
+#[tokio::test]
+async fn a_mismatch_rolls_back_every_step() {
+    let t = fixture();
+    let conflict = t.conflict(transfer("a", "nobody", 30)).await;
+    let rows = ConflictKind::Rows {
+        expected: 1,
+        touched: 0,
+    };
+    assert_eq!(
+        conflict,
+        Conflict {
+            statement: "pay",
+            step: 1,
+            kind: rows
+        }
+    );
+    assert_eq!(t.balance("a").await, 100);
+}
+
+#[tokio::test]
+async fn more_rows_than_at_most_is_a_conflict() {
+    let t = fixture();
+    let entries = Transaction::new()
+        .one(&ENTRY, params!["a", 1_i64])
+        .one(&ENTRY, params!["a", 2_i64]);
+    t.db.transact(entries).await.unwrap();
+    let conflict = t
+        .conflict(Transaction::new().then(&CLEAR, params![], Expect::AtMost(1)))
+        .await;
+    assert_eq!(
+        conflict.kind,
+        ConflictKind::Rows {
+            expected: 1,
+            touched: 2
+        }
+    );
+    assert_eq!(t.db.read(&ENTRIES, params![]).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn constraints_are_typed_and_carry_no_value() {
+    let t = fixture();
+    let twin = t
+        .conflict(Transaction::new().one(&OPEN, params!["a", 4_242_i64, Value::Null]))
+        .await;
+    assert_eq!(twin.kind, ConflictKind::Unique);
+    let orphan = t
+        .conflict(Transaction::new().one(&ENTRY, params!["4242", 1_i64]))
+        .await;
+    assert_eq!(orphan.kind, ConflictKind::Constraint);
+    let overdraft = t.conflict(transfer("a", "b", 4_242)).await;
+    assert_eq!(
+        overdraft,
+        Conflict {
+            statement: "pay",
+            step: 0,
+            kind: ConflictKind::Constraint
+        }
+    );
+    for conflict in [twin, orphan, overdraft] {
+        let text = format!("{conflict} {conflict:?}");
+        assert!(!text.contains("4242"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn values_are_bound_by_name_and_not_by_position() {
+    let t = fixture();
+    let row =
+        t.db.read_optional(&SWAPPED, params!["one", "two"])
+            .await
+            .unwrap()
+            .unwrap();
+    let found = ["first", "second", "again"].map(|column| row.text(column).unwrap());
+    assert_eq!(found, ["one", "two", "two"]);
+    t.db.transact(Transaction::new().one(&OPEN, params!["c", 7_i64, [1_u8, 2]]))
+        .await
+        .unwrap();
+    let account =
+        t.db.read_optional(&ACCOUNT, params!["c"])
+            .await
+            .unwrap()
+            .unwrap();
+    assert_eq!(
+        (
+            account.integer("balance").unwrap(),
+            account.bytes("seal").unwrap()
+        ),
+        (7, [1, 2].as_slice())
+    );
+}
+
+#[tokio::test]
+async fn misuse_is_a_defect_that_names_the_statement() {
+    let t = fixture();
+    let defects = [
+        t.db.read(&ACCOUNT, params![]).await.unwrap_err(),
+        t.db.read(&ACCOUNT, params!["a", "b"]).await.unwrap_err(),
+        t.db.read(&STRANGER, params![]).await.unwrap_err(),
+        t.db.read(&CLEAR, params![]).await.unwrap_err(),
+        t.db.read(&FLOAT, params!["a"]).await.unwrap_err(),
+        t.db.transact(Transaction::new().any(&STRANGER, params![]))
+            .await
+            .unwrap_err(),
+    ];
+    let names = [
+        "account", "account", "stranger", "clear", "float", "stranger",
+    ];
+    for (defect, name) in defects.into_iter().zip(names) {
+        let Error::Defect(text) = defect else {
+            panic!("{defect}")
+        };
+        assert!(text.starts_with(&format!("statement {name}")), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn two_rows_where_one_was_asked_for_are_a_defect() {
+    let t = fixture();
+    let entries = Transaction::new()
+        .one(&ENTRY, params!["a", 1_i64])
+        .one(&ENTRY, params!["b", 2_i64]);
+    t.db.transact(entries).await.unwrap();
+    assert!(matches!(
+        t.db.read_optional(&ENTRIES, params![]).await,
+        Err(Error::Defect(_))
+    ));
+}
+
+#[tokio::test]
+async fn an_outcome_tells_what_each_statement_touched_and_returned() {
+    let t = fixture();
+    let transaction = transfer("a", "b", 30)
+        .one(&ENTRY, params!["a", -30_i64])
+        .any(&ENTRIES, params![]);
+    let outcome = t.db.transact(transaction).await.unwrap();
+    assert_eq!(outcome.touched(&PAY), 2);
+    let balances: Vec<_> = outcome
+        .rows(&PAY)
+        .map(|row| row.integer("balance").unwrap())
+        .collect();
+    assert_eq!(balances, [70, 30]);
+    assert_eq!(
+        outcome.first(&ENTRIES).unwrap().text("account").unwrap(),
+        "a"
+    );
+    assert!(outcome.first(&CLEAR).is_none());
+}
+
+#[tokio::test]
+async fn a_later_step_sees_an_earlier_one() {
+    let t = fixture();
+    let outcome =
+        t.db.transact(transfer("a", "b", 40).append(transfer("b", "a", 40)))
+            .await
+            .unwrap();
+    assert_eq!(outcome.touched(&PAY), 4);
+    assert_eq!((t.balance("a").await, t.balance("b").await), (100, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn concurrent_spending_never_exceeds_the_balance() {
+    let t = fixture();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..150 {
+        let db = t.db.clone();
+        tasks.spawn(async move {
+            db.transact(transfer("a", "b", 1).one(&ENTRY, params!["a", -1_i64]))
+                .await
+                .is_ok()
+        });
+    }
+    let spent = tasks.join_all().await.into_iter().filter(|ok| *ok).count();
+    assert_eq!(spent, 100);
+    assert_eq!((t.balance("a").await, t.balance("b").await), (0, 100));
+    assert_eq!(t.db.read(&ENTRIES, params![]).await.unwrap().len(), 100);
+}
+
+#[tokio::test]
+async fn a_transaction_is_carried_out_though_its_caller_went_away() {
+    use std::future::Future as _;
+    let t = fixture();
+    let mut call = Box::pin(t.db.transact(transfer("a", "b", 10)));
+    let waker = std::task::Waker::noop();
+    let _ = call
+        .as_mut()
+        .poll(&mut std::task::Context::from_waker(waker));
+    drop(call);
+    // The writer works in order, so this one is answered after the other.
+    t.db.transact(transfer("a", "b", 1)).await.unwrap();
+    assert_eq!(t.balance("b").await, 11);
+}
+
+#[tokio::test]
+async fn nothing_succeeds_after_close() {
+    let t = fixture();
+    t.db.clone().close().await;
+    let closed = Error::from(Unavailable::Closed);
+    assert_eq!(
+        t.db.transact(transfer("a", "b", 1)).await.unwrap_err(),
+        closed
+    );
+    assert_eq!(t.db.transact(Transaction::new()).await.unwrap_err(), closed);
+    assert_eq!(t.db.read(&ACCOUNT, params!["a"]).await.unwrap_err(), closed);
+    t.db.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn close_keeps_exactly_what_was_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.db");
+    let db = Database::open_sqlite(&path, SCHEMA, &[STATEMENTS]).unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for amount in 0..500_i64 {
+        let db = db.clone();
+        tasks.spawn(async move {
+            db.transact(Transaction::new().one(&ENTRY, params!["a", amount]))
+                .await
+        });
+    }
+    db.close().await;
+    let answers = tasks.join_all().await;
+    let stored = answers.iter().filter(|answer| answer.is_ok()).count();
+    for error in answers.into_iter().filter_map(Result::err) {
+        assert_eq!(error, Unavailable::Closed.into());
+    }
+    assert!(!folder.path().join("t.db-wal").exists());
+    let again = Database::open_sqlite(&path, SCHEMA, &[STATEMENTS]).unwrap();
+    assert_eq!(again.read(&ENTRIES, params![]).await.unwrap().len(), stored);
+}
