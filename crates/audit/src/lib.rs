@@ -1,0 +1,26 @@
+//! The tamper-evident log that each role keeps on its own database.
+//!
+//! A transaction that does something writes a leaf ([`Audit::leaf`]); a sequencer chains the leaves into a Merkle log
+//! (RFC 6962) within a second ([`Audit::sequence`]); a notary signs the log's head ([`Audit::checkpoint`]); and
+//! [`verify`] recomputes everything. This crate has no clock, no task and no connection of its own.
+
+mod checkpoint;
+mod edge;
+mod entry;
+mod error;
+mod leaf;
+mod log;
+pub mod merkle;
+mod proof;
+mod sequencer;
+mod store;
+mod tiles;
+mod verify;
+
+pub use checkpoint::{Checkpoint, Growth, Notary, Signature, checkpoint_text};
+pub use entry::{Actor, ActorKind, Entry, Outcome};
+pub use error::Error;
+pub use log::{Audit, Head};
+pub use merkle::Hash;
+pub use store::{SCHEMA, STATEMENTS};
+pub use verify::{Fault, Trust, Verdict, verify};
