@@ -1,0 +1,259 @@
+//! The contract of `vault`: intake tickets, tokens, kept cards, and attempts at a provider.
+
+use coffer_core::{
+    CardSummary, Money, Timestamp,
+    decline::DeclineReason,
+    id::{AttemptId, CardId, CustomerId, IntakeId, PaymentId, RecordId, TokenId},
+    provider::Provider,
+    words,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Place, contract, order::SignedOrder};
+
+words! {
+    /// What a deposited card is for.
+    pub enum IntakePurpose {
+        /// One payment's checkout page.
+        Checkout = "checkout",
+        /// A token for the merchant's own use, entered on the merchant's site in our frame.
+        Token = "token",
+    }
+}
+
+/// Asks for permission to deposit one card.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MintIntake {
+    /// For which account and mode.
+    pub place: Place,
+    /// The page that may hold the frame, as an exact origin.
+    pub origin: String,
+    /// What for.
+    pub purpose: IntakePurpose,
+}
+
+/// Permission to deposit one card; it can do nothing else.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Intake {
+    /// Its id.
+    pub id: IntakeId,
+    /// The ticket, for the frame's address.
+    pub ticket: String,
+    /// Until when.
+    pub expires: Timestamp,
+}
+
+/// Asks what a token stands for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ResolveToken {
+    /// Of which account and mode.
+    pub place: Place,
+    /// Which token.
+    pub token: TokenId,
+}
+
+/// What a token stands for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ResolvedToken {
+    /// The sealed record, which an order must name.
+    pub record: RecordId,
+    /// What may be known of the card.
+    pub card: CardSummary,
+    /// The vault process that holds its security code.
+    pub instance: String,
+}
+
+/// Keeps a token's card with a customer; never opens it. The same `card` again gives the same answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KeepCard {
+    /// Of which account and mode.
+    pub place: Place,
+    /// The token, which is used up.
+    pub token: TokenId,
+    /// With whom.
+    pub customer: CustomerId,
+    /// The id that the card will have, made by the caller.
+    pub card: CardId,
+}
+
+/// A kept card.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KeptCard {
+    /// Its record.
+    pub record: RecordId,
+    /// What may be known of it.
+    pub card: CardSummary,
+}
+
+/// Asks to delete a record for good. Deleting what is not there succeeds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DeleteRecord {
+    /// Of which account and mode.
+    pub place: Place,
+    /// Which record.
+    pub record: RecordId,
+}
+
+/// It is gone.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Deleted {}
+
+words! {
+    /// A card that exists only in test mode and needs no deposit: `tok_test_…` in the API.
+    pub enum TestToken {
+        /// Approved at once.
+        Approved = "tok_test_approved",
+        /// The payer must pass a challenge.
+        Challenge = "tok_test_challenge",
+        /// Declined without a reason.
+        DoNotHonor = "tok_test_declined_do_not_honor",
+        /// Declined: not enough money.
+        InsufficientFunds = "tok_test_declined_insufficient_funds",
+        /// Declined: expired.
+        CardExpired = "tok_test_declined_card_expired",
+        /// Declined: wrong security code.
+        IncorrectCvc = "tok_test_declined_incorrect_cvc",
+        /// Declined: no such number.
+        IncorrectNumber = "tok_test_declined_incorrect_number",
+        /// Declined: lost.
+        LostCard = "tok_test_declined_lost_card",
+        /// Declined: stolen.
+        StolenCard = "tok_test_declined_stolen_card",
+        /// Declined: fraud suspected.
+        FraudSuspected = "tok_test_declined_fraud_suspected",
+        /// Declined: over a limit.
+        LimitExceeded = "tok_test_declined_limit_exceeded",
+        /// Declined: not supported.
+        NotSupported = "tok_test_declined_not_supported",
+        /// The provider fails without charging.
+        ProcessingError = "tok_test_declined_processing_error",
+    }
+}
+
+/// Where the card of an authorization comes from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum CardSource {
+    /// A fresh token, with its security code while it is in memory; the attempt claims the token.
+    Token {
+        /// The token.
+        token: TokenId,
+        /// The order that opens its record.
+        order: SignedOrder,
+    },
+    /// A kept card, without a security code.
+    Kept {
+        /// The order that opens its record.
+        order: SignedOrder,
+    },
+    /// A test card; opens nothing, so there is no order. Refused in live mode.
+    Test(TestToken),
+}
+
+/// What to do at the provider.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Act {
+    /// Reserve money on a card.
+    Authorize {
+        /// How much.
+        money: Money,
+        /// On which card.
+        source: CardSource,
+        /// Where the provider sends the payer after a challenge.
+        return_url: Option<String>,
+    },
+    /// Take reserved money.
+    Capture {
+        /// How much.
+        money: Money,
+        /// The attempt that reserved it.
+        authorize: AttemptId,
+    },
+    /// Give up a reservation.
+    Void {
+        /// The attempt that reserved it.
+        authorize: AttemptId,
+    },
+    /// Give captured money back.
+    Refund {
+        /// How much.
+        money: Money,
+        /// The attempt that reserved it in the first place.
+        authorize: AttemptId,
+    },
+}
+
+/// One provider call. The vault records it before any byte leaves and never sends it twice; the same attempt again waits
+/// for, or repeats, the first one's outcome.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Perform {
+    /// Of which account and mode.
+    pub place: Place,
+    /// For which payment.
+    pub payment: PaymentId,
+    /// Which attempt; unique for ever.
+    pub attempt: AttemptId,
+    /// At which provider.
+    pub provider: Provider,
+    /// After this nothing is sent any more.
+    pub deadline: Timestamp,
+    /// What to do.
+    pub act: Act,
+}
+
+/// How a provider call ended, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AttemptOutcome {
+    /// The provider did it.
+    Succeeded,
+    /// The payer must pass a challenge at this address before the provider decides.
+    Challenged {
+        /// Where.
+        url: String,
+    },
+    /// The provider did not do it and never will.
+    Failed {
+        /// Why.
+        reason: DeclineReason,
+    },
+    /// Sent, and nobody knows.
+    Unknown,
+}
+
+/// Asks what became of an attempt; the vault asks the provider when it does not know itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Settle {
+    /// Of which account and mode.
+    pub place: Place,
+    /// Which attempt.
+    pub attempt: AttemptId,
+}
+
+/// What became of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Settlement {
+    /// The vault has no such attempt. After its deadline this means: never sent, and never will be.
+    NotRecorded,
+    /// As far as vault and provider know now.
+    Known(AttemptOutcome),
+}
+
+contract! {
+    /// What `api` asks of `vault`.
+    trait Vault;
+    /// What `vault` implements.
+    service VaultService;
+    /// `vault` over mutual TLS.
+    client VaultClient of super::Role::Vault;
+    /// Permission to deposit one card.
+    mint_intake(MintIntake) -> Intake, callers [Api], within 2000 ms;
+    /// What a token stands for.
+    resolve_token(ResolveToken) -> ResolvedToken, callers [Api], within 2000 ms;
+    /// Keeps a token's card with a customer.
+    keep_card(KeepCard) -> KeptCard, callers [Api], within 2000 ms;
+    /// Deletes a record.
+    delete_record(DeleteRecord) -> Deleted, callers [Api], within 2000 ms;
+    /// Performs one attempt at a provider.
+    perform(Perform) -> AttemptOutcome, callers [Api], within 25000 ms;
+    /// What became of an attempt.
+    settle(Settle) -> Settlement, callers [Api], within 25000 ms;
+}

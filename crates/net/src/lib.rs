@@ -1,0 +1,20 @@
+//! The process's edges: listeners, TLS, the links between roles, guarded outbound HTTP, the clock and tasks.
+//!
+//! What enters or leaves a process does so here, with a limit of time, size and number. Nothing here knows what a payment
+//! is; the contracts say only who may ask whom for what.
+
+mod accept;
+pub mod admin;
+pub mod clock;
+pub mod contract;
+pub mod face;
+pub mod link;
+pub mod metrics;
+pub mod outbound;
+pub mod plain;
+pub mod request_id;
+pub mod task;
+pub mod tls;
+
+pub use clock::Clock;
+pub use task::Tasks;

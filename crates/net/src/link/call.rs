@@ -1,0 +1,143 @@
+//! One call at the door: who may call what, within which limits; then the work, in a task of its own.
+
+use std::{str::FromStr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use coffer_core::{id::RequestId, limits::LINK_BODY_MAX};
+use http::{HeaderMap, Method as Verb, Request, Response, StatusCode};
+use http_body_util::{Full, Limited};
+use hyper::body::Incoming;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
+use tracing::Instrument as _;
+use zeroize::Zeroizing;
+
+use super::{DEADLINE_HEADER, Door, WIRE_HEADER, WIRE_VERSION, collect, encode, malformed};
+use crate::{
+    Tasks,
+    contract::{Error, Method, Peer},
+    request_id,
+};
+
+/// The longest that a caller may let this process work for it.
+const DEADLINE_MAX: Duration = Duration::from_secs(60);
+
+/// A process that came through the TLS handshake, and the door that it stands in.
+pub(super) struct Visitor {
+    pub(super) door: Arc<Door>,
+    pub(super) peer: Peer,
+    pub(super) calls: Arc<Semaphore>,
+    pub(super) tasks: Tasks,
+}
+
+impl Visitor {
+    /// Answers one call. Dropping this future, because the caller hung up, does not end the work.
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        match self.admit(request).await {
+            Ok(answer) => response(StatusCode::OK, answer),
+            Err(error) => {
+                let body = encode(&error).unwrap_or_default();
+                response(status_of(&error), body)
+            }
+        }
+    }
+
+    async fn admit(&self, request: Request<Incoming>) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let method = self.allowed(&request)?;
+        let room = Arc::clone(&self.calls).try_acquire_owned().map_err(|_| {
+            tracing::warn!(call.method = method.name, "too many calls at once");
+            Error::Away
+        })?;
+        let within = header::<u64>(request.headers(), DEADLINE_HEADER)?.ok_or_else(malformed)?;
+        let deadline = Instant::now() + Duration::from_millis(within).min(DEADLINE_MAX);
+        let id = header::<RequestId>(request.headers(), request_id::HEADER)?;
+        let body = timeout_at(
+            deadline,
+            collect(Limited::new(request.into_body(), LINK_BODY_MAX)),
+        );
+        let body = body.await.map_err(|_| Error::Away)?;
+        let body = body.map_err(|_| malformed())?;
+        let work = request_id::scope_of(id, self.work(method, body, room));
+        timeout_at(deadline, work).await.unwrap_or(Err(Error::Away))
+    }
+
+    /// The method, if there is one of this name and the caller's role may use it.
+    fn allowed(&self, request: &Request<Incoming>) -> Result<&'static Method, Error> {
+        let Door { role, methods, .. } = &*self.door;
+        let Peer {
+            role: caller,
+            instance,
+            serial,
+        } = &self.peer;
+        // Asked for each call, since a connection may be older than the revocation.
+        if self.door.revoked.load().contains(serial) {
+            tracing::warn!(peer.role = %caller, peer.instance = instance, peer.serial = serial, "a revoked certificate was used");
+            return Err(Error::NotAllowed);
+        }
+        let version = header::<u16>(request.headers(), WIRE_HEADER)?.ok_or_else(malformed)?;
+        if version == 0 || ![WIRE_VERSION, WIRE_VERSION - 1].contains(&version) {
+            return Err(malformed());
+        }
+        let prefix = format!("/{role}/v1/");
+        let name = request
+            .uri()
+            .path()
+            .strip_prefix(&prefix)
+            .filter(|_| request.method() == Verb::POST);
+        let method = methods
+            .iter()
+            .find(|method| Some(method.name) == name)
+            .ok_or_else(malformed)?;
+        if !method.callers.contains(caller) {
+            tracing::warn!(peer.role = %caller, peer.instance = instance, call.method = method.name, "a role asked for what it may not");
+            return Err(Error::NotAllowed);
+        }
+        Ok(method)
+    }
+
+    /// Does the work in a task of its own and waits for it.
+    async fn work(
+        &self,
+        method: &'static Method,
+        body: Zeroizing<Vec<u8>>,
+        room: OwnedSemaphorePermit,
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let (door, peer) = (Arc::clone(&self.door), self.peer.clone());
+        let request = request_id::current().map(tracing::field::display);
+        let span = tracing::info_span!("call", call.method = method.name, peer.role = %peer.role, request.id = request);
+        let work = async move {
+            let answer = door.handler.handle(&peer, method.name, &body).await;
+            drop(room);
+            answer
+        };
+        let ended = self.tasks.spawn("link method", work.instrument(span)).await;
+        ended.unwrap_or(Err(Error::Defect))
+    }
+}
+
+fn response(status: StatusCode, body: Zeroizing<Vec<u8>>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_owner(body)));
+    *response.status_mut() = status;
+    response
+}
+
+/// For people who look at the traffic of the machine; a client reads the error in the body.
+const fn status_of(error: &Error) -> StatusCode {
+    match error {
+        Error::Away | Error::Sealed => StatusCode::SERVICE_UNAVAILABLE,
+        Error::NotAllowed => StatusCode::FORBIDDEN,
+        Error::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        Error::Defect => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// A header's value, if it is there; one that cannot be read is an error.
+fn header<T: FromStr>(headers: &HeaderMap, name: &str) -> Result<Option<T>, Error> {
+    let Some(value) = headers.get(name) else {
+        return Ok(None);
+    };
+    let value = value.to_str().ok().and_then(|text| text.parse().ok());
+    value.map(Some).ok_or_else(malformed)
+}

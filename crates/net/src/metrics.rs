@@ -1,0 +1,93 @@
+//! Counting and timing calls, for the operator. Labels come from our own tables, never from a request.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{
+        counter::Counter,
+        family::Family,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+
+use crate::contract::Role;
+
+/// The registry that a role's parts share and `/metrics` shows.
+pub type SharedRegistry = Arc<Mutex<Registry>>;
+
+/// An empty registry; all its names begin with `coffer_`.
+#[must_use]
+pub fn registry() -> SharedRegistry {
+    Arc::new(Mutex::new(Registry::with_prefix("coffer")))
+}
+
+/// Calls between roles: how many, how they ended, how long they took.
+#[derive(Clone)]
+pub struct CallMetrics {
+    calls: Family<CallLabels, Counter>,
+    seconds: Family<MethodLabels, Histogram, fn() -> Histogram>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    caller: &'static str,
+    method: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MethodLabels {
+    caller: &'static str,
+    method: String,
+}
+
+impl CallMetrics {
+    /// Puts the families into the registry.
+    #[must_use]
+    pub fn register(registry: &SharedRegistry) -> Self {
+        let metrics = Self {
+            calls: Family::default(),
+            seconds: Family::new_with_constructor(latency),
+        };
+        let mut registry = registry
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        registry.register("calls", "Calls by other roles", metrics.calls.clone());
+        registry.register(
+            "call_seconds",
+            "Time to answer a call",
+            metrics.seconds.clone(),
+        );
+        drop(registry);
+        metrics
+    }
+
+    /// Counts one call.
+    pub fn observe(&self, caller: Role, method: &str, outcome: &'static str, took: Duration) {
+        let (caller, method) = (caller.as_str(), method.to_owned());
+        let by_method = MethodLabels {
+            caller,
+            method: method.clone(),
+        };
+        self.seconds
+            .get_or_create(&by_method)
+            .observe(took.as_secs_f64());
+        self.calls
+            .get_or_create(&CallLabels {
+                caller,
+                method,
+                outcome,
+            })
+            .inc();
+    }
+}
+
+/// From half a millisecond to 16 seconds.
+fn latency() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_5, 2.0, 16))
+}

@@ -1,0 +1,126 @@
+//! Tasks: each has a name, its panic is logged, and those of a process end together.
+
+use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
+
+use futures_util::FutureExt as _;
+use tokio::task::JoinHandle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument as _;
+
+use crate::request_id;
+
+/// Starts a task. It keeps running when its handle is dropped, belongs to the caller's request and span, and a panic in it
+/// is logged by name (never with its message, which may repeat a value).
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that starts tasks; everyone else starts them through it"
+)]
+pub fn spawn<F>(name: &'static str, work: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    tokio::spawn(named(name, work))
+}
+
+/// Starts a task that belongs to nobody's request: a connection that outlives the call that made it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "as `spawn`, without the caller's request"
+)]
+pub(crate) fn spawn_apart<F>(name: &'static str, work: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    tokio::spawn(guarded(name, work))
+}
+
+fn named<F: Future>(name: &'static str, work: F) -> impl Future<Output = F::Output> {
+    request_id::scope_of(request_id::current(), guarded(name, work)).in_current_span()
+}
+
+async fn guarded<F: Future>(name: &'static str, work: F) -> F::Output {
+    match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(output) => output,
+        Err(panic) => {
+            tracing::error!(task.name = name, "a task panicked");
+            std::panic::resume_unwind(panic)
+        }
+    }
+}
+
+/// The tasks of a process, or of a part of it, that stop together. Clones are the same tasks.
+#[derive(Debug, Clone, Default)]
+pub struct Tasks {
+    tracker: TaskTracker,
+    stopping: CancellationToken,
+}
+
+impl Tasks {
+    /// No tasks yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts a task that [`Tasks::stop`] waits for. It should watch [`Tasks::stopping`] if it would not end by itself.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "as `spawn`, and counted by the tracker"
+    )]
+    pub fn spawn<F>(&self, name: &'static str, work: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        tokio::spawn(self.tracker.track_future(named(name, work)))
+    }
+
+    /// Waits until the tasks should end.
+    pub fn stopping(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.stopping.clone().cancelled_owned()
+    }
+
+    /// Whether the tasks should end.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
+    /// Tells all tasks to end and waits for them, at most this long. Whether all have ended.
+    pub async fn stop(&self, grace: Duration) -> bool {
+        self.stopping.cancel();
+        self.tracker.close();
+        let ended = tokio::time::timeout(grace, self.tracker.wait())
+            .await
+            .is_ok();
+        if !ended {
+            tracing::warn!(task.count = self.tracker.len(), "tasks did not end in time");
+        }
+        ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_only_its_task() {
+        let outcome = spawn("doomed", async { panic!("by test") }).await;
+        assert!(outcome.unwrap_err().is_panic());
+    }
+
+    #[tokio::test]
+    async fn stopping_waits_for_the_tasks_and_no_longer_than_the_grace() {
+        let tasks = Tasks::new();
+        let told = tasks.spawn("obedient", tasks.stopping());
+        assert!(tasks.stop(Duration::from_secs(10)).await);
+        assert!(told.is_finished() && tasks.is_stopping());
+
+        let tasks = Tasks::new();
+        let _deaf = tasks.spawn("deaf", std::future::pending::<()>());
+        assert!(!tasks.stop(Duration::from_millis(1)).await);
+    }
+}

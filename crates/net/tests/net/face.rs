@@ -1,0 +1,258 @@
+//! Rules of the public faces: nothing works over plain HTTP, every HTTPS answer has HSTS, requests in flight are finished.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Extension, Router, routing::get};
+use coffer_net::{
+    Tasks,
+    face::{ConnectionInfo, FaceLimits, HSTS, PlainPolicy, serve},
+    tls::CertificateStore,
+};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::{
+    SupportedProtocolVersion,
+    version::{TLS12, TLS13},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use crate::support::{Ca, client_config};
+
+const LONG: Duration = Duration::from_secs(20);
+
+struct Face {
+    address: SocketAddr,
+    store: Arc<CertificateStore>,
+    tasks: Tasks,
+    begun: Arc<Notify>,
+    go_on: Arc<Notify>,
+}
+
+impl Face {
+    async fn start(plain: PlainPolicy) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let store = CertificateStore::new();
+        load(&store);
+        let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (begin, wait) = (Arc::clone(&begun), Arc::clone(&go_on));
+        let app = Router::new().route("/info", get(info)).route(
+            "/wait",
+            get(|| async move {
+                begin.notify_one();
+                wait.notified().await;
+                "done"
+            }),
+        );
+        let tasks = Tasks::new();
+        let limits = FaceLimits::new(plain);
+        let serving = serve(listener, Arc::clone(&store), app, limits, tasks.clone());
+        tasks.spawn("face", serving);
+        Self {
+            address,
+            store,
+            tasks,
+            begun,
+            go_on,
+        }
+    }
+
+    async fn tls(
+        &self,
+        version: &'static SupportedProtocolVersion,
+        alpn: &[&[u8]],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        let tcp = TcpStream::connect(self.address).await?;
+        let connector = TlsConnector::from(Arc::new(client_config(None, version, alpn)));
+        connector
+            .connect("localhost".try_into().unwrap(), tcp)
+            .await
+    }
+
+    /// Everything that is answered to these bytes over TLS, until the face closes.
+    async fn raw_https(&self, bytes: &[u8]) -> String {
+        let mut tls = self.tls(&TLS13, &[b"http/1.1"]).await.unwrap();
+        tls.write_all(bytes).await.unwrap();
+        let mut answer = Vec::new();
+        tls.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8(answer).unwrap()
+    }
+
+    async fn raw_plain(&self, bytes: &[u8]) -> String {
+        let mut tcp = TcpStream::connect(self.address).await.unwrap();
+        tcp.write_all(bytes).await.unwrap();
+        let mut answer = Vec::new();
+        tcp.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8(answer).unwrap()
+    }
+
+    async fn http2(&self, path: &str) -> (StatusCode, HeaderMap, String) {
+        let tls = self.tls(&TLS13, &[b"h2"]).await.unwrap();
+        let io = TokioIo::new(tls);
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), io)
+                .await
+                .unwrap();
+        coffer_net::task::spawn("client", connection);
+        let request = Request::get(format!("https://localhost{path}"));
+        let request = request.body(Empty::<bytes::Bytes>::new()).unwrap();
+        let (head, body) = sender.send_request(request).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        (
+            head.status,
+            head.headers,
+            String::from_utf8(body.to_vec()).unwrap(),
+        )
+    }
+}
+
+async fn info(Extension(info): Extension<ConnectionInfo>) -> String {
+    format!("{} {} {}", info.tls_version, info.alpn, info.peer.ip())
+}
+
+fn load(store: &CertificateStore) {
+    let certified = Ca::new().issue(None, false, true);
+    store.load_pem(&certified.chain, &certified.key).unwrap();
+}
+
+fn has_hsts(answer: &str) -> bool {
+    let head = answer.split("\r\n\r\n").next().unwrap();
+    head.matches(&format!("strict-transport-security: {HSTS}"))
+        .count()
+        == 1
+}
+
+#[tokio::test]
+async fn plain_http_is_refused_by_the_api_whatever_it_asks() {
+    let face = Face::start(PlainPolicy::Refuse403).await;
+    for request in [
+        "GET /info HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer sk_test_x\r\n\r\n",
+        "POST /v1/payments HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nhello",
+        "GET /info HTTP/1.0\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "nonsense\r\n\r\n",
+        "\r\n\r\n",
+    ] {
+        let answer = face.raw_plain(request.as_bytes()).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 403 Forbidden\r\n"),
+            "{request:?}: {answer}"
+        );
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.contains("content-type: application/problem+json")
+                && !head.contains("strict-transport")
+        );
+        let problem: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(problem["code"], "https_required");
+    }
+}
+
+#[tokio::test]
+async fn plain_http_is_sent_to_https_by_pages_without_its_query() {
+    let to = "pay.test:8444".to_owned();
+    let face = Face::start(PlainPolicy::Redirect308 { to }).await;
+    for (path, location) in [
+        ("/c/chk_1", "https://pay.test:8444/c/chk_1"),
+        ("/c/chk_1?secret=s", "https://pay.test:8444/"),
+    ] {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: evil.test\r\n\r\n");
+        let answer = face.raw_plain(request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 308 "), "{answer}");
+        assert!(
+            answer.contains(&format!("\r\nlocation: {location}\r\n")),
+            "{answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_https_answer_has_hsts_even_those_that_no_handler_made() {
+    let face = Face::start(PlainPolicy::Refuse403).await;
+    let long = "a".repeat(20 * 1024);
+    for (request, status) in [
+        (
+            "GET /info HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".to_owned(),
+            200,
+        ),
+        (
+            "GET /missing HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".to_owned(),
+            404,
+        ),
+        (
+            "PUT /info HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".to_owned(),
+            405,
+        ),
+        ("not http at all\r\n\r\n".to_owned(), 400),
+        (
+            format!("GET /info HTTP/1.1\r\nhost: localhost\r\nx-long: {long}\r\n\r\n"),
+            431,
+        ),
+    ] {
+        let answer = face.raw_https(request.as_bytes()).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+        assert!(has_hsts(&answer), "{answer}");
+    }
+    let (status, headers, _) = face.http2("/missing").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_eq!(headers["strict-transport-security"], HSTS);
+}
+
+#[tokio::test]
+async fn the_application_learns_how_a_request_came() {
+    let face = Face::start(PlainPolicy::Refuse403).await;
+    assert_eq!(face.http2("/info").await.2, "1.3 h2 127.0.0.1");
+    let mut tls = face.tls(&TLS12, &[]).await.unwrap();
+    let request = b"GET /info HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    tls.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    tls.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with("1.2 http/1.1 127.0.0.1"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_shown_without_a_restart() {
+    let face = Face::start(PlainPolicy::Refuse403).await;
+    let mut shown = Vec::new();
+    for _ in 0..2 {
+        let tls = face.tls(&TLS13, &[]).await.unwrap();
+        shown.push(tls.get_ref().1.peer_certificates().unwrap()[0].clone());
+        load(&face.store);
+    }
+    assert_ne!(shown[0], shown[1]);
+}
+
+#[tokio::test]
+async fn the_hybrid_key_exchange_is_preferred() {
+    let face = Face::start(PlainPolicy::Refuse403).await;
+    let tls = face.tls(&TLS13, &[]).await.unwrap();
+    let group = tls
+        .get_ref()
+        .1
+        .negotiated_key_exchange_group()
+        .unwrap()
+        .name();
+    assert_eq!(group, rustls::NamedGroup::X25519MLKEM768);
+}
+
+#[tokio::test]
+async fn a_request_in_flight_is_answered_before_the_face_stops() {
+    let face = Arc::new(Face::start(PlainPolicy::Refuse403).await);
+    let client = Arc::clone(&face);
+    let answer = coffer_net::task::spawn("client", async move { client.http2("/wait").await.2 });
+    face.begun.notified().await;
+    let release = async { face.go_on.notify_one() };
+    let (stopped, ()) = tokio::join!(face.tasks.stop(LONG), release);
+    assert!(stopped);
+    assert_eq!(answer.await.unwrap(), "done");
+    assert!(TcpStream::connect(face.address).await.is_err());
+}
