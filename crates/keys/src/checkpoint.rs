@@ -1,0 +1,184 @@
+//! Signing the heads of the roles' logs. What was signed is remembered, and a log that does not continue it is refused:
+//! whoever owns a role's machine cannot rewrite its past.
+
+use coffer_audit::{Growth, Notary, Signature, checkpoint_text, merkle::Tree, merkle::consistent};
+use coffer_crypto::VerifyingKey;
+use coffer_db::{Database, Transaction, params};
+use coffer_net::contract::{
+    Peer, Refusal, Role,
+    keys::{RememberedCheckpoint, SignCheckpoint, SignedCheckpoint},
+};
+
+use crate::{
+    Error, Keys,
+    custody::Unsealed,
+    root::ROOT_VERSION,
+    store::{
+        AUTHORITY_READ, REMEMBERED_ADVANCE, REMEMBERED_INSERT, REMEMBERED_READ, exists_already,
+        found_other_rows,
+    },
+};
+
+/// The key that checkpoints of all logs are verified with; known while sealed too.
+///
+/// # Errors
+/// `NotInitialised`, or `Unavailable` when the store cannot serve.
+pub async fn checkpoint_key(db: &Database) -> Result<VerifyingKey, Error> {
+    let row = db
+        .read_optional(&AUTHORITY_READ, params![ROOT_VERSION])
+        .await?
+        .ok_or(Error::NotInitialised)?;
+    Ok(VerifyingKey::from_slice(row.bytes("checkpoint_public")?)?)
+}
+
+impl Keys {
+    /// What was signed last for the log of this role; the empty tree when nothing was.
+    ///
+    /// # Errors
+    /// `Unavailable` when the store cannot serve.
+    pub async fn remembered(&self, log: Role) -> Result<Tree, Error> {
+        let Some(row) = self
+            .db()
+            .read_optional(&REMEMBERED_READ, params![log.as_str()])
+            .await?
+        else {
+            return Ok(Tree::empty());
+        };
+        let damaged = |_| Error::Defect("a remembered checkpoint is damaged".to_owned());
+        let size = u64::try_from(row.integer("size")?).map_err(damaged)?;
+        let root = <[u8; 32]>::try_from(row.bytes("root")?)
+            .map_err(|_| Error::Defect("a remembered checkpoint is damaged".to_owned()))?;
+        Ok(Tree { size, root })
+    }
+
+    pub(crate) async fn sign_head(
+        &self,
+        peer: &Peer,
+        request: SignCheckpoint,
+    ) -> Result<SignedCheckpoint, Error> {
+        let unsealed = self.unsealed()?;
+        let tree = Tree {
+            size: request.size,
+            root: request.root,
+        };
+        let growth = Growth {
+            tree,
+            from_size: request.from_size,
+            consistency: request.consistency,
+        };
+        let signature = self.sign(&unsealed, peer.role, &growth).await?;
+        Ok(SignedCheckpoint {
+            time: signature.time,
+            public_key: signature.public_key,
+            signature: signature.bytes,
+        })
+    }
+
+    pub(crate) async fn remembered_by(&self, peer: &Peer) -> Result<RememberedCheckpoint, Error> {
+        let Tree { size, root } = self.remembered(peer.role).await?;
+        Ok(RememberedCheckpoint { size, root })
+    }
+
+    /// Signs and stores the head of this role's own log, if it has grown.
+    pub(crate) async fn checkpoint_own(&self, unsealed: &Unsealed) -> Result<(), Error> {
+        self.audit()
+            .checkpoint(
+                self.db(),
+                &Own {
+                    keys: self,
+                    unsealed,
+                },
+            )
+            .await?;
+        Ok(())
+    }
+
+    async fn sign(
+        &self,
+        unsealed: &Unsealed,
+        log: Role,
+        growth: &Growth,
+    ) -> Result<Signature, Error> {
+        let before = self.remembered(log).await?;
+        let tree = growth.tree;
+        if growth.from_size != before.size
+            || tree.size == 0
+            || !consistent(&before, &tree, &growth.consistency)
+        {
+            tracing::warn!(
+                log = log.as_str(),
+                checkpoint.size = tree.size,
+                checkpoint.remembered = before.size,
+                "a log does not continue its last checkpoint"
+            );
+            return Err(Refusal::CheckpointInconsistent.into());
+        }
+        let time = self.clock().now();
+        // Remembered before it is signed: two logs of the same size can never both be signed.
+        self.remember(log, &before, &tree).await?;
+        let bytes = unsealed
+            .signing
+            .sign(checkpoint_text(log.as_str(), &tree).as_bytes())
+            .to_vec();
+        Ok(Signature {
+            time,
+            public_key: *unsealed.signing.public().as_bytes(),
+            bytes,
+        })
+    }
+
+    async fn remember(&self, log: Role, before: &Tree, tree: &Tree) -> Result<(), Error> {
+        let stored = |size: u64| {
+            i64::try_from(size).map_err(|_| Error::Refused(Refusal::CheckpointInconsistent))
+        };
+        let (log, size, time) = (
+            log.as_str(),
+            stored(tree.size)?,
+            self.clock().now().as_millis(),
+        );
+        let steps = if before.size == 0 {
+            Transaction::new().one(&REMEMBERED_INSERT, params![log, size, tree.root, time])
+        } else {
+            let values = params![
+                log,
+                stored(before.size)?,
+                before.root,
+                size,
+                tree.root,
+                time
+            ];
+            Transaction::new().one(&REMEMBERED_ADVANCE, values)
+        };
+        self.db()
+            .transact(steps)
+            .await
+            .map(|_| ())
+            .map_err(|error| {
+                let raced = exists_already(&error, &REMEMBERED_INSERT)
+                    || found_other_rows(&error, &REMEMBERED_ADVANCE);
+                if raced {
+                    Refusal::CheckpointInconsistent.into()
+                } else {
+                    error.into()
+                }
+            })
+    }
+}
+
+/// This role as the notary of its own log.
+struct Own<'k> {
+    keys: &'k Keys,
+    unsealed: &'k Unsealed,
+}
+
+impl Notary for Own<'_> {
+    type Error = Error;
+
+    async fn remembered(&self) -> Result<u64, Error> {
+        Ok(self.keys.remembered(Role::Keys).await?.size)
+    }
+
+    async fn sign(&self, growth: Growth) -> Result<Signature, Error> {
+        self.keys.sign(self.unsealed, Role::Keys, &growth).await
+    }
+}
