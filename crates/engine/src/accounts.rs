@@ -1,0 +1,243 @@
+//! Accounts and their settings per mode.
+
+use coffer_core::{Mode, Timestamp, id::AccountId, limits::ORIGINS_MAX};
+use coffer_db::{Transaction, params};
+use coffer_net::contract::Place;
+
+use crate::{
+    Caller, Engine, Error,
+    commit::By,
+    error::corrupt,
+    idempotency::key_of,
+    store::{accounts as sql, events},
+};
+
+/// An account, as its own keys see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountView {
+    /// Its id.
+    pub id: AccountId,
+    /// Its name, shown to payers.
+    pub name: String,
+    /// The mode of the key that asks.
+    pub mode: Mode,
+    /// Web origins that may hold card fields and use a publishable key.
+    pub origins: Vec<String>,
+    /// Grows with every change of the settings.
+    pub version: i64,
+    /// When the account was made.
+    pub created: Timestamp,
+    /// When the settings changed last.
+    pub updated: Timestamp,
+}
+
+impl Engine {
+    /// Makes an account, with test and live settings.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when one of this name exists.
+    pub async fn account_create(&self, name: &str) -> Result<AccountId, Error> {
+        let (id, now): (AccountId, _) = (self.0.clock.id(), self.now());
+        let insert = Transaction::new().one(
+            &sql::ACCOUNT_INSERT,
+            params![id.to_string(), name, now.as_millis()],
+        );
+        let change = Mode::ALL.iter().fold(insert, |steps, mode| {
+            let key = || params![id.to_string(), mode.as_str()];
+            let mut settings = key();
+            settings.push(now.as_millis().into());
+            steps
+                .one(&sql::SETTINGS_INSERT, settings)
+                .one(&events::COUNTER_INSERT, key())
+        });
+        let place = Place {
+            account: id,
+            mode: Mode::Test,
+        };
+        match self
+            .commit(
+                By::Operator,
+                place,
+                "account.create",
+                &id.to_string(),
+                change,
+            )
+            .await
+        {
+            Ok(_) => Ok(id),
+            Err(error) if crate::commit::conflicts(&error, &sql::ACCOUNT_INSERT) => {
+                Err(Error::Refused(
+                    "an account of this name exists: use its id, or choose another name",
+                ))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The account of this name, if there is one.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn account_named(&self, name: &str) -> Result<Option<AccountId>, Error> {
+        let row = self
+            .db()
+            .read_optional(&sql::ACCOUNT_BY_NAME, params![name])
+            .await?;
+        row.map(|row| crate::rows::word(&row, "account"))
+            .transpose()
+    }
+
+    /// The caller's account.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn account(&self, caller: &Caller) -> Result<AccountView, Error> {
+        let [account, mode] = key_of(caller.place);
+        let missing = Error::NotFound { object: "account" };
+        let found = self
+            .db()
+            .read_optional(&sql::ACCOUNT_FIND, params![account.clone()])
+            .await?;
+        let found = found.ok_or(missing.clone())?;
+        let settings = self
+            .db()
+            .read_optional(&sql::SETTINGS_FIND, params![account, mode])
+            .await?
+            .ok_or(missing)?;
+        Ok(AccountView {
+            id: caller.place.account,
+            name: found.text("name")?.to_owned(),
+            mode: caller.place.mode,
+            origins: settings
+                .text("origins")?
+                .split_ascii_whitespace()
+                .map(str::to_owned)
+                .collect(),
+            version: settings.integer("version")?,
+            created: Timestamp::from_millis(found.integer("created")?),
+            updated: Timestamp::from_millis(settings.integer("updated")?),
+        })
+    }
+
+    /// Sets the web origins of the caller's account and mode.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for what is no origin, and for too many.
+    pub async fn account_update(
+        &self,
+        caller: &Caller,
+        origins: Vec<String>,
+    ) -> Result<AccountView, Error> {
+        if origins.len() > ORIGINS_MAX {
+            return Err(Error::Invalid {
+                field: "origins",
+                expected: "at most 20 origins",
+            });
+        }
+        if !origins
+            .iter()
+            .all(|origin| is_origin(origin, self.0.development))
+        {
+            let expected = "web origins such as https://shop.example: https, a host, no path";
+            return Err(Error::Invalid {
+                field: "origins",
+                expected,
+            });
+        }
+        let [account, mode] = key_of(caller.place);
+        let row = params![account, mode, origins.join(" "), self.now().as_millis()];
+        let change = Transaction::new().one(&sql::SETTINGS_UPDATE, row);
+        let id = caller.place.account.to_string();
+        self.commit(
+            By::Caller(caller),
+            caller.place,
+            "account.update",
+            &id,
+            change,
+        )
+        .await?;
+        self.account(caller).await
+    }
+}
+
+/// An origin as browsers write it (RFC 6454): scheme, host in lowercase, and a port unless it is the usual one.
+/// Plain http is for development only.
+fn is_origin(text: &str, development: bool) -> bool {
+    let rest = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
+        (Some(rest), _) => rest,
+        (None, Some(rest)) if development => rest,
+        (None, _) => return false,
+    };
+    let (host, port) = rest
+        .split_once(':')
+        .map_or((rest, None), |(host, port)| (host, Some(port)));
+    let label = |label: &str| {
+        !label.is_empty()
+            && label
+                .bytes()
+                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let usual = if text.starts_with("https") { 443 } else { 80 };
+    let port_fits = port.is_none_or(|port| {
+        port.parse::<u16>()
+            .is_ok_and(|number| number != 0 && number != usual && number.to_string() == port)
+    });
+    host.len() <= 253 && host.split('.').all(label) && port_fits
+}
+
+/// The origins stored for a place.
+pub(crate) async fn origins(engine: &Engine, place: Place) -> Result<Vec<String>, Error> {
+    let [account, mode] = key_of(place);
+    let row = engine
+        .db()
+        .read_optional(&sql::SETTINGS_FIND, params![account, mode])
+        .await?;
+    let row = row.ok_or_else(|| {
+        corrupt(coffer_core::Malformed {
+            expected: "an account's settings",
+        })
+    })?;
+    Ok(row
+        .text("origins")?
+        .split_ascii_whitespace()
+        .map(str::to_owned)
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_exact_web_origins_are_taken() {
+        for good in [
+            "https://shop.example",
+            "https://shop.example:8443",
+            "https://xn--bcher-kva.example",
+        ] {
+            assert!(is_origin(good, false), "{good}");
+        }
+        for bad in [
+            "",
+            "*",
+            "null",
+            "shop.example",
+            "http://shop.example",
+            "https://",
+            "https://shop.example/",
+            "https://Shop.example",
+            "https://shop.example:443",
+            "https://shop.example:0443",
+            "https://a b",
+            "https://*.example",
+            "https://user@shop.example",
+            "https://shop.example?",
+            "https://-a.example",
+        ] {
+            assert!(!is_origin(bad, false), "{bad}");
+        }
+        assert!(is_origin("http://localhost:3000", true));
+    }
+}

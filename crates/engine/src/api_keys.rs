@@ -1,0 +1,352 @@
+//! API keys: made, verified, revoked. Stored are the id, the last four characters and a keyed hash, never the key.
+
+use std::sync::Arc;
+
+use coffer_core::{
+    Timestamp,
+    api_key::{KeyKind, KeyText, compose},
+    event::{EventObject, EventType},
+    id::ApiKeyId,
+    permission::Permissions,
+};
+use coffer_crypto::{Context, Mac, SecretBytes, mac, random_secret};
+use coffer_db::{Transaction, params};
+use coffer_net::contract::Place;
+use quick_cache::sync::Cache;
+
+use crate::{
+    CallOrigin, Caller, Engine, Error, commit::By, events::Happened, idempotency::key_of, rows,
+    store::accounts as sql,
+};
+
+/// API keys held in memory; more are read from the store each time.
+const CACHED_MAX: usize = 100_000;
+
+/// An API key to be made.
+#[derive(Debug, Clone)]
+pub struct NewApiKey {
+    /// Publishable or secret.
+    pub kind: KeyKind,
+    /// For people.
+    pub name: String,
+    /// What it may do.
+    pub permissions: Permissions,
+    /// Until when.
+    pub expires: Option<Timestamp>,
+}
+
+/// A new API key; the only time its text is seen.
+pub struct CreatedApiKey {
+    /// Its id.
+    pub id: ApiKeyId,
+    /// The whole key, ASCII.
+    pub text: SecretBytes,
+    /// What is kept to recognise it by.
+    pub last4: String,
+}
+
+/// Why a presented key names no caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthenticationError {
+    /// Not the shape of a key, or its checksum is wrong: mistyped or cut.
+    Malformed,
+    /// No such key, or its secret is wrong.
+    Unknown,
+    /// It was revoked.
+    Revoked,
+    /// Its time is over.
+    Expired,
+    /// The store cannot be asked.
+    Unavailable,
+}
+
+/// What is known of a key that may call.
+pub(crate) struct Known {
+    place: Place,
+    kind: KeyKind,
+    permissions: Permissions,
+    hash: Mac,
+    revoked: bool,
+    expires: Option<Timestamp>,
+}
+
+/// Keys by id, so that a call costs no query. A change empties it on every node within a second.
+pub(crate) struct KeyCache(Cache<ApiKeyId, Arc<Known>>);
+
+impl KeyCache {
+    pub(crate) fn new() -> Self {
+        Self(Cache::new(CACHED_MAX))
+    }
+
+    pub(crate) fn forget(&self, id: ApiKeyId) {
+        self.0.remove(&id);
+    }
+
+    pub(crate) fn forget_all(&self) {
+        self.0.clear();
+    }
+}
+
+impl Engine {
+    /// Makes an API key.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for a live key in the development profile.
+    pub async fn api_key_create(
+        &self,
+        place: Place,
+        new: NewApiKey,
+    ) -> Result<CreatedApiKey, Error> {
+        if place.mode == coffer_core::Mode::Live && self.0.development {
+            return Err(Error::Refused(
+                "live keys cannot be made in the development profile",
+            ));
+        }
+        let (id, now): (ApiKeyId, _) = (self.0.clock.id(), self.now());
+        let secret = random_secret()?;
+        let text = compose(new.kind, place.mode, id, secret.expose());
+        let parsed = KeyText::parse(&text).map_err(|_| Error::Defect)?;
+        let hash = self.hash(&parsed);
+        let last4 = text
+            .get(text.len().saturating_sub(4)..)
+            .unwrap_or_default()
+            .to_owned();
+        let text = SecretBytes::from_vec(text.into_bytes());
+        let [account, mode] = key_of(place);
+        let row = params![
+            account,
+            mode,
+            id.to_string(),
+            new.kind.as_str(),
+            new.name,
+            new.permissions.to_string(),
+            last4.as_str(),
+            hash.as_bytes().as_slice(),
+            now.as_millis(),
+            new.expires.map(Timestamp::as_millis),
+        ];
+        let change = Transaction::new().one(&sql::API_KEY_INSERT, row);
+        let change = change.append(self.tell(place, &[happened(EventType::ApiKeyCreated, id, 1)]));
+        self.commit(
+            By::Operator,
+            place,
+            "api_key.create",
+            &id.to_string(),
+            change,
+        )
+        .await?;
+        Ok(CreatedApiKey { id, text, last4 })
+    }
+
+    /// Revokes an API key: within a second it calls nothing on any node. Revoking it again changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no active key with this id in the account and mode.
+    pub async fn api_key_revoke(&self, place: Place, id: ApiKeyId) -> Result<(), Error> {
+        let [account, mode] = key_of(place);
+        let change = Transaction::new()
+            .one(&sql::API_KEY_REVOKE, params![account, mode, id.to_string()])
+            .append(self.changed("api_key", &id.to_string()))
+            .append(self.tell(place, &[happened(EventType::ApiKeyRevoked, id, 2)]));
+        match self
+            .commit(
+                By::Operator,
+                place,
+                "api_key.revoke",
+                &id.to_string(),
+                change,
+            )
+            .await
+        {
+            Ok(_) => {
+                self.0.key_cache.forget(id);
+                Ok(())
+            }
+            Err(error) if crate::commit::conflicts(&error, &sql::API_KEY_REVOKE) => {
+                Err(Error::NotFound { object: "api_key" })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Verifies a presented key. The only way to a [`Caller`].
+    ///
+    /// # Errors
+    /// Why it is nobody's.
+    pub async fn authenticate(
+        &self,
+        presented: &str,
+        origin: CallOrigin,
+    ) -> Result<Caller, AuthenticationError> {
+        let text = KeyText::parse(presented).map_err(|_| AuthenticationError::Malformed)?;
+        let known = self.known(text.id).await?;
+        // The same hash is computed whatever is known, so that time tells nothing about it.
+        let given = self.hash(&text);
+        let known = known
+            .filter(|known| known.hash.matches(&given))
+            .ok_or(AuthenticationError::Unknown)?;
+        if known.revoked {
+            return Err(AuthenticationError::Revoked);
+        }
+        if known.expires.is_some_and(|expires| expires <= self.now()) {
+            return Err(AuthenticationError::Expired);
+        }
+        Ok(Caller {
+            place: known.place,
+            kind: known.kind,
+            api_key: text.id,
+            permissions: known.permissions.clone(),
+            origin,
+        })
+    }
+
+    async fn known(&self, id: ApiKeyId) -> Result<Option<Arc<Known>>, AuthenticationError> {
+        let fresh = self.0.changes.is_fresh(self.now());
+        if let Some(known) = self.0.key_cache.0.get(&id).filter(|_| fresh) {
+            return Ok(Some(known));
+        }
+        let known = self
+            .read_key(id)
+            .await
+            .map_err(|_| AuthenticationError::Unavailable)?
+            .map(Arc::new);
+        if let Some(known) = &known {
+            self.0.key_cache.0.insert(id, Arc::clone(known));
+        }
+        Ok(known)
+    }
+
+    async fn read_key(&self, id: ApiKeyId) -> Result<Option<Known>, Error> {
+        let Some(row) = self
+            .db()
+            .read_optional(&sql::API_KEY_FIND, params![id.to_string()])
+            .await?
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Known {
+            place: rows::place(&row)?,
+            kind: rows::word(&row, "kind")?,
+            permissions: rows::word(&row, "permissions")?,
+            hash: Mac::from_slice(row.bytes("hash")?)?,
+            revoked: row.text("state")? != "active",
+            expires: row.optional_integer("expires")?.map(Timestamp::from_millis),
+        }))
+    }
+
+    /// The stored form of a key: over its whole identity, under a pepper that the database does not hold.
+    fn hash(&self, text: &KeyText<'_>) -> Mac {
+        let context = Context::new("coffer api key v1")
+            .text(text.kind.as_str())
+            .text(text.mode.as_str())
+            .bytes(text.id.as_bytes())
+            .text(text.secret);
+        mac(&self.secrets().pepper, &context)
+    }
+}
+
+fn happened(event: EventType, id: ApiKeyId, version: i64) -> Happened {
+    Happened {
+        event,
+        object: EventObject {
+            kind: "api_key",
+            id: id.to_string(),
+            version,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Shop, origin};
+
+    #[tokio::test]
+    async fn only_the_whole_key_names_a_caller() {
+        let shop = Shop::open().await;
+        let parsed = KeyText::parse(&shop.key).unwrap();
+        let forged = compose(parsed.kind, parsed.mode, parsed.id, &[7; 32]);
+        let as_other_kind = compose(KeyKind::Publishable, parsed.mode, parsed.id, &[7; 32]);
+        let missing = compose(
+            parsed.kind,
+            parsed.mode,
+            ApiKeyId::from_bytes([3; 16]),
+            &[7; 32],
+        );
+        for presented in [&forged, &as_other_kind, &missing] {
+            let refused = shop
+                .engine
+                .authenticate(presented, origin("GET /v1/ping"))
+                .await
+                .unwrap_err();
+            assert_eq!(refused, AuthenticationError::Unknown);
+        }
+        let cut = &shop.key[..shop.key.len() - 1];
+        let refused = shop
+            .engine
+            .authenticate(cut, origin("GET /v1/ping"))
+            .await
+            .unwrap_err();
+        assert_eq!(refused, AuthenticationError::Malformed);
+    }
+
+    #[tokio::test]
+    async fn a_revoked_key_calls_nothing_though_it_was_cached() {
+        let shop = Shop::open().await;
+        let caller = shop.caller("GET /v1/ping").await;
+        shop.engine
+            .api_key_revoke(shop.place, caller.api_key())
+            .await
+            .unwrap();
+        let refused = shop
+            .engine
+            .authenticate(&shop.key, origin("GET /v1/ping"))
+            .await
+            .unwrap_err();
+        assert_eq!(refused, AuthenticationError::Revoked);
+    }
+
+    #[tokio::test]
+    async fn a_key_revoked_by_another_node_is_noticed_by_the_poll_or_without_it() {
+        let shop = Shop::open().await;
+        let caller = shop.caller("GET /v1/ping").await;
+        let [account, mode] = key_of(shop.place);
+        let elsewhere = Transaction::new()
+            .one(
+                &sql::API_KEY_REVOKE,
+                params![account, mode, caller.api_key().to_string()],
+            )
+            .append(
+                shop.engine
+                    .changed("api_key", &caller.api_key().to_string()),
+            );
+        shop.engine.db().transact(elsewhere).await.unwrap();
+        shop.caller("GET /v1/ping").await;
+        shop.engine.poll_changes().await.unwrap();
+        assert!(
+            shop.engine
+                .authenticate(&shop.key, origin("GET /v1/ping"))
+                .await
+                .is_err()
+        );
+    }
+
+    #[tokio::test]
+    async fn live_keys_are_not_made_in_development() {
+        let shop = Shop::open().await;
+        let live = Place {
+            mode: coffer_core::Mode::Live,
+            ..shop.place
+        };
+        let new = NewApiKey {
+            kind: KeyKind::Secret,
+            name: "live".to_owned(),
+            permissions: Permissions::full(),
+            expires: None,
+        };
+        assert!(matches!(
+            shop.engine.api_key_create(live, new).await,
+            Err(Error::Refused(_))
+        ));
+    }
+}

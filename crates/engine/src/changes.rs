@@ -1,0 +1,69 @@
+//! What other nodes must hear of at once: a list written in the causing transactions, polled by every node.
+//!
+//! A node that could not poll for a second does not trust its caches.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use coffer_core::Timestamp;
+use coffer_db::{Database, Transaction, params};
+
+use crate::{Engine, Error, rows, store::accounts as sql};
+
+/// How old the last poll may be before caches are bypassed.
+const FRESH_MS: i64 = 1_000;
+
+/// How far this node has read, and when.
+pub(crate) struct Changes {
+    seen: AtomicI64,
+    polled: AtomicI64,
+}
+
+impl Changes {
+    pub(crate) async fn open(db: &Database, now: Timestamp) -> Result<Self, Error> {
+        let last = db
+            .read_optional(&sql::CHANGES_LAST, params![])
+            .await?
+            .ok_or(Error::Defect)?;
+        Ok(Self {
+            seen: AtomicI64::new(last.integer("last")?),
+            polled: AtomicI64::new(now.as_millis()),
+        })
+    }
+
+    /// Whether caches may be trusted.
+    pub(crate) fn is_fresh(&self, now: Timestamp) -> bool {
+        now.since(Timestamp::from_millis(self.polled.load(Ordering::Acquire))) <= FRESH_MS
+    }
+}
+
+impl Engine {
+    /// The steps that tell every node that this object changed.
+    pub(crate) fn changed(&self, kind: &str, id: &str) -> Transaction {
+        Transaction::new().one(&sql::CHANGE_COUNT, params![]).one(
+            &sql::CHANGE_INSERT,
+            params![kind, id, self.now().as_millis()],
+        )
+    }
+
+    /// Takes in what changed since the last poll.
+    pub(crate) async fn poll_changes(&self) -> Result<(), Error> {
+        let asked = self.now().as_millis();
+        let seen = self.0.changes.seen.load(Ordering::Acquire);
+        let mut expected = seen;
+        for row in self.db().read(&sql::CHANGES_AFTER, params![seen]).await? {
+            let sequence = row.integer("sequence")?;
+            expected = expected.saturating_add(1);
+            if sequence != expected {
+                // Pruned before this node read it: what is cached may be wrong.
+                self.0.key_cache.forget_all();
+                expected = sequence;
+            }
+            if row.text("kind")? == "api_key" {
+                self.0.key_cache.forget(rows::word(&row, "id")?);
+            }
+            self.0.changes.seen.store(sequence, Ordering::Release);
+        }
+        self.0.changes.polled.store(asked, Ordering::Release);
+        Ok(())
+    }
+}

@@ -1,0 +1,79 @@
+//! The one way in which a caller's change reaches the store: with its record in the same transaction.
+
+use coffer_audit::{Actor, ActorKind, Entry};
+use coffer_core::Timestamp;
+use coffer_db::{Outcome, Statement, Transaction};
+use coffer_net::contract::Place;
+
+use crate::{Caller, Engine};
+
+/// Who changes something, for the record.
+pub(crate) enum By<'a> {
+    /// A caller with an API key.
+    Caller(&'a Caller),
+    /// The operator, by the admin socket or the command line.
+    Operator,
+    /// The engine itself.
+    System,
+}
+
+impl Engine {
+    /// Commits a change and its record. Nothing a caller asked for is stored by another way.
+    pub(crate) async fn commit(
+        &self,
+        by: By<'_>,
+        place: Place,
+        action: &'static str,
+        object: &str,
+        change: Transaction,
+    ) -> Result<Outcome, coffer_db::Error> {
+        let record = self.record(by, place, action, object, self.now())?;
+        self.db().transact(change.append(record)).await
+    }
+
+    /// The steps that record an act, for a transaction that is put together elsewhere.
+    pub(crate) fn record(
+        &self,
+        by: By<'_>,
+        place: Place,
+        action: &'static str,
+        object: &str,
+        now: Timestamp,
+    ) -> Result<Transaction, coffer_db::Error> {
+        let actor = match &by {
+            By::Caller(caller) => Actor::new(ActorKind::ApiKey, caller.api_key),
+            By::Operator => Actor::new(ActorKind::Operator, "local"),
+            By::System => Actor::new(ActorKind::System, &self.0.instance),
+        };
+        let mut entry = Entry::new(actor, action)
+            .place(place.account, place.mode)
+            .object(object);
+        if let By::Caller(caller) = by {
+            let origin = &caller.origin;
+            entry = entry
+                .route(origin.route)
+                .request(origin.request_id)
+                .address(origin.address);
+        }
+        self.0
+            .audit
+            .leaf(now, self.0.clock.id(), entry)
+            .map_err(unrecorded)
+    }
+}
+
+/// An act that cannot be recorded is not done.
+fn unrecorded(error: coffer_audit::Error) -> coffer_db::Error {
+    use coffer_audit::Error::{Damaged, Refused, RolledBack, Store, Unavailable};
+    match error {
+        Store(error) => error,
+        Damaged(_) | RolledBack { .. } | Refused(_) | Unavailable => {
+            coffer_db::Error::Defect(format!("an act cannot be recorded: {error}"))
+        }
+    }
+}
+
+/// Whether a transaction failed because of this statement: its row was there already, or not as expected.
+pub(crate) fn conflicts(error: &coffer_db::Error, statement: &Statement) -> bool {
+    matches!(error, coffer_db::Error::Conflict(conflict) if conflict.statement == statement.name)
+}

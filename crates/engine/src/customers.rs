@@ -1,0 +1,278 @@
+//! Customers: an anchor for kept cards. No name, no address: what a merchant needs to know of people stays with the
+//! merchant (R25).
+
+use coffer_core::{
+    Timestamp,
+    event::{EventObject, EventType},
+    id::CustomerId,
+    limits::{DESCRIPTION_MAX, REFERENCE_MAX},
+};
+use coffer_db::{Row, Transaction, params};
+use coffer_net::contract::Place;
+
+use crate::{
+    Caller, Done, Engine, Error, Fresh, Listed, Metadata, Page, StoredAnswer, Text,
+    commit::{By, conflicts},
+    error::corrupt,
+    events::Happened,
+    idempotency::key_of,
+    rows,
+    store::{customers as sql, idempotency},
+};
+
+/// A customer at one version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Customer {
+    /// Its id.
+    pub id: CustomerId,
+    /// Its account and mode.
+    pub place: Place,
+    /// The merchant's own reference.
+    pub reference: Option<Text<REFERENCE_MAX>>,
+    /// The merchant's own words.
+    pub description: Option<Text<DESCRIPTION_MAX>>,
+    /// The merchant's own pairs.
+    pub metadata: Metadata,
+    /// Grows with every change.
+    pub version: i64,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it changed last.
+    pub updated: Timestamp,
+}
+
+/// A customer to be made.
+#[derive(Debug, Clone)]
+pub struct NewCustomer {
+    /// The merchant's own reference.
+    pub reference: Option<Text<REFERENCE_MAX>>,
+    /// The merchant's own words.
+    pub description: Option<Text<DESCRIPTION_MAX>>,
+    /// The merchant's own pairs.
+    pub metadata: Metadata,
+}
+
+/// What to change of a customer; what is `None` stays.
+#[derive(Debug, Clone, Default)]
+pub struct CustomerChange {
+    /// A new reference, or none.
+    pub reference: Option<Option<Text<REFERENCE_MAX>>>,
+    /// A new description, or none.
+    pub description: Option<Option<Text<DESCRIPTION_MAX>>>,
+    /// New pairs in place of the old.
+    pub metadata: Option<Metadata>,
+}
+
+impl Engine {
+    /// Makes a customer.
+    ///
+    /// # Errors
+    /// When the store cannot serve.
+    pub async fn customer_create(
+        &self,
+        caller: &Caller,
+        fresh: Fresh,
+        new: NewCustomer,
+    ) -> Result<Done<Customer>, Error> {
+        let now = self.now();
+        let customer = Customer {
+            id: self.0.clock.id(),
+            place: caller.place,
+            reference: new.reference,
+            description: new.description,
+            metadata: new.metadata,
+            version: 1,
+            created: now,
+            updated: now,
+        };
+        let [account, mode] = key_of(caller.place);
+        let id = customer.id.to_string();
+        let row = params![
+            account,
+            mode,
+            id.as_str(),
+            customer.reference.as_ref().map(|text| text.as_str()),
+            customer.description.as_ref().map(|text| text.as_str()),
+            customer.metadata.to_store(),
+            now.as_millis(),
+        ];
+        let answer = StoredAnswer {
+            status: 201,
+            body: (self.0.render.customer)(&customer),
+        };
+        let change = Transaction::new()
+            .one(&sql::CUSTOMER_INSERT, row)
+            .append(self.tell(
+                caller.place,
+                &[happened(EventType::CustomerCreated, customer.id, 1)],
+            ))
+            .append(fresh.answered(&id, now, &answer));
+        match self
+            .commit(
+                By::Caller(caller),
+                caller.place,
+                "customer.create",
+                &id,
+                change,
+            )
+            .await
+        {
+            Ok(_) => Ok(Done {
+                status: 201,
+                object: customer,
+            }),
+            Err(error) if conflicts(&error, &idempotency::CLAIM) => {
+                Err(self.twin_answer(&fresh).await)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// One customer.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is none in the caller's account and mode.
+    pub async fn customer(&self, caller: &Caller, id: CustomerId) -> Result<Customer, Error> {
+        let [account, mode] = key_of(caller.place);
+        let row = self
+            .db()
+            .read_optional(&sql::CUSTOMER_FIND, params![account, mode, id.to_string()])
+            .await?;
+        read(&row.ok_or(Error::NotFound { object: "customer" })?)
+    }
+
+    /// Customers, the newest first.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a cursor that is no customer's id.
+    pub async fn customer_list(
+        &self,
+        caller: &Caller,
+        page: Page,
+    ) -> Result<Listed<Customer>, Error> {
+        let [account, mode] = key_of(caller.place);
+        let row = params![account, mode, page.before_id::<CustomerId>()?, page.fetch()];
+        let rows = self.db().read(&sql::CUSTOMER_LIST, row).await?;
+        let customers: Result<Vec<_>, _> = rows.iter().map(read).collect();
+        Ok(page.cut(customers?))
+    }
+
+    /// Changes a customer.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or [`Error::State`] when another change came between.
+    pub async fn customer_update(
+        &self,
+        caller: &Caller,
+        id: CustomerId,
+        change: CustomerChange,
+    ) -> Result<Customer, Error> {
+        let mut customer = self.customer(caller, id).await?;
+        let (read_version, now) = (customer.version, self.now());
+        customer.reference = change.reference.unwrap_or(customer.reference);
+        customer.description = change.description.unwrap_or(customer.description);
+        customer.metadata = change.metadata.unwrap_or(customer.metadata);
+        customer.version = read_version.saturating_add(1);
+        customer.updated = now;
+        let [account, mode] = key_of(caller.place);
+        let row = params![
+            account,
+            mode,
+            id.to_string(),
+            read_version,
+            customer.reference.as_ref().map(|text| text.as_str()),
+            customer.description.as_ref().map(|text| text.as_str()),
+            customer.metadata.to_store(),
+            now.as_millis(),
+        ];
+        let steps = Transaction::new()
+            .one(&sql::CUSTOMER_UPDATE, row)
+            .append(self.tell(
+                caller.place,
+                &[happened(EventType::CustomerUpdated, id, customer.version)],
+            ));
+        match self
+            .commit(
+                By::Caller(caller),
+                caller.place,
+                "customer.update",
+                &id.to_string(),
+                steps,
+            )
+            .await
+        {
+            Ok(_) => Ok(customer),
+            Err(error) if conflicts(&error, &sql::CUSTOMER_UPDATE) => Err(Error::State {
+                object: "customer",
+                status: "changing",
+                needed: "at rest: try again",
+            }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Deletes a customer and the cards kept with it, here and in the vault.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is none in the caller's account and mode.
+    pub async fn customer_delete(&self, caller: &Caller, id: CustomerId) -> Result<(), Error> {
+        let customer = self.customer(caller, id).await?;
+        // The vault first: should this end between the two, the cards are gone and the customer can be deleted again.
+        self.forget_cards(caller, id).await?;
+        let [account, mode] = key_of(caller.place);
+        let key = || vec![account.clone(), mode.clone(), id.to_string().into()];
+        let happened = [happened(
+            EventType::CustomerDeleted,
+            id,
+            customer.version.saturating_add(1),
+        )];
+        let steps = Transaction::new()
+            .one(&sql::CUSTOMER_DELETE, key())
+            .any(&sql::CARDS_DELETE_OF_CUSTOMER, key())
+            .append(self.tell(caller.place, &happened));
+        match self
+            .commit(
+                By::Caller(caller),
+                caller.place,
+                "customer.delete",
+                &id.to_string(),
+                steps,
+            )
+            .await
+        {
+            Ok(_) => Ok(()),
+            Err(error) if conflicts(&error, &sql::CUSTOMER_DELETE) => {
+                Err(Error::NotFound { object: "customer" })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn happened(event: EventType, id: CustomerId, version: i64) -> Happened {
+    Happened {
+        event,
+        object: EventObject {
+            kind: "customer",
+            id: id.to_string(),
+            version,
+        },
+    }
+}
+
+fn read(row: &Row) -> Result<Customer, Error> {
+    Ok(Customer {
+        id: rows::word(row, "customer")?,
+        place: rows::place(row)?,
+        reference: row
+            .optional_text("reference")?
+            .map(|text| Text::from_store(text.to_owned())),
+        description: row
+            .optional_text("description")?
+            .map(|text| Text::from_store(text.to_owned())),
+        metadata: Metadata::from_store(row.text("metadata")?).map_err(corrupt)?,
+        version: row.integer("version")?,
+        created: rows::time(row, "created")?,
+        updated: rows::time(row, "updated")?,
+    })
+}

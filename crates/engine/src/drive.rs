@@ -1,0 +1,301 @@
+//! The act and its outcome: asks the vault to perform an attempt and records how it ended, until nothing is left to do.
+
+use std::sync::Arc;
+
+use coffer_core::{
+    Money,
+    decline::DeclineReason,
+    id::{AttemptId, PaymentId, RecordId},
+    payment::{Operation, PaymentStatus},
+};
+use coffer_crypto::Key;
+use coffer_db::Transaction;
+use coffer_net::{
+    contract::{
+        self, Place, Refusal,
+        keys::GetOrderKey,
+        order::{Order, SignedOrder},
+        vault::{Act, AttemptOutcome, Perform},
+    },
+    task,
+};
+use tokio::sync::RwLock;
+
+use crate::{
+    Engine, Error, Payment, StoredAnswer,
+    commit::{By, conflicts},
+    idempotency::{self, key_of},
+    ledger::{Attempt, Ledger},
+    store::{idempotency as idempotency_sql, payments as sql},
+};
+
+/// The key with which this process signs orders, asked for once.
+pub(crate) struct OrderSigner(RwLock<Option<Arc<(String, Key)>>>);
+
+impl OrderSigner {
+    pub(crate) const fn new() -> Self {
+        Self(RwLock::const_new(None))
+    }
+}
+
+/// Who waits for the outcome of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// A client: it is answered with what is known when the work ends.
+    Client,
+    /// Nobody any more: the answer of its request is stored once the outcome is settled.
+    Nobody,
+}
+
+impl Engine {
+    /// Performs an attempt, and the capture that follows it, in a task of its own; returns the payment as it then is.
+    pub(crate) async fn drive(
+        &self,
+        place: Place,
+        payment: PaymentId,
+        job: Perform,
+    ) -> Result<Payment, Error> {
+        let engine = self.clone();
+        let work = task::spawn("payment", async move {
+            engine
+                .drive_to_end(place, payment, job, Waiting::Client)
+                .await
+        });
+        work.await.unwrap_or(Err(Error::Defect))
+    }
+
+    pub(crate) async fn drive_to_end(
+        &self,
+        place: Place,
+        payment: PaymentId,
+        job: Perform,
+        waiting: Waiting,
+    ) -> Result<Payment, Error> {
+        let mut job = job;
+        loop {
+            let attempt = job.attempt;
+            let outcome = match self.0.vault.perform(job).await {
+                Ok(outcome) => outcome,
+                // It may have been sent: the sweeper will ask.
+                Err(contract::Error::Away) => AttemptOutcome::Unknown,
+                Err(error) => return self.record_not_sent(place, payment, attempt, error).await,
+            };
+            let (settled, next) = self
+                .record_outcome(place, payment, attempt, &outcome, waiting)
+                .await?;
+            match next {
+                Some(next) => job = next,
+                None => return Ok(settled),
+            }
+        }
+    }
+
+    /// Records how an attempt ended, with its events and the answer of the request that waits for it; and the intent of
+    /// the capture that follows, if one does. What is recorded already stays.
+    pub(crate) async fn record_outcome(
+        &self,
+        place: Place,
+        payment: PaymentId,
+        attempt: AttemptId,
+        outcome: &AttemptOutcome,
+        waiting: Waiting,
+    ) -> Result<(Payment, Option<Perform>), Error> {
+        loop {
+            let now = self.now();
+            let mut ledger = self.ledger(place, payment).await?;
+            let ended = ledger.settle(attempt, outcome, now);
+            let next = if ended && ledger.wants_capture() {
+                Some(self.begin_capture(&mut ledger, attempt)?)
+            } else {
+                None
+            };
+            let steps = if ended {
+                let (update, happened) = ledger.update(now);
+                update.append(self.tell(place, &happened))
+            } else {
+                Transaction::new()
+            };
+            let settled = ended
+                && ledger
+                    .attempt(attempt)
+                    .is_some_and(|attempt| !attempt.is_pending());
+            let steps = if next.is_none() && (settled || waiting == Waiting::Client) {
+                steps.append(self.answer(&ledger, attempt).await?)
+            } else {
+                steps
+            };
+            if steps.is_empty() {
+                return Ok((ledger.payment, next));
+            }
+            match self
+                .commit(
+                    By::System,
+                    place,
+                    "attempt.outcome",
+                    &attempt.to_string(),
+                    steps,
+                )
+                .await
+            {
+                Ok(_) => return Ok((ledger.payment, next)),
+                Err(error)
+                    if conflicts(&error, &sql::PAYMENT_UPDATE)
+                        || conflicts(&error, &sql::ATTEMPT_UPDATE) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Nothing was sent: the attempt failed, and the request may be made again with the same idempotency key.
+    async fn record_not_sent(
+        &self,
+        place: Place,
+        payment: PaymentId,
+        attempt: AttemptId,
+        error: contract::Error,
+    ) -> Result<Payment, Error> {
+        loop {
+            let now = self.now();
+            let mut ledger = self.ledger(place, payment).await?;
+            let Some(found) = ledger.attempt(attempt) else {
+                return Err(Error::Defect);
+            };
+            let answers = found.answers.clone();
+            if found.operation == Operation::Authorize && !ledger.at_checkout {
+                ledger.abandon(attempt, now);
+            } else {
+                ledger.settle(
+                    attempt,
+                    &AttemptOutcome::Failed {
+                        reason: DeclineReason::ProcessingError,
+                    },
+                    now,
+                );
+            }
+            let (update, happened) = ledger.update(now);
+            let [account, mode] = key_of(place);
+            let release = vec![account, mode, answers.into()];
+            let steps = update
+                .append(self.tell(place, &happened))
+                .any(&idempotency_sql::RELEASE, release);
+            match self
+                .commit(
+                    By::System,
+                    place,
+                    "attempt.not_sent",
+                    &attempt.to_string(),
+                    steps,
+                )
+                .await
+            {
+                Ok(_) => {}
+                Err(error) if conflicts(&error, &sql::PAYMENT_UPDATE) => continue,
+                Err(error) => return Err(error.into()),
+            }
+            if error == contract::Error::Refused(Refusal::OrderInvalid) {
+                // The api's certificate was renewed, and its order key with it.
+                *self.0.orders.0.write().await = None;
+                return Err(Error::Unavailable);
+            }
+            return Err(error.into());
+        }
+    }
+
+    fn begin_capture(&self, ledger: &mut Ledger, authorize: AttemptId) -> Result<Perform, Error> {
+        let money = ledger.money()?;
+        let capture = self.attempt(
+            Operation::Capture,
+            money.amount(),
+            ledger.payment.id.to_string(),
+            self.now(),
+        );
+        let job = perform(ledger, &capture, Act::Capture { money, authorize });
+        ledger.begin(capture);
+        Ok(job)
+    }
+
+    /// Stores the answer for the request that waits for this attempt: that of a crashed process too.
+    async fn answer(&self, ledger: &Ledger, attempt: AttemptId) -> Result<Transaction, Error> {
+        let Some(attempt) = ledger.attempt(attempt) else {
+            return Ok(Transaction::new());
+        };
+        let place = ledger.payment.place;
+        let (status, body) = match attempt.refund {
+            Some(id) => {
+                let refund = self.refund_after(place, id, attempt).await?;
+                (
+                    crate::refunds::answer_status(&refund),
+                    (self.0.render.refund)(&refund),
+                )
+            }
+            None => {
+                let done = if attempt.answers == ledger.payment.id.to_string() {
+                    201
+                } else {
+                    200
+                };
+                (
+                    status_of(&ledger.payment, done),
+                    (self.0.render.payment)(&ledger.payment),
+                )
+            }
+        };
+        Ok(idempotency::store_answer(
+            place,
+            &attempt.answers,
+            &StoredAnswer { status, body },
+        ))
+    }
+
+    /// Signs the order that opens one record for one attempt.
+    pub(crate) async fn order(
+        &self,
+        ledger: &Ledger,
+        attempt: &Attempt,
+        record: RecordId,
+        money: Money,
+    ) -> Result<SignedOrder, Error> {
+        let order = Order {
+            place: ledger.payment.place,
+            payment: ledger.payment.id,
+            attempt: attempt.id,
+            record,
+            money,
+            destination: ledger.provider.clone(),
+            expires: attempt.deadline,
+        };
+        let signer = self.order_key().await?;
+        Ok(order.sign(signer.0.clone(), &signer.1))
+    }
+
+    async fn order_key(&self) -> Result<Arc<(String, Key)>, Error> {
+        if let Some(known) = self.0.orders.0.read().await.as_ref() {
+            return Ok(Arc::clone(known));
+        }
+        let granted = self.0.keys.order_key(GetOrderKey {}).await?;
+        let granted = Arc::new((granted.key_id, granted.key.into_key()));
+        *self.0.orders.0.write().await = Some(Arc::clone(&granted));
+        Ok(granted)
+    }
+}
+
+/// What the vault is asked to do for an attempt.
+pub(crate) fn perform(ledger: &Ledger, attempt: &Attempt, act: Act) -> Perform {
+    Perform {
+        place: ledger.payment.place,
+        payment: ledger.payment.id,
+        attempt: attempt.id,
+        provider: ledger.provider.clone(),
+        deadline: attempt.deadline,
+        act,
+    }
+}
+
+/// The HTTP status of an answer: an outcome that is not known yet is 202.
+pub(crate) const fn status_of(payment: &Payment, done: u16) -> u16 {
+    if matches!(payment.status, PaymentStatus::Processing) {
+        202
+    } else {
+        done
+    }
+}

@@ -1,0 +1,206 @@
+//! The engine: its parts, how it is opened, and what it does in the background.
+
+use std::{sync::Arc, time::Duration};
+
+use coffer_audit::Audit;
+use coffer_core::{Timestamp, provider::Provider};
+use coffer_crypto::{Context, Key};
+use coffer_db::Database;
+use coffer_net::{
+    Clock, Tasks,
+    contract::{keys::Keys, vault::Vault},
+    outbound::Outbound,
+};
+
+use crate::{
+    Card, Customer, Error, Payment, Refund, WebhookEndpoint, api_keys::KeyCache, changes::Changes,
+    checkout::Checkout, drive::OrderSigner,
+};
+
+/// How answers that must survive a crash are written. The api crate gives it, because only it spells public JSON.
+#[derive(Clone, Copy)]
+pub struct Render {
+    /// A payment.
+    pub payment: fn(&Payment) -> Vec<u8>,
+    /// A refund.
+    pub refund: fn(&Refund) -> Vec<u8>,
+    /// A customer.
+    pub customer: fn(&Customer) -> Vec<u8>,
+    /// A kept card.
+    pub card: fn(&Card) -> Vec<u8>,
+    /// A webhook endpoint, without its secret.
+    pub webhook_endpoint: fn(&WebhookEndpoint) -> Vec<u8>,
+    /// An event, as it is sent to webhook endpoints.
+    pub event: fn(&coffer_core::event::Event) -> Vec<u8>,
+}
+
+/// What an engine needs to know.
+pub struct Settings {
+    /// What time it is.
+    pub clock: Clock,
+    /// The api's own key, from a file beside its database; its purposes are derived from it.
+    pub service_key: Key,
+    /// The name of this process.
+    pub instance: String,
+    /// Where payers pay: `https://pay.…`.
+    pub checkout_origin: String,
+    /// Where card fields come from: `https://fields.…`, the vault's own face.
+    pub fields_origin: String,
+    /// The development profile.
+    pub development: bool,
+    /// How webhooks are sent; its address policy decides whom they can reach.
+    pub webhooks: Outbound,
+    /// Who takes live payments.
+    pub live_provider: Option<Provider>,
+    /// How answers are written.
+    pub render: Render,
+}
+
+/// Keys for the purposes of this role, derived from its service key.
+pub(crate) struct Secrets {
+    pub(crate) pepper: Key,
+    pub(crate) idempotency: Key,
+    pub(crate) webhooks: Key,
+}
+
+pub(crate) struct Parts {
+    pub(crate) db: Database,
+    pub(crate) vault: Arc<dyn Vault>,
+    pub(crate) keys: Arc<dyn Keys>,
+    pub(crate) clock: Clock,
+    pub(crate) instance: String,
+    pub(crate) fields_origin: String,
+    pub(crate) development: bool,
+    pub(crate) live_provider: Option<Provider>,
+    pub(crate) render: Render,
+    pub(crate) secrets: Secrets,
+    pub(crate) checkout: Checkout,
+    pub(crate) audit: Audit,
+    pub(crate) key_cache: KeyCache,
+    pub(crate) changes: Changes,
+    pub(crate) orders: OrderSigner,
+    pub(crate) webhooks: Outbound,
+}
+
+/// What Coffer does. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine(pub(crate) Arc<Parts>);
+
+impl Engine {
+    /// An engine over an open api.db.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn open(
+        db: Database,
+        vault: Arc<dyn Vault>,
+        keys: Arc<dyn Keys>,
+        settings: Settings,
+    ) -> Result<Self, Error> {
+        let purpose = |label| settings.service_key.derive(&Context::new(label));
+        let secrets = Secrets {
+            pepper: purpose("coffer api key hashes v1"),
+            idempotency: purpose("coffer idempotency v1"),
+            webhooks: purpose("coffer webhook secrets v1"),
+        };
+        let checkout = Checkout {
+            origin: settings.checkout_origin,
+            key: purpose("coffer checkout v1"),
+        };
+        let changes = Changes::open(&db, settings.clock.now()).await?;
+        Ok(Self(Arc::new(Parts {
+            audit: Audit::new(purpose("coffer audit v1"), &settings.instance),
+            orders: OrderSigner::new(),
+            key_cache: KeyCache::new(),
+            changes,
+            secrets,
+            checkout,
+            db,
+            vault,
+            keys,
+            clock: settings.clock,
+            instance: settings.instance,
+            fields_origin: settings.fields_origin,
+            development: settings.development,
+            live_provider: settings.live_provider,
+            render: settings.render,
+            webhooks: settings.webhooks,
+        })))
+    }
+
+    /// Starts what the engine does by itself, until the tasks are stopped.
+    pub fn run(&self, tasks: &Tasks) {
+        self.every(
+            tasks,
+            "changes",
+            Duration::from_millis(250),
+            |engine| async move { engine.poll_changes().await },
+        );
+        self.every(
+            tasks,
+            "sweeper",
+            Duration::from_millis(500),
+            |engine| async move { engine.sweep().await },
+        );
+        self.every(
+            tasks,
+            "audit sequencer",
+            Duration::from_millis(500),
+            |engine| async move {
+                engine.0.audit.sequence(&engine.0.db, engine.now()).await?;
+                Ok(())
+            },
+        );
+        self.every(
+            tasks,
+            "pruning",
+            Duration::from_secs(3600),
+            |engine| async move { engine.prune().await },
+        );
+        self.run_deliveries(tasks);
+    }
+
+    /// Whether requests can be served.
+    ///
+    /// # Errors
+    /// Why not, for the operator.
+    pub fn ready(&self) -> Result<(), String> {
+        if self.0.db.healthy() {
+            Ok(())
+        } else {
+            Err("the store cannot be written".to_owned())
+        }
+    }
+
+    fn every<F, W>(&self, tasks: &Tasks, name: &'static str, pause: Duration, work: F)
+    where
+        F: Fn(Self) -> W + Send + 'static,
+        W: Future<Output = Result<(), Error>> + Send + 'static,
+    {
+        let (engine, stopping) = (self.clone(), tasks.stopping());
+        tasks.spawn(name, async move {
+            tokio::pin!(stopping);
+            loop {
+                if let Err(error) = work(engine.clone()).await {
+                    tracing::warn!(task = name, %error, "a background task failed and will try again");
+                }
+                tokio::select! {
+                    () = &mut stopping => return,
+                    () = tokio::time::sleep(pause) => {}
+                }
+            }
+        });
+    }
+
+    pub(crate) fn db(&self) -> &Database {
+        &self.0.db
+    }
+
+    pub(crate) fn secrets(&self) -> &Secrets {
+        &self.0.secrets
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+}

@@ -1,0 +1,220 @@
+//! Idempotency keys: the same request twice is one charge and one answer.
+//!
+//! The key is claimed in the intent's transaction and the answer stored in the outcome's, so a crash between them
+//! leaves a claimed key without an answer, which the sweeper fills in when it settles the payment.
+
+use std::time::Duration;
+
+use coffer_core::{
+    Malformed, Timestamp,
+    limits::{IDEMPOTENCY_KEY_MAX, IDEMPOTENCY_WAIT_MS},
+};
+use coffer_crypto::{Context, Mac, mac};
+use coffer_db::{Transaction, params};
+use coffer_net::contract::Place;
+
+use crate::{Caller, Engine, Error, store::idempotency as sql};
+
+/// How often a waiting twin looks for the first one's answer, should this process not be the one that runs it.
+const TWIN_POLL: Duration = Duration::from_millis(100);
+
+/// The value of an `Idempotency-Key` header: 1 to 255 visible ASCII characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    /// Takes a key that a merchant made.
+    ///
+    /// # Errors
+    /// When it is empty, too long, or not visible ASCII.
+    pub fn parse(text: &str) -> Result<Self, Malformed> {
+        let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+        if visible && (1..=IDEMPOTENCY_KEY_MAX).contains(&text.len()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Malformed {
+                expected: "1 to 255 visible ASCII characters",
+            })
+        }
+    }
+}
+
+/// An answer as it was given to the first request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAnswer {
+    /// HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What a POST turned out to be.
+#[derive(Debug)]
+pub enum Begun {
+    /// The first with its key.
+    Fresh(Fresh),
+    /// A repeat.
+    Replay(StoredAnswer),
+}
+
+/// Proof that no request with this key was answered before. Consumed by the operation, whose first transaction claims
+/// the key; of two that hold one, a single claim commits.
+#[derive(Debug)]
+pub struct Fresh(Option<Claim>);
+
+#[derive(Debug, Clone)]
+struct Claim {
+    place: Place,
+    route: &'static str,
+    key: String,
+    digest: [u8; 32],
+}
+
+impl Fresh {
+    /// For a request without an idempotency key.
+    #[must_use]
+    pub const fn unkeyed() -> Self {
+        Self(None)
+    }
+
+    /// Claims the key for the object whose outcome will answer it.
+    pub(crate) fn claim(&self, object: &str, now: Timestamp) -> Transaction {
+        let Some(claim) = &self.0 else {
+            return Transaction::new();
+        };
+        let [account, mode] = key_of(claim.place);
+        Transaction::new().one(
+            &sql::CLAIM,
+            params![
+                account,
+                mode,
+                claim.route,
+                claim.key.as_str(),
+                &claim.digest[..],
+                object,
+                now.as_millis()
+            ],
+        )
+    }
+
+    /// Claims the key and stores its answer at once, for what needs no act outside.
+    pub(crate) fn answered(
+        &self,
+        object: &str,
+        now: Timestamp,
+        answer: &StoredAnswer,
+    ) -> Transaction {
+        let Some(claim) = &self.0 else {
+            return Transaction::new();
+        };
+        self.claim(object, now)
+            .append(store_answer(claim.place, object, answer))
+    }
+}
+
+/// The object of a request and the HTTP status of its answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done<T> {
+    /// 201 made, 200 done, 202 not known yet.
+    pub status: u16,
+    /// The object.
+    pub object: T,
+}
+
+/// Stores the answer of the request that waits for this object, if one does and has none yet.
+pub(crate) fn store_answer(place: Place, object: &str, answer: &StoredAnswer) -> Transaction {
+    let [account, mode] = key_of(place);
+    let status = i64::from(answer.status);
+    Transaction::new().any(
+        &sql::ANSWER,
+        params![account, mode, object, status, answer.body.as_slice()],
+    )
+}
+
+/// Account and mode as the first columns of every table's key.
+pub(crate) fn key_of(place: Place) -> [coffer_db::Value; 2] {
+    [place.account.to_string().into(), place.mode.as_str().into()]
+}
+
+impl Engine {
+    /// Finds out whether a POST with this key is the first. A twin of one that still runs waits for its answer.
+    ///
+    /// # Errors
+    /// [`Error::IdempotencyMismatch`] when the key was used for another body, [`Error::IdempotencyRunning`] when the
+    /// first still runs after the wait.
+    pub async fn begin(
+        &self,
+        caller: &Caller,
+        key: IdempotencyKey,
+        body: &[u8],
+    ) -> Result<Begun, Error> {
+        let context = Context::new("coffer idempotency v1")
+            .text(caller.origin.route)
+            .bytes(body);
+        let digest = *mac(&self.secrets().idempotency, &context).as_bytes();
+        let claim = Claim {
+            place: caller.place,
+            route: caller.origin.route,
+            key: key.0,
+            digest,
+        };
+        match self.stored(&claim).await? {
+            None => Ok(Begun::Fresh(Fresh(Some(claim)))),
+            Some(Some(answer)) => Ok(Begun::Replay(answer)),
+            Some(None) => self.await_twin(&claim).await.map(Begun::Replay),
+        }
+    }
+
+    /// For an operation whose claim met a twin's: that one's answer.
+    pub(crate) async fn twin_answer(&self, fresh: &Fresh) -> Error {
+        match &fresh.0 {
+            None => Error::Defect,
+            Some(claim) => match self.await_twin(claim).await {
+                Ok(answer) => Error::Answered(answer),
+                Err(error) => error,
+            },
+        }
+    }
+
+    async fn await_twin(&self, claim: &Claim) -> Result<StoredAnswer, Error> {
+        let wait = Duration::from_millis(IDEMPOTENCY_WAIT_MS.unsigned_abs());
+        let answered = async {
+            loop {
+                if let Some(Some(answer)) = self.stored(claim).await? {
+                    return Ok(answer);
+                }
+                tokio::time::sleep(TWIN_POLL).await;
+            }
+        };
+        tokio::time::timeout(wait, answered)
+            .await
+            .unwrap_or(Err(Error::IdempotencyRunning))
+    }
+
+    /// `None`: the key is new. `Some(None)`: claimed, not answered yet.
+    async fn stored(&self, claim: &Claim) -> Result<Option<Option<StoredAnswer>>, Error> {
+        let [account, mode] = key_of(claim.place);
+        let found = self
+            .db()
+            .read_optional(
+                &sql::FIND,
+                params![account, mode, claim.route, claim.key.as_str()],
+            )
+            .await?;
+        let Some(row) = found else { return Ok(None) };
+        let same = Mac::from_slice(row.bytes("digest")?)
+            .is_ok_and(|digest| digest.matches(&Mac::from_array(claim.digest)));
+        if !same {
+            return Err(Error::IdempotencyMismatch);
+        }
+        let Some(status) = row.optional_integer("answer_status")? else {
+            return Ok(Some(None));
+        };
+        let status = u16::try_from(status).map_err(|_| Error::Defect)?;
+        let body = row
+            .optional_bytes("answer_body")?
+            .unwrap_or_default()
+            .to_vec();
+        Ok(Some(Some(StoredAnswer { status, body })))
+    }
+}

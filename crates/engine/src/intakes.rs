@@ -1,0 +1,104 @@
+//! Intakes: permission to deposit one card in the vault, for a merchant's page or for a payment's checkout page.
+
+use coffer_core::{
+    Timestamp,
+    id::{IntakeId, PaymentId},
+    payment::PaymentStatus,
+};
+use coffer_net::contract::{
+    Place,
+    vault::{IntakePurpose, MintIntake},
+};
+
+use crate::{Caller, Engine, Error, accounts};
+
+/// Permission to deposit one card.
+#[derive(Debug, Clone)]
+pub struct IntakeGrant {
+    /// Its id.
+    pub id: IntakeId,
+    /// The ticket; it can deposit one card and nothing else.
+    pub ticket: String,
+    /// Where the card fields are, with the ticket.
+    pub fields_url: String,
+    /// Until when.
+    pub expires: Timestamp,
+}
+
+impl Engine {
+    /// For a page of the merchant's, at one of the account's origins, by a publishable key.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for an origin that the account does not list.
+    pub async fn intake_create(&self, caller: &Caller, origin: &str) -> Result<IntakeGrant, Error> {
+        if !accounts::origins(self, caller.place)
+            .await?
+            .iter()
+            .any(|listed| listed == origin)
+        {
+            return Err(Error::Refused(
+                "add this page's origin to the account: PATCH /v1/account {\"origins\": […]}",
+            ));
+        }
+        self.mint(caller.place, origin.to_owned(), IntakePurpose::Token)
+            .await
+    }
+
+    /// For the checkout page of a payment that waits for a card, by the secret of its address.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for a wrong secret, as for a missing payment; [`Error::State`] when no card is required.
+    pub async fn intake_for_checkout(
+        &self,
+        payment: PaymentId,
+        secret: &str,
+    ) -> Result<IntakeGrant, Error> {
+        let place = self
+            .0
+            .checkout
+            .open(payment, secret)
+            .ok_or(Error::NotFound { object: "payment" })?;
+        let found = self.payment_in(place, payment).await?;
+        if found.status != PaymentStatus::RequiresCard {
+            let needed = PaymentStatus::RequiresCard.as_str();
+            return Err(Error::State {
+                object: "payment",
+                status: found.status.as_str(),
+                needed,
+            });
+        }
+        self.mint(
+            place,
+            self.0.checkout.origin.clone(),
+            IntakePurpose::Checkout,
+        )
+        .await
+    }
+
+    async fn mint(
+        &self,
+        place: Place,
+        origin: String,
+        purpose: IntakePurpose,
+    ) -> Result<IntakeGrant, Error> {
+        let minted = self
+            .0
+            .vault
+            .mint_intake(MintIntake {
+                place,
+                origin,
+                purpose,
+            })
+            .await?;
+        let fields_url = format!(
+            "{}/v1/fields?ticket={}",
+            self.0.fields_origin, minted.ticket
+        );
+        Ok(IntakeGrant {
+            id: minted.id,
+            ticket: minted.ticket,
+            fields_url,
+            expires: minted.expires,
+        })
+    }
+}

@@ -1,0 +1,263 @@
+//! A payment with all its attempts, as read at one version: what changes it, and the steps that store the change.
+//!
+//! Every change goes through here, so that status, amounts and events always follow from the attempts. Two changes of
+//! the same version cannot both commit: the second is a conflict, reads again and decides again.
+
+mod steps;
+
+use coffer_core::{
+    Money, Timestamp,
+    decline::DeclineReason,
+    event::{EventObject, EventType},
+    id::{AttemptId, RefundId},
+    limits::{AUTHORIZATION_TTL_MS, CHECKOUT_ATTEMPTS_MAX},
+    payment::{
+        AttemptFact, AttemptStatus, CaptureMode, Closing, Operation, PaymentStatus, Terms, standing,
+    },
+    provider::Provider,
+};
+use coffer_net::contract::vault::AttemptOutcome;
+
+use crate::{Error, Payment, events::Happened, payment::LastAttempt};
+
+/// How long after its start an attempt is looked at by the sweeper, should the task that runs it be gone.
+const SETTLE_AFTER_MS: i64 = 5_000;
+/// How long until the sweeper looks again at an attempt whose outcome is not known.
+pub(crate) const SETTLE_AGAIN_MS: i64 = 2_000;
+
+/// One provider call.
+#[derive(Debug, Clone)]
+pub(crate) struct Attempt {
+    pub(crate) id: AttemptId,
+    pub(crate) operation: Operation,
+    pub(crate) status: AttemptStatus,
+    pub(crate) amount: i64,
+    pub(crate) decline_reason: Option<DeclineReason>,
+    pub(crate) challenge_url: Option<String>,
+    pub(crate) refund: Option<RefundId>,
+    /// The object under which the request that waits for this attempt filed its idempotency key.
+    pub(crate) answers: String,
+    pub(crate) deadline: Timestamp,
+    pub(crate) created: Timestamp,
+}
+
+impl Attempt {
+    const fn fact(&self) -> AttemptFact {
+        AttemptFact {
+            operation: self.operation,
+            status: self.status,
+            amount: self.amount,
+            challenged: self.challenge_url.is_some(),
+        }
+    }
+
+    pub(crate) const fn is_pending(&self) -> bool {
+        matches!(self.status, AttemptStatus::Sending | AttemptStatus::Unknown)
+    }
+}
+
+/// A payment and its attempts at one version, and what has been changed of them since.
+pub(crate) struct Ledger {
+    pub(crate) payment: Payment,
+    pub(crate) closing: Closing,
+    pub(crate) at_checkout: bool,
+    pub(crate) provider: Provider,
+    pub(crate) expires: Option<Timestamp>,
+    pub(crate) attempts: Vec<Attempt>,
+    /// Attempts as they are stored; those after it are new.
+    stored: usize,
+    settled: Option<AttemptId>,
+    happened: Vec<Happened>,
+}
+
+impl Ledger {
+    /// As read from the store, or not stored yet (version 0).
+    pub(crate) fn new(
+        payment: Payment,
+        provider: Provider,
+        (closing, at_checkout, expires): (Closing, bool, Option<Timestamp>),
+        attempts: Vec<Attempt>,
+    ) -> Self {
+        let stored = attempts.len();
+        Self {
+            payment,
+            closing,
+            at_checkout,
+            provider,
+            expires,
+            attempts,
+            stored,
+            settled: None,
+            happened: Vec::new(),
+        }
+    }
+
+    pub(crate) fn money(&self) -> Result<Money, Error> {
+        Money::new(self.payment.amount, self.payment.currency).map_err(crate::error::corrupt)
+    }
+
+    pub(crate) fn attempt(&self, id: AttemptId) -> Option<&Attempt> {
+        self.attempts.iter().find(|attempt| attempt.id == id)
+    }
+
+    /// The attempt that holds the reservation.
+    pub(crate) fn authorization(&self) -> Option<&Attempt> {
+        self.attempts.iter().rev().find(|attempt| {
+            attempt.operation == Operation::Authorize && attempt.status == AttemptStatus::Succeeded
+        })
+    }
+
+    /// Minor units that may still be refunded: captured, not refunded, and not on their way back.
+    pub(crate) fn refundable(&self) -> i64 {
+        let pending = self
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.operation == Operation::Refund && attempt.is_pending());
+        let reserved = pending.fold(self.payment.amount_refunded, |sum, attempt| {
+            sum.saturating_add(attempt.amount)
+        });
+        self.payment.amount_captured.saturating_sub(reserved)
+    }
+
+    /// Adds an attempt that is about to be sent.
+    pub(crate) fn begin(&mut self, attempt: Attempt) {
+        self.attempts.push(attempt);
+    }
+
+    /// Gives the payment up, or lets it expire.
+    pub(crate) fn close(&mut self, closing: Closing, event: EventType) {
+        self.closing = closing;
+        self.expires = None;
+        self.happened.push(Happened::to_payment(event));
+    }
+
+    /// Gives up a payment that no one was told of: nothing was sent, so nothing happened.
+    pub(crate) fn abandon(&mut self, attempt: AttemptId, now: Timestamp) {
+        self.settle(
+            attempt,
+            &AttemptOutcome::Failed {
+                reason: DeclineReason::ProcessingError,
+            },
+            now,
+        );
+        self.closing = Closing::Canceled;
+        self.expires = None;
+        self.happened.clear();
+    }
+
+    /// Takes in how a pending attempt ended, or what is known of it now. False when there is nothing new.
+    pub(crate) fn settle(
+        &mut self,
+        id: AttemptId,
+        outcome: &AttemptOutcome,
+        now: Timestamp,
+    ) -> bool {
+        let Some(attempt) = self
+            .attempts
+            .iter_mut()
+            .find(|attempt| attempt.id == id && attempt.is_pending())
+        else {
+            return false;
+        };
+        let before = (attempt.status, attempt.challenge_url.clone());
+        (
+            attempt.status,
+            attempt.decline_reason,
+            attempt.challenge_url,
+        ) = match outcome {
+            AttemptOutcome::Succeeded => (AttemptStatus::Succeeded, None, None),
+            AttemptOutcome::Failed { reason } => (AttemptStatus::Failed, Some(*reason), None),
+            AttemptOutcome::Challenged { url } => (AttemptStatus::Sending, None, Some(url.clone())),
+            AttemptOutcome::Unknown => (AttemptStatus::Unknown, None, attempt.challenge_url.take()),
+        };
+        if before == (attempt.status, attempt.challenge_url.clone()) {
+            return false;
+        }
+        self.settled = Some(id);
+        let (operation, status, refund) = (attempt.operation, attempt.status, attempt.refund);
+        let challenged = attempt.challenge_url.is_some();
+        self.happened.extend(
+            event_of(operation, status, challenged).map(|event| match refund {
+                Some(refund) => Happened {
+                    event,
+                    object: EventObject {
+                        kind: "refund",
+                        id: refund.to_string(),
+                        version: 2,
+                    },
+                },
+                None => Happened::to_payment(event),
+            }),
+        );
+        if operation == Operation::Authorize && status == AttemptStatus::Succeeded {
+            self.expires = Some(now.plus_millis(AUTHORIZATION_TTL_MS));
+        }
+        if operation == Operation::Capture && status == AttemptStatus::Succeeded {
+            self.expires = None;
+        }
+        true
+    }
+
+    /// Whether money is to be taken right after the authorization that just succeeded.
+    pub(crate) fn wants_capture(&self) -> bool {
+        let captured = self
+            .attempts
+            .iter()
+            .any(|attempt| attempt.operation == Operation::Capture);
+        self.payment.capture == CaptureMode::Automatic
+            && self.authorization().is_some()
+            && !captured
+    }
+
+    /// Derives what follows from the attempts.
+    fn derive(&mut self, now: Timestamp) {
+        let facts: Vec<_> = self.attempts.iter().map(Attempt::fact).collect();
+        let terms = Terms {
+            closing: self.closing,
+            at_checkout: self.at_checkout,
+            tries_max: CHECKOUT_ATTEMPTS_MAX,
+        };
+        let derived = standing(terms, &facts);
+        let last = self.attempts.last();
+        let payment = &mut self.payment;
+        payment.status = derived.status;
+        payment.amount_captured = derived.captured;
+        payment.amount_refunded = derived.refunded;
+        payment.last_attempt = last.map(|attempt| LastAttempt {
+            operation: attempt.operation,
+            status: attempt.status,
+            decline_reason: attempt.decline_reason,
+        });
+        let challenged = payment.status == PaymentStatus::RequiresAction;
+        payment.challenge_url = last
+            .filter(|_| challenged)
+            .and_then(|attempt| attempt.challenge_url.clone());
+        if payment.status != PaymentStatus::RequiresCard {
+            payment.checkout_url = None;
+        }
+        payment.version = payment.version.saturating_add(1);
+        payment.updated = now;
+    }
+}
+
+const fn event_of(
+    operation: Operation,
+    status: AttemptStatus,
+    challenged: bool,
+) -> Option<EventType> {
+    match (operation, status) {
+        (Operation::Authorize, AttemptStatus::Sending) if challenged => {
+            Some(EventType::PaymentRequiresAction)
+        }
+        (Operation::Authorize, AttemptStatus::Succeeded) => Some(EventType::PaymentAuthorized),
+        (Operation::Authorize, AttemptStatus::Failed) => Some(EventType::PaymentDeclined),
+        (Operation::Capture, AttemptStatus::Succeeded) => Some(EventType::PaymentCaptured),
+        (Operation::Refund, AttemptStatus::Succeeded) => Some(EventType::RefundSucceeded),
+        (Operation::Refund, AttemptStatus::Failed) => Some(EventType::RefundFailed),
+        (Operation::Void, AttemptStatus::Succeeded) => Some(EventType::PaymentCanceled),
+        (
+            Operation::Authorize | Operation::Capture | Operation::Void | Operation::Refund,
+            AttemptStatus::Sending | AttemptStatus::Unknown | AttemptStatus::Failed,
+        ) => None,
+    }
+}

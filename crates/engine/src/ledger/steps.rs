@@ -1,0 +1,175 @@
+//! The steps that store a payment and its attempts: all of it the first time, what changed later.
+
+use coffer_core::{Timestamp, decline::DeclineReason};
+use coffer_db::{Transaction, params};
+
+use super::{Attempt, Ledger, SETTLE_AFTER_MS, SETTLE_AGAIN_MS};
+use crate::{
+    events::Happened,
+    idempotency::key_of,
+    store::{payments as sql, refunds},
+};
+
+impl Ledger {
+    /// The steps that store the payment for the first time.
+    pub(crate) fn insert(&mut self, now: Timestamp) -> Transaction {
+        self.derive(now);
+        let [account, mode] = key_of(self.payment.place);
+        let p = &self.payment;
+        let card = p.card.as_ref();
+        let mut steps = Transaction::new().one(
+            &sql::PAYMENT_INSERT,
+            params![
+                account,
+                mode,
+                p.id.to_string(),
+                p.version,
+                p.status.as_str(),
+                self.closing.as_str(),
+                i64::from(self.at_checkout),
+                p.amount,
+                p.currency.code(),
+                p.amount_captured,
+                p.amount_refunded,
+                p.capture.as_str(),
+                self.provider.as_str(),
+                card.map(|card| card.brand.as_str()),
+                card.map(|card| card.last4.to_string()),
+                card.map(|card| card.expiry.month()),
+                card.map(|card| card.expiry.year()),
+                p.customer.map(|id| id.to_string()),
+                p.reference.as_ref().map(|text| text.as_str()),
+                p.description.as_ref().map(|text| text.as_str()),
+                p.metadata.to_store(),
+                p.return_url.as_deref(),
+                p.challenge_url.as_deref(),
+                p.last_attempt.map(|last| last.operation.as_str()),
+                p.last_attempt.map(|last| last.status.as_str()),
+                p.last_attempt
+                    .and_then(|last| last.decline_reason)
+                    .map(DeclineReason::as_str),
+                p.created.as_millis(),
+                p.updated.as_millis(),
+                self.expires.map(Timestamp::as_millis),
+            ],
+        );
+        self.push_attempts(&mut steps, now);
+        steps
+    }
+
+    /// The steps that store what changed, provided that nobody changed it meanwhile; and what happened, for the events.
+    pub(crate) fn update(&mut self, now: Timestamp) -> (Transaction, Vec<Happened>) {
+        let read_version = self.payment.version;
+        self.derive(now);
+        let [account, mode] = key_of(self.payment.place);
+        let p = &self.payment;
+        let card = p.card.as_ref();
+        let mut steps = Transaction::new().one(
+            &sql::PAYMENT_UPDATE,
+            params![
+                account,
+                mode,
+                p.id.to_string(),
+                read_version,
+                p.status.as_str(),
+                self.closing.as_str(),
+                p.amount_captured,
+                p.amount_refunded,
+                card.map(|card| card.brand.as_str()),
+                card.map(|card| card.last4.to_string()),
+                card.map(|card| card.expiry.month()),
+                card.map(|card| card.expiry.year()),
+                p.challenge_url.as_deref(),
+                p.last_attempt.map(|last| last.operation.as_str()),
+                p.last_attempt.map(|last| last.status.as_str()),
+                p.last_attempt
+                    .and_then(|last| last.decline_reason)
+                    .map(DeclineReason::as_str),
+                p.updated.as_millis(),
+                self.expires.map(Timestamp::as_millis),
+            ],
+        );
+        self.push_attempts(&mut steps, now);
+        let happened = std::mem::take(&mut self.happened);
+        (
+            steps,
+            happened
+                .into_iter()
+                .map(|what| what.of_payment(&self.payment))
+                .collect(),
+        )
+    }
+
+    fn push_attempts(&self, steps: &mut Transaction, now: Timestamp) {
+        let [account, mode] = key_of(self.payment.place);
+        let payment = self.payment.id.to_string();
+        for (place, attempt) in self.attempts.iter().enumerate() {
+            let fresh = place >= self.stored;
+            let key = || {
+                params![
+                    account.clone(),
+                    mode.clone(),
+                    payment.as_str(),
+                    attempt.id.to_string()
+                ]
+            };
+            let reason = attempt.decline_reason.map(DeclineReason::as_str);
+            let settle_at = settle_at(attempt, now);
+            if fresh {
+                let mut row = key();
+                row.extend(params![
+                    i64::try_from(place).unwrap_or(i64::MAX),
+                    attempt.operation.as_str(),
+                    attempt.status.as_str(),
+                    attempt.amount,
+                    reason,
+                    attempt.challenge_url.as_deref(),
+                    attempt.refund.map(|id| id.to_string()),
+                    attempt.answers.as_str(),
+                    attempt.deadline.as_millis(),
+                    settle_at,
+                    attempt.created.as_millis(),
+                    now.as_millis(),
+                ]);
+                steps.push(&sql::ATTEMPT_INSERT, row, coffer_db::Expect::Exactly(1));
+            } else if self.settled == Some(attempt.id) {
+                let mut row = key();
+                row.extend(params![
+                    attempt.status.as_str(),
+                    reason,
+                    attempt.challenge_url.as_deref(),
+                    settle_at,
+                    now.as_millis(),
+                ]);
+                steps.push(&sql::ATTEMPT_UPDATE, row, coffer_db::Expect::Exactly(1));
+                self.push_refund(steps, attempt, now);
+            }
+        }
+    }
+
+    fn push_refund(&self, steps: &mut Transaction, attempt: &Attempt, now: Timestamp) {
+        let Some(refund) = attempt.refund.filter(|_| !attempt.is_pending()) else {
+            return;
+        };
+        let [account, mode] = key_of(self.payment.place);
+        let reason = attempt.decline_reason.map(DeclineReason::as_str);
+        let status = crate::refunds::status_of(attempt.status).as_str();
+        let row = params![
+            account,
+            mode,
+            refund.to_string(),
+            status,
+            reason,
+            now.as_millis()
+        ];
+        steps.push(&refunds::REFUND_UPDATE, row, coffer_db::Expect::Exactly(1));
+    }
+}
+
+/// When the sweeper looks at an attempt; never, once it has ended.
+fn settle_at(attempt: &Attempt, now: Timestamp) -> Option<i64> {
+    let first_look = attempt.created.plus_millis(SETTLE_AFTER_MS).as_millis();
+    attempt
+        .is_pending()
+        .then(|| first_look.max(now.plus_millis(SETTLE_AGAIN_MS).as_millis()))
+}

@@ -1,0 +1,54 @@
+//! What Coffer does: payments, refunds, customers, API keys, events, webhooks. No HTTP types, no card number.
+//!
+//! Money moves in three numbered steps: a transaction records the intent, the vault acts, a transaction records the
+//! outcome (`payments.rs`, `drive.rs`). What a crash leaves between them is settled by the sweeper (`sweeper.rs`).
+
+#![warn(clippy::arithmetic_side_effects, clippy::float_arithmetic)]
+
+mod accounts;
+mod api_keys;
+mod caller;
+mod cards;
+mod changes;
+mod checkout;
+mod commit;
+mod customers;
+mod delivery;
+mod drive;
+mod engine;
+mod error;
+mod events;
+#[cfg(test)]
+mod fixture;
+mod idempotency;
+mod intakes;
+mod ledger;
+mod page;
+mod payment;
+mod payments;
+mod refunds;
+mod rows;
+mod signature;
+mod store;
+mod sweeper;
+mod text;
+mod webhooks;
+
+pub use accounts::AccountView;
+pub use api_keys::{AuthenticationError, CreatedApiKey, NewApiKey};
+pub use caller::{CallOrigin, Caller};
+pub use cards::Card;
+pub use customers::{Customer, CustomerChange, NewCustomer};
+pub use engine::{Engine, Render, Settings};
+pub use error::Error;
+pub use events::EventFilter;
+pub use idempotency::{Begun, Done, Fresh, IdempotencyKey, StoredAnswer};
+pub use intakes::IntakeGrant;
+pub use page::{Listed, Page};
+pub use payment::{CardInput, LastAttempt, NewPayment, Payment, PaymentFilter, TokenRef};
+pub use refunds::{NewRefund, Refund, RefundFilter};
+pub use store::{MIGRATIONS, STATEMENTS};
+pub use text::{Metadata, Text};
+pub use webhooks::{
+    NewWebhookEndpoint, WebhookEndpoint, WebhookEndpointChange, WebhookEndpointState,
+};

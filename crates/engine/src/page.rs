@@ -1,0 +1,69 @@
+//! Lists: a page of objects after the last one that the caller has seen.
+
+use coffer_core::{
+    Malformed,
+    limits::{PAGE_DEFAULT, PAGE_MAX},
+};
+
+/// Which part of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    limit: i64,
+    after: Option<String>,
+}
+
+impl Page {
+    /// `limit` objects (20 when not said) after the object with this id.
+    ///
+    /// # Errors
+    /// When the limit is not within 1 and 100.
+    pub fn new(limit: Option<i64>, after: Option<String>) -> Result<Self, Malformed> {
+        let limit = limit.unwrap_or(PAGE_DEFAULT);
+        if (1..=PAGE_MAX).contains(&limit) {
+            Ok(Self { limit, after })
+        } else {
+            Err(Malformed {
+                expected: "a number from 1 to 100",
+            })
+        }
+    }
+
+    /// The cursor as an id of the list's kind.
+    pub(crate) fn after<T: std::str::FromStr<Err = Malformed>>(
+        &self,
+    ) -> Result<Option<T>, crate::Error> {
+        let parsed = self.after.as_deref().map(str::parse).transpose();
+        parsed.map_err(|malformed| crate::Error::invalid("after", malformed))
+    }
+
+    /// The cursor for a list with the newest first; beyond every id when there is none. `~` sorts after every id.
+    pub(crate) fn before_id<T: std::str::FromStr<Err = Malformed> + ToString>(
+        &self,
+    ) -> Result<String, crate::Error> {
+        Ok(self
+            .after::<T>()?
+            .map_or_else(|| "~".to_owned(), |id| id.to_string()))
+    }
+
+    /// One more than asked for, to know whether there is more.
+    pub(crate) const fn fetch(&self) -> i64 {
+        self.limit.saturating_add(1)
+    }
+
+    /// Cuts what was fetched to the page.
+    pub(crate) fn cut<T>(&self, mut items: Vec<T>) -> Listed<T> {
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let has_more = items.len() > limit;
+        items.truncate(limit);
+        Listed { items, has_more }
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed<T> {
+    /// The objects.
+    pub items: Vec<T>,
+    /// Whether another page follows.
+    pub has_more: bool,
+}

@@ -1,0 +1,384 @@
+//! Webhook endpoints: where a merchant wants to be told, with secrets of their own that are shown once.
+
+mod stored;
+
+use coffer_core::{
+    Timestamp,
+    event::{EventObject, EventType},
+    id::WebhookEndpointId,
+    limits::{DESCRIPTION_MAX, WEBHOOK_ENDPOINTS_MAX},
+    words,
+};
+use coffer_crypto::random_secret;
+use coffer_db::{Transaction, params};
+use coffer_net::contract::Place;
+
+pub(crate) use stored::StoredEndpoint;
+use stored::{Column, events_to_store};
+
+use crate::{
+    Caller, Done, Engine, Error, Fresh, Listed, Page, StoredAnswer, Text,
+    commit::{By, conflicts},
+    events::Happened,
+    idempotency::key_of,
+    signature::WebhookKeys,
+    store::{idempotency, webhooks as sql},
+    text::check_url,
+};
+
+/// How long the old secret of a rotated endpoint signs beside the new one: 24 hours.
+const ROTATION_OVERLAP_MS: i64 = 24 * 60 * 60 * 1000;
+
+words! {
+    /// Whether an endpoint is told.
+    pub enum WebhookEndpointState {
+        /// It is.
+        Enabled = "enabled",
+        /// It is not: it said so, failed for too long, or the merchant turned it off.
+        Disabled = "disabled",
+    }
+}
+
+/// A webhook endpoint at one version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookEndpoint {
+    /// Its id.
+    pub id: WebhookEndpointId,
+    /// Its account and mode.
+    pub place: Place,
+    /// Where to tell.
+    pub url: String,
+    /// Of which events; all when empty.
+    pub events: Vec<EventType>,
+    /// The merchant's own words.
+    pub description: Option<Text<DESCRIPTION_MAX>>,
+    /// Whether it is told.
+    pub state: WebhookEndpointState,
+    /// The key that verifies `v1a` signatures.
+    pub public_key: String,
+    /// Grows with every change.
+    pub version: i64,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it changed last.
+    pub updated: Timestamp,
+}
+
+/// A webhook endpoint to be made.
+#[derive(Debug, Clone)]
+pub struct NewWebhookEndpoint {
+    /// Where to tell: https, or http for a receiver that has none.
+    pub url: String,
+    /// Of which events; all when empty.
+    pub events: Vec<EventType>,
+    /// The merchant's own words.
+    pub description: Option<Text<DESCRIPTION_MAX>>,
+}
+
+/// What to change of an endpoint; what is `None` stays.
+#[derive(Debug, Clone, Default)]
+pub struct WebhookEndpointChange {
+    /// A new address.
+    pub url: Option<String>,
+    /// Other events.
+    pub events: Option<Vec<EventType>>,
+    /// A new description, or none.
+    pub description: Option<Option<Text<DESCRIPTION_MAX>>>,
+    /// Turned on or off.
+    pub state: Option<WebhookEndpointState>,
+}
+impl Engine {
+    /// Makes an endpoint; its secret is returned once and then only signs.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for an address that cannot be told, [`Error::LimitReached`] for one too many.
+    pub async fn webhook_endpoint_create(
+        &self,
+        caller: &Caller,
+        fresh: Fresh,
+        new: NewWebhookEndpoint,
+    ) -> Result<Done<(WebhookEndpoint, String)>, Error> {
+        check_url("url", &new.url)?;
+        self.check_room(caller.place).await?;
+        let (now, keys) = (
+            self.now(),
+            WebhookKeys {
+                secret: random_secret()?,
+                seed: random_secret()?,
+            },
+        );
+        let endpoint = WebhookEndpoint {
+            id: self.0.clock.id(),
+            place: caller.place,
+            url: new.url,
+            events: new.events,
+            description: new.description,
+            state: WebhookEndpointState::Enabled,
+            public_key: keys.public_text()?,
+            version: 1,
+            created: now,
+            updated: now,
+        };
+        let [account, mode] = key_of(caller.place);
+        let id = endpoint.id.to_string();
+        let row = params![
+            account,
+            mode,
+            id.as_str(),
+            endpoint.url.as_str(),
+            events_to_store(&endpoint.events),
+            endpoint.description.as_ref().map(|text| text.as_str()),
+            self.seal(caller.place, endpoint.id, Column::Secret, &keys.secret)?,
+            self.seal(caller.place, endpoint.id, Column::Seed, &keys.seed)?,
+            now.as_millis(),
+        ];
+        let change = Transaction::new().one(&sql::INSERT, row);
+        self.change_endpoint(
+            caller,
+            Some(&fresh),
+            EventType::WebhookEndpointCreated,
+            &endpoint,
+            change,
+        )
+        .await?;
+        Ok(Done {
+            status: 201,
+            object: (endpoint, keys.secret_text()),
+        })
+    }
+
+    /// One endpoint.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is none in the caller's account and mode.
+    pub async fn webhook_endpoint(
+        &self,
+        caller: &Caller,
+        id: WebhookEndpointId,
+    ) -> Result<WebhookEndpoint, Error> {
+        let [account, mode] = key_of(caller.place);
+        let row = self
+            .db()
+            .read_optional(&sql::FIND, params![account, mode, id.to_string()])
+            .await?;
+        Ok(self
+            .read_endpoint(&row.ok_or(Error::NotFound {
+                object: "webhook_endpoint",
+            })?)?
+            .endpoint)
+    }
+
+    /// Endpoints, the newest first.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a cursor that is no endpoint's id.
+    pub async fn webhook_endpoint_list(
+        &self,
+        caller: &Caller,
+        page: Page,
+    ) -> Result<Listed<WebhookEndpoint>, Error> {
+        let [account, mode] = key_of(caller.place);
+        let row = params![
+            account,
+            mode,
+            page.before_id::<WebhookEndpointId>()?,
+            page.fetch()
+        ];
+        let rows = self.db().read(&sql::LIST, row).await?;
+        let endpoints: Result<Vec<_>, _> = rows
+            .iter()
+            .map(|row| Ok(self.read_endpoint(row)?.endpoint))
+            .collect();
+        endpoints.map(|endpoints| page.cut(endpoints))
+    }
+
+    /// Changes an endpoint.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Invalid`], or [`Error::State`] when another change came between.
+    pub async fn webhook_endpoint_update(
+        &self,
+        caller: &Caller,
+        id: WebhookEndpointId,
+        change: WebhookEndpointChange,
+    ) -> Result<WebhookEndpoint, Error> {
+        let mut endpoint = self.webhook_endpoint(caller, id).await?;
+        let (read_version, now) = (endpoint.version, self.now());
+        if let Some(url) = change.url {
+            check_url("url", &url)?;
+            endpoint.url = url;
+        }
+        endpoint.events = change.events.unwrap_or(endpoint.events);
+        endpoint.description = change.description.unwrap_or(endpoint.description);
+        endpoint.state = change.state.unwrap_or(endpoint.state);
+        endpoint.version = read_version.saturating_add(1);
+        endpoint.updated = now;
+        let [account, mode] = key_of(caller.place);
+        let row = params![
+            account,
+            mode,
+            id.to_string(),
+            read_version,
+            endpoint.url.as_str(),
+            events_to_store(&endpoint.events),
+            endpoint.description.as_ref().map(|text| text.as_str()),
+            endpoint.state.as_str(),
+            now.as_millis(),
+        ];
+        let steps = Transaction::new().one(&sql::UPDATE, row);
+        self.change_endpoint(
+            caller,
+            None,
+            EventType::WebhookEndpointUpdated,
+            &endpoint,
+            steps,
+        )
+        .await?;
+        Ok(endpoint)
+    }
+
+    /// Gives an endpoint new keys; the old ones sign beside them for a day. The new secret is returned once.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or [`Error::State`] when another change came between.
+    pub async fn webhook_endpoint_rotate_secret(
+        &self,
+        caller: &Caller,
+        fresh: Fresh,
+        id: WebhookEndpointId,
+    ) -> Result<Done<(WebhookEndpoint, String)>, Error> {
+        let mut endpoint = self.webhook_endpoint(caller, id).await?;
+        let (read_version, now) = (endpoint.version, self.now());
+        let keys = WebhookKeys {
+            secret: random_secret()?,
+            seed: random_secret()?,
+        };
+        endpoint.public_key = keys.public_text()?;
+        endpoint.version = read_version.saturating_add(1);
+        endpoint.updated = now;
+        let [account, mode] = key_of(caller.place);
+        let row = params![
+            account,
+            mode,
+            id.to_string(),
+            read_version,
+            now.plus_millis(ROTATION_OVERLAP_MS).as_millis(),
+            self.seal(caller.place, id, Column::Secret, &keys.secret)?,
+            self.seal(caller.place, id, Column::Seed, &keys.seed)?,
+            now.as_millis(),
+        ];
+        let steps = Transaction::new().one(&sql::ROTATE, row);
+        self.change_endpoint(
+            caller,
+            Some(&fresh),
+            EventType::WebhookEndpointUpdated,
+            &endpoint,
+            steps,
+        )
+        .await?;
+        Ok(Done {
+            status: 200,
+            object: (endpoint, keys.secret_text()),
+        })
+    }
+
+    /// Deletes an endpoint and what was on its way to it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is none in the caller's account and mode.
+    pub async fn webhook_endpoint_delete(
+        &self,
+        caller: &Caller,
+        id: WebhookEndpointId,
+    ) -> Result<(), Error> {
+        let mut endpoint = self.webhook_endpoint(caller, id).await?;
+        endpoint.version = endpoint.version.saturating_add(1);
+        let [account, mode] = key_of(caller.place);
+        let steps = Transaction::new()
+            .one(&sql::DELETE, params![account, mode, id.to_string()])
+            .any(&sql::QUEUE_DROP, params![queue_of(id)]);
+        self.change_endpoint(
+            caller,
+            None,
+            EventType::WebhookEndpointDeleted,
+            &endpoint,
+            steps,
+        )
+        .await
+    }
+
+    /// Commits a change of an endpoint with its event, and its answer (without the secret) for a repeat.
+    async fn change_endpoint(
+        &self,
+        caller: &Caller,
+        fresh: Option<&Fresh>,
+        event: EventType,
+        endpoint: &WebhookEndpoint,
+        change: Transaction,
+    ) -> Result<(), Error> {
+        let id = endpoint.id.to_string();
+        let object = EventObject {
+            kind: "webhook_endpoint",
+            id: id.clone(),
+            version: endpoint.version,
+        };
+        let mut steps = change.append(self.tell(caller.place, &[Happened { event, object }]));
+        if let Some(fresh) = fresh {
+            let status = if event == EventType::WebhookEndpointCreated {
+                201
+            } else {
+                200
+            };
+            let answer = StoredAnswer {
+                status,
+                body: (self.0.render.webhook_endpoint)(endpoint),
+            };
+            // Filed under the version too: an endpoint's making and each rotation are answers of their own.
+            let filed = format!("{id}@{}", endpoint.version);
+            steps = steps.append(fresh.answered(&filed, self.now(), &answer));
+        }
+        match self
+            .commit(By::Caller(caller), caller.place, event.as_str(), &id, steps)
+            .await
+        {
+            Ok(_) => Ok(()),
+            Err(error) if conflicts(&error, &sql::UPDATE) || conflicts(&error, &sql::ROTATE) => {
+                Err(Error::State {
+                    object: "webhook_endpoint",
+                    status: "changing",
+                    needed: "at rest: try again",
+                })
+            }
+            Err(error) if conflicts(&error, &sql::DELETE) => Err(Error::NotFound {
+                object: "webhook_endpoint",
+            }),
+            Err(error) => match fresh {
+                Some(fresh) if conflicts(&error, &idempotency::CLAIM) => {
+                    Err(self.twin_answer(fresh).await)
+                }
+                Some(_) | None => Err(error.into()),
+            },
+        }
+    }
+
+    async fn check_room(&self, place: Place) -> Result<(), Error> {
+        let [account, mode] = key_of(place);
+        let counted = self
+            .db()
+            .read_optional(&sql::COUNT, params![account, mode])
+            .await?
+            .ok_or(Error::Defect)?;
+        if counted.integer("endpoints")? >= WEBHOOK_ENDPOINTS_MAX {
+            return Err(Error::LimitReached {
+                what: "webhook endpoints",
+                limit: WEBHOOK_ENDPOINTS_MAX,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The queue of an endpoint's deliveries.
+pub(crate) fn queue_of(id: WebhookEndpointId) -> String {
+    format!("webhook:{id}")
+}
