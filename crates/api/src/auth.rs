@@ -1,0 +1,128 @@
+//! Who calls: the only file that turns a presented API key into a [`Caller`], and the only one that reads the key.
+//!
+//! A caller is made for one route: its kind of key and its permission are checked before the caller exists for anyone.
+
+use coffer_core::{api_key::KeyKind, permission::Permission};
+use coffer_engine::{AuthenticationError, CallOrigin, Caller, Engine};
+use data_encoding::BASE64;
+use http::{HeaderMap, header::AUTHORIZATION};
+use zeroize::Zeroizing;
+
+use crate::problems::{Code, Problem};
+
+/// What a route asks of a key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rights {
+    /// The kinds of key that may call it.
+    pub(crate) kinds: &'static [KeyKind],
+    /// The permission that the key needs; none means that any key of these kinds will do.
+    pub(crate) permission: Option<Permission>,
+}
+
+/// The caller who presents a key in these headers, if the key may call the route.
+pub(crate) async fn admit(
+    engine: &Engine,
+    headers: &HeaderMap,
+    rights: Rights,
+    origin: CallOrigin,
+) -> Result<Caller, Problem> {
+    let key = presented(headers)?;
+    let caller = engine.authenticate(&key, origin).await.map_err(problem)?;
+    if !rights.kinds.contains(&caller.kind()) {
+        return Err(Problem::new(Code::KeyKindWrong));
+    }
+    match rights.permission {
+        Some(needed) if !caller.permissions().allow(needed) => {
+            Err(Problem::permission_missing(needed))
+        }
+        Some(_) | None => Ok(caller),
+    }
+}
+
+fn problem(error: AuthenticationError) -> Problem {
+    Problem::new(match error {
+        AuthenticationError::Malformed => Code::KeyMalformed,
+        AuthenticationError::Unknown => Code::KeyUnknown,
+        AuthenticationError::Revoked => Code::KeyRevoked,
+        AuthenticationError::Expired => Code::KeyExpired,
+        AuthenticationError::Unavailable => Code::Unavailable,
+    })
+}
+
+/// The key as it stands in `Authorization`: Bearer (RFC 6750), or Basic (RFC 7617) with an empty password.
+fn presented(headers: &HeaderMap) -> Result<Zeroizing<String>, Problem> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().ok_or(Problem::new(Code::KeyMissing))?;
+    if values.next().is_some() {
+        return Err(Problem::with_detail(
+            Code::KeyMalformed,
+            "Send one Authorization header only.",
+        ));
+    }
+    let malformed = || {
+        Problem::with_detail(
+            Code::KeyMalformed,
+            "Send the key as Authorization: Bearer KEY.",
+        )
+    };
+    let (scheme, rest) = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .ok_or_else(malformed)?;
+    let rest = rest.trim_matches(' ');
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Ok(Zeroizing::new(rest.to_owned()))
+    } else if scheme.eq_ignore_ascii_case("basic") {
+        from_basic(rest).ok_or_else(malformed)
+    } else {
+        Err(malformed())
+    }
+}
+
+fn from_basic(encoded: &str) -> Option<Zeroizing<String>> {
+    let decoded = Zeroizing::new(BASE64.decode(encoded.as_bytes()).ok()?);
+    let (user, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    password.is_empty().then(|| Zeroizing::new(user.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn of(values: &[&str]) -> Result<String, Code> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+        }
+        presented(&headers)
+            .map(|key| key.to_string())
+            .map_err(|problem| problem.code())
+    }
+
+    #[test]
+    fn no_key_is_told_from_one_that_is_written_wrongly() {
+        assert_eq!(of(&[]), Err(Code::KeyMissing));
+        for wrong in [
+            "",
+            "Bearer",
+            "sk_test_1",
+            "Digest a",
+            "Basic !!",
+            "Basic YTpi",
+            "Basic c2s=",
+        ] {
+            assert_eq!(of(&[wrong]), Err(Code::KeyMalformed), "{wrong}");
+        }
+        assert_eq!(of(&["Bearer a", "Bearer b"]), Err(Code::KeyMalformed));
+    }
+
+    #[test]
+    fn bearer_and_basic_with_an_empty_password_carry_a_key() {
+        assert_eq!(of(&["Bearer sk_test_1"]), Ok("sk_test_1".to_owned()));
+        assert_eq!(of(&["bearer  sk_test_1"]), Ok("sk_test_1".to_owned()));
+        assert_eq!(of(&["Basic c2tfdGVzdF8xOg=="]), Ok("sk_test_1".to_owned()));
+    }
+}

@@ -1,0 +1,310 @@
+//! The way into every route: key, permission, parameters, body, idempotency, and only then the handler.
+//!
+//! What changes something runs in a task of its own: the client may hang up, the work may not.
+
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
+
+use axum::{
+    extract::{RawPathParams, Request, State},
+    response::Response,
+    routing::{MethodRouter, on},
+};
+use bytes::Bytes;
+use coffer_core::id::RequestId;
+use coffer_engine::{Begun, CallOrigin, Caller, Fresh, IdempotencyKey};
+use coffer_net::{face::ConnectionInfo, task};
+use http::{
+    HeaderMap, HeaderName, Method,
+    header::{AUTHORIZATION, ORIGIN},
+    request::Parts,
+};
+use http_body_util::{BodyExt as _, LengthLimitError};
+use serde_json::Value;
+
+use crate::{
+    Api,
+    answer::{Answer, Outcome},
+    auth,
+    call::{Call, Incoming},
+    card_numbers,
+    fields::Fields,
+    layers,
+    problems::{Code, Problem, Stop},
+    query::Query,
+    routes::{Door, RouteRow, Work},
+};
+
+/// How long a body may take to arrive.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+/// The header with the caller's name for what it wants to happen once.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// A row as something that a router can hold.
+pub(crate) fn mount(row: &'static RouteRow) -> MethodRouter<Api> {
+    on(
+        row.filter(),
+        async move |State(api): State<Api>, request: Request| pass(api, row, request).await,
+    )
+}
+
+async fn pass(api: Api, row: &'static RouteRow, request: Request) -> Response {
+    let id = layers::id_of(&request);
+    let answer = match enter(&api, row, id, request).await {
+        Ok(answer) => answer,
+        Err(Stop::Answered(stored)) => Answer::replay(stored, row.shows_secret()),
+        Err(Stop::Problem(problem)) => return problem.answer(&api.settings().api_origin, id),
+    };
+    answer.into_response(row.location())
+}
+
+async fn enter(api: &Api, row: &'static RouteRow, id: RequestId, request: Request) -> Outcome {
+    let (mut parts, body) = request.into_parts();
+    let caller = admit(api, row, id, &parts).await?;
+    let query = Query::read(&parts.uri, row.query())?;
+    let name = path_name(&mut parts).await;
+    let body = if takes_body(&parts.method) {
+        read_body(body).await?
+    } else {
+        Bytes::new()
+    };
+    let fields = read_fields(row, &parts.headers, &body)?;
+    let origin = parts
+        .headers
+        .get(ORIGIN)
+        .and_then(|origin| origin.to_str().ok())
+        .map(str::to_owned);
+    let incoming = Incoming {
+        query,
+        name,
+        origin,
+        fields,
+    };
+    let work = match (&row.door, caller) {
+        (Door::Public(handler), _) => handler(api.clone(), incoming),
+        (Door::Intake(handler), caller) => handler(api.clone(), caller, incoming),
+        (Door::Key(_, handler), Some(caller)) => handler(api.clone(), Call { caller, incoming }),
+        (Door::Post(_, handler), Some(caller)) => match begin(api, &caller, &parts, &body).await? {
+            Begun::Fresh(fresh) => handler(api.clone(), Call { caller, incoming }, fresh),
+            Begun::Replay(stored) => return Err(Stop::Answered(stored)),
+        },
+        (Door::Key(..) | Door::Post(..), None) => return Err(Problem::new(Code::KeyMissing).into()),
+    };
+    run(&parts.method, work).await
+}
+
+/// What only reads ends with the client; what changes something does not.
+async fn run(method: &Method, work: Work) -> Outcome {
+    if method.is_safe() {
+        return work.await;
+    }
+    match task::spawn("request", work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Problem::new(Code::Internal).into()),
+    }
+}
+
+/// The caller, for a route that needs one, and for an intake when a key was sent.
+async fn admit(
+    api: &Api,
+    row: &'static RouteRow,
+    id: RequestId,
+    parts: &Parts,
+) -> Result<Option<Caller>, Problem> {
+    let Some(rights) = row.rights() else {
+        return Ok(None);
+    };
+    if row.open_to_all() && !parts.headers.contains_key(AUTHORIZATION) {
+        return Ok(None);
+    }
+    let peer = parts
+        .extensions
+        .get::<ConnectionInfo>()
+        .map(|connection| connection.peer.ip());
+    let origin = CallOrigin {
+        request_id: id,
+        address: peer.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+        route: row.route(),
+    };
+    auth::admit(api.engine(), &parts.headers, rights, origin)
+        .await
+        .map(Some)
+}
+
+/// The value of the `{…}` in the path, empty when the path has none.
+async fn path_name(parts: &mut Parts) -> String {
+    use axum::extract::FromRequestParts as _;
+    let found = RawPathParams::from_request_parts(parts, &()).await;
+    found
+        .ok()
+        .and_then(|names| names.iter().next().map(|(_, value)| value.to_owned()))
+        .unwrap_or_default()
+}
+
+const fn takes_body(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PATCH)
+}
+
+async fn read_body(body: axum::body::Body) -> Result<Bytes, Problem> {
+    let collected = tokio::time::timeout(BODY_WITHIN, body.collect()).await;
+    match collected.map_err(|_| Problem::new(Code::RequestTimeout))? {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if is_too_long(&error) => Err(Problem::new(Code::BodyTooLarge)),
+        Err(_) => Err(Problem::with_detail(
+            Code::JsonInvalid,
+            "The body broke off: send the request again.",
+        )),
+    }
+}
+
+fn is_too_long(error: &axum::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<LengthLimitError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// The fields of the body: one JSON object without a card number; nothing at all is the empty object.
+fn read_fields(row: &RouteRow, headers: &HeaderMap, body: &Bytes) -> Result<Fields, Problem> {
+    if body.is_empty() {
+        return Ok(Fields::new());
+    }
+    layers::check_content_type(headers)?;
+    let Ok(Value::Object(fields)) = serde_json::from_slice(body) else {
+        return Err(Problem::new(Code::JsonInvalid));
+    };
+    if card_numbers::in_body(&fields) {
+        return Err(Problem::new(Code::CardNumberNotAllowed));
+    }
+    if row.request().is_none() {
+        crate::fields::none_left(&fields)?;
+    }
+    Ok(fields)
+}
+
+/// Finds out whether a POST is the first of its kind. The address belongs to what was asked, beside the body.
+async fn begin(api: &Api, caller: &Caller, parts: &Parts, body: &Bytes) -> Result<Begun, Stop> {
+    let Some(key) = idempotency_key(&parts.headers)? else {
+        return Ok(Begun::Fresh(Fresh::unkeyed()));
+    };
+    let asked = [parts.uri.path().as_bytes(), b"\n", body].concat();
+    Ok(api.engine().begin(caller, key, &asked).await?)
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let text = value.to_str().unwrap_or_default();
+    if card_numbers::in_idempotency_key(text) {
+        return Err(Problem::new(Code::CardNumberNotAllowed));
+    }
+    match (IdempotencyKey::parse(text), values.next()) {
+        (Ok(key), None) => Ok(Some(key)),
+        (Ok(_) | Err(_), _) => Err(Problem::new(Code::IdempotencyKeyInvalid)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use coffer_core::limits::BODY_MAX;
+    use http::{HeaderValue, header::CONTENT_TYPE};
+    use http_body_util::Limited;
+
+    use super::*;
+    use crate::routes::routes;
+
+    fn row(route: &str) -> &'static RouteRow {
+        routes().iter().find(|row| row.route() == route).unwrap()
+    }
+
+    fn read(route: &str, body: &'static [u8]) -> Result<Fields, Code> {
+        let headers =
+            HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        read_fields(row(route), &headers, &Bytes::from_static(body))
+            .map_err(|problem| problem.code())
+    }
+
+    #[test]
+    fn a_body_is_one_json_object_in_utf8() {
+        for body in [
+            &b"[]"[..],
+            b"1",
+            b"null",
+            b"{",
+            b"{} {}",
+            b"{\"a\":1,}",
+            b"{\"a\":\"\xff\"}",
+            b"\xef\xbb\xbf{}",
+        ] {
+            assert_eq!(read("POST /v1/payments", body), Err(Code::JsonInvalid));
+        }
+        assert_eq!(read("POST /v1/payments", b""), Ok(Fields::new()));
+    }
+
+    #[test]
+    fn a_route_without_a_body_takes_none() {
+        assert_eq!(
+            read("POST /v1/payments/{id}/cancel", b"{}"),
+            Ok(Fields::new())
+        );
+        assert_eq!(
+            read("POST /v1/payments/{id}/cancel", b"{\"amount\":1}"),
+            Err(Code::FieldUnknown)
+        );
+    }
+
+    #[test]
+    fn a_card_number_in_a_body_is_refused_before_anything_else_is_said_of_it() {
+        let body = b"{\"nonsense\":\"4242424242424242\"}";
+        assert_eq!(
+            read("POST /v1/payments", body),
+            Err(Code::CardNumberNotAllowed)
+        );
+        assert_eq!(
+            read("POST /v1/payments/{id}/cancel", body),
+            Err(Code::CardNumberNotAllowed)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_body_that_grows_too_large_on_its_way_is_refused() {
+        let body = Body::new(Limited::new(Body::from(vec![b' '; BODY_MAX + 1]), BODY_MAX));
+        assert_eq!(
+            read_body(body).await.map_err(|problem| problem.code()),
+            Err(Code::BodyTooLarge)
+        );
+    }
+
+    #[test]
+    fn an_idempotency_key_is_one_short_visible_text_without_a_card_number() {
+        let of = |values: &[&[u8]]| {
+            let values = values
+                .iter()
+                .map(|value| (IDEMPOTENCY_KEY, HeaderValue::from_bytes(value).unwrap()));
+            let mut headers = HeaderMap::new();
+            values.for_each(|(name, value)| {
+                headers.append(name, value);
+            });
+            idempotency_key(&headers)
+                .map(|key| key.is_some())
+                .map_err(|problem| problem.code())
+        };
+        assert_eq!(of(&[]), Ok(false));
+        assert_eq!(of(&[b"order-1042"]), Ok(true));
+        assert_eq!(of(&[&[b'a'; 255]]), Ok(true));
+        for wrong in [&[b'a'; 256][..], b"", b"two words", b"\xc3\xa4"] {
+            assert_eq!(of(&[wrong]), Err(Code::IdempotencyKeyInvalid));
+        }
+        assert_eq!(of(&[b"one", b"two"]), Err(Code::IdempotencyKeyInvalid));
+        assert_eq!(of(&[b"4242424242424242"]), Err(Code::CardNumberNotAllowed));
+    }
+}

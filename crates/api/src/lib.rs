@@ -1,0 +1,85 @@
+//! Role api: its public faces over the engine, the only public JSON and HTML.
+//!
+//! There is one table of routes (`routes/table.rs`). A request passes the layers (`layers.rs`), then its route's gate
+//! (`gate.rs`: key, permission, parameters, body, idempotency), then a handler, which makes one engine call and a view.
+//! No SQL and no card number here.
+
+mod account;
+mod answer;
+mod auth;
+mod call;
+mod card_numbers;
+mod cards;
+mod customers;
+mod documents;
+mod events;
+mod fields;
+mod gate;
+mod intakes;
+mod layers;
+mod openapi;
+mod payments;
+mod ping;
+pub mod problems;
+mod query;
+mod refunds;
+pub mod routes;
+mod shape;
+mod views;
+mod webhooks;
+
+use std::sync::Arc;
+
+use axum::Router;
+use coffer_engine::Engine;
+use coffer_net::Clock;
+
+pub use openapi::openapi;
+pub use views::RENDER;
+
+/// What the faces need to know.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the API answers, as callers spell it: `https://localhost:8443`.
+    pub api_origin: String,
+    /// The development profile; every page names it.
+    pub development: bool,
+    /// What time it is, for the ids of requests.
+    pub clock: Clock,
+}
+
+/// The public faces of role api. Cheap to clone.
+#[derive(Clone)]
+pub struct Api(Arc<Parts>);
+
+struct Parts {
+    engine: Engine,
+    settings: Settings,
+    openapi: bytes::Bytes,
+}
+
+impl Api {
+    /// The faces of this engine.
+    #[must_use]
+    pub fn new(engine: Engine, settings: Settings) -> Self {
+        let openapi = openapi(&settings.api_origin).into();
+        Self(Arc::new(Parts {
+            engine,
+            settings,
+            openapi,
+        }))
+    }
+
+    /// The API face, complete with its layers: nothing is to be added to it.
+    pub fn router(&self) -> Router {
+        layers::around(routes::router().with_state(self.clone()), &self.0.settings)
+    }
+
+    fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+}

@@ -1,0 +1,167 @@
+//! Every code that an answer can carry, with its status, its title, what to do next, and its page's explanation.
+//!
+//! A code is never renamed: callers branch on it. None of the texts says anything about how the server is built.
+
+/// One code, as its page tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CodeRow {
+    /// The word in `code` and at the end of `type`.
+    pub name: &'static str,
+    /// The HTTP status that goes with it.
+    pub status: u16,
+    /// What happened, the same for every occurrence.
+    pub title: &'static str,
+    /// What to do next, when the occurrence knows nothing better.
+    pub advice: &'static str,
+    /// The paragraph of the page.
+    pub explanation: &'static str,
+}
+
+macro_rules! codes {
+    ($($code:ident $name:literal $status:literal $title:literal, $advice:literal, $explanation:literal;)+) => {
+        /// What went wrong, in one word that programs can rely on.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Code { $(#[doc = $title] $code,)+ }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$code,)+];
+
+            /// Its row of the table.
+            #[must_use]
+            pub const fn row(self) -> &'static CodeRow {
+                match self {
+                    $(Self::$code => &CodeRow { name: $name, status: $status, title: $title, advice: $advice, explanation: $explanation },)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    // Who asks.
+    KeyMissing "key_missing" 401 "No API key was sent",
+        "Send the header Authorization: Bearer with one of your API keys.",
+        "Every endpoint below /v1 needs an API key, except intakes that carry a checkout secret. Send it as Authorization: Bearer, or as the user name of HTTP Basic with an empty password.";
+    KeyMalformed "key_malformed" 401 "The API key is not written correctly",
+        "Copy the whole key again: its checksum does not match what was sent.",
+        "An API key ends in a checksum, so a key that was cut, mistyped or padded is told from one that does not exist. It is also given when the Authorization header has another form than Bearer, or Basic with an empty password.";
+    KeyUnknown "key_unknown" 401 "There is no such API key",
+        "Check that the key belongs to this installation, and make a new one if it is lost.",
+        "The key is written correctly, but this installation has never issued it, or its secret part is wrong. Keys of one installation do not work at another.";
+    KeyRevoked "key_revoked" 401 "The API key was revoked",
+        "Use another key. A revoked key never works again.",
+        "Somebody with the right to manage keys has revoked this one. Revocation takes effect within a second and cannot be undone.";
+    KeyExpired "key_expired" 401 "The API key has expired",
+        "Make a new key; this one was given an end when it was made.",
+        "The key was made with an expiry, and that time has passed.";
+    KeyKindWrong "key_kind_wrong" 403 "This kind of key cannot be used here",
+        "Use a secret key (sk_…) from your server; use a publishable key (pk_…) only for intakes from a browser.",
+        "Publishable keys may be seen by anybody and can only ask for intakes. Secret keys act for the account and must never reach a browser. The endpoint asked for does not accept the kind of key that was sent.";
+    KeyInUrl "key_in_url" 400 "An API key was sent in the address",
+        "Send the key in the Authorization header, and replace this one: addresses are kept in logs and histories.",
+        "Addresses end up in access logs, browser histories and Referer headers. A key is never accepted there, and a key that was sent there should be treated as known to others.";
+    PermissionMissing "permission_missing" 403 "This key may not do that",
+        "Give the key the permission named in required_permission, or use another key.",
+        "Each key has permissions per resource, to read or to write. The endpoint needs one that this key was not given. The member required_permission names it.";
+    OriginMissing "origin_missing" 400 "The request has no Origin header",
+        "Call this endpoint from a web page, or send the Origin of the page that will show the card fields.",
+        "An intake is bound to the web page that will show the card fields. Browsers send the Origin header by themselves; other clients must send it.";
+    HttpsRequired "https_required" 403 "The API answers over HTTPS only",
+        "Use https:// in the address, and replace a key that was sent without it.",
+        "Over plain HTTP anybody on the way can read the key. Nothing sent that way is acted on.";
+    Refused "refused" 403 "This is not permitted",
+        "Change what the detail names and try again.",
+        "The request is well-formed, and the account's settings do not permit it. The detail says what to change.";
+
+    // What was sent.
+    JsonInvalid "json_invalid" 400 "The body is not a JSON object",
+        "Send one JSON object in UTF-8, such as {\"amount\":1999,\"currency\":\"EUR\"}.",
+        "Bodies are single JSON objects (RFC 8259). Arrays, bare values, trailing text and other encodings are refused.";
+    FieldMissing "field_missing" 400 "A required field is missing",
+        "Add the field named in field.",
+        "The member field names the first required field that was not sent. The OpenAPI document lists the fields of every endpoint.";
+    FieldUnknown "field_unknown" 400 "There is no such field",
+        "Remove the field, or correct its spelling.",
+        "Fields and query parameters that an endpoint does not know are refused rather than ignored, so that a misspelled field cannot silently change what happens. Fields that only the server sets, such as status, cannot be sent either.";
+    FieldInvalid "field_invalid" 400 "A field is not what it should be",
+        "Correct the field named in field.",
+        "The member field names a field or query parameter whose type, form or length is not accepted. Amounts are integers of minor units, times are RFC 3339, currencies ISO 4217 in capitals.";
+    CardNumberNotAllowed "card_number_not_allowed" 400 "The request holds what looks like a card number",
+        "Remove the number. Cards are entered in the card fields only, which yield a token to send here.",
+        "A card number must never pass through your servers or through this API. Every text of a request is checked, and one that holds a number which could be a card's is refused whole: it is neither stored, nor logged, nor repeated. To pay with a card, deposit it through the card fields and send the token.";
+    IdempotencyKeyInvalid "idempotency_key_invalid" 400 "The Idempotency-Key header is not acceptable",
+        "Send one Idempotency-Key of 1 to 255 visible ASCII characters, such as a random UUID.",
+        "An idempotency key is a text of your choice that is new for every intended action and the same for every repetition of it.";
+    BodyTooLarge "body_too_large" 413 "The body is too large",
+        "Send at most 64 KiB.",
+        "No request of this API needs more than 64 KiB.";
+    ContentTypeWrong "content_type_wrong" 415 "The body's type is not accepted",
+        "Send the header Content-Type: application/json.",
+        "Bodies are JSON and must say so. Compressed bodies are not accepted.";
+    RequestTimeout "request_timeout" 408 "The body did not arrive in time",
+        "Send the request again on a new connection.",
+        "A body must arrive within ten seconds. Nothing was done.";
+
+    // What was asked for.
+    NotFound "not_found" 404 "There is no such object",
+        "Check the id, and that it was made with a key of the same account and mode.",
+        "No object with this id exists in the account and mode of the key. An object of another account or of the other mode is answered in the same way as one that never existed.";
+    RouteUnknown "route_unknown" 404 "There is no such endpoint",
+        "Check the address against the OpenAPI document at /openapi.json.",
+        "No endpoint has this address. Addresses are in lower case and have no slash at their end.";
+    MethodNotAllowed "method_not_allowed" 405 "The endpoint does not know this method",
+        "Use one of the methods in the Allow header.",
+        "The address exists, but not for this HTTP method.";
+    StateConflict "state_conflict" 409 "The object's state does not permit this",
+        "Fetch the object and look at its status.",
+        "What was asked for is possible in another state of the object only, for instance a capture after an authorization. The detail says in which.";
+    AmountTooLarge "amount_too_large" 422 "The amount is more than what is left",
+        "Send a smaller amount, or none to use all that is left.",
+        "A payment can be captured up to its authorized amount, and refunded up to what was captured, refunds still running included. The member amount_left says how many minor units are left.";
+    LimitReached "limit_reached" 409 "There are as many as there may be",
+        "Delete one that is not needed any more.",
+        "Some lists are limited per account or per customer. The detail says which limit was reached.";
+
+    // Cards and providers.
+    TokenUnknown "token_unknown" 400 "There is no such token",
+        "Deposit the card again and use the new token, in the mode in which it was made.",
+        "No token with this id exists in the account and mode of the key.";
+    TokenUsed "token_used" 409 "The token was used already",
+        "Deposit the card again. To charge a card several times, keep it with a customer.",
+        "A token can pay or be kept once. To repeat a request whose answer was lost, use the same Idempotency-Key.";
+    TokenExpired "token_expired" 409 "The token has expired",
+        "Deposit the card again.",
+        "A token lives for fifteen minutes.";
+    CvcLost "cvc_lost" 409 "The card's security code is gone",
+        "Ask the payer to enter the card again.",
+        "Security codes are held in memory only and never written anywhere, so a restart loses them. The charge was not sent to the provider.";
+    ProviderMissing "provider_missing" 409 "No payment provider is configured for live payments",
+        "Ask the operator to configure one, or use a test key.",
+        "Test mode always works, with a simulated provider. Live payments need a provider, which the operator of this installation configures.";
+
+    // Again, and later.
+    IdempotencyMismatch "idempotency_mismatch" 422 "The idempotency key was used for another request",
+        "Use a new key for a new request, or repeat the first request unchanged.",
+        "The same Idempotency-Key with the same address and body is a repetition and gets the first answer. With anything else it is a mistake, and nothing was done.";
+    IdempotencyRunning "idempotency_running" 409 "The first request with this idempotency key still runs",
+        "Repeat the request after the time in the Retry-After header.",
+        "Two requests with the same Idempotency-Key arrived together. The first is still being worked on; its answer will be given to every repetition.";
+    BudgetExhausted "budget_exhausted" 429 "Too many cards were used in this hour",
+        "Wait for the time in the Retry-After header, and ask the operator to raise the budget if this is regular traffic.",
+        "How many stored cards may be opened or looked up in an hour is limited for each account, so that nobody who gets hold of a part of the system can export cards. The limit is enforced by the key server.";
+    KeysSealed "keys_sealed" 503 "Cards cannot be used at the moment",
+        "Repeat the request after the time in the Retry-After header. All that needs no card works.",
+        "The key server is sealed, or is starting. Nothing was charged. An operator has to open it.";
+    Unavailable "unavailable" 503 "The service cannot do this at the moment",
+        "Repeat the request, with the same Idempotency-Key, after the time in the Retry-After header.",
+        "A part of the service cannot be reached or cannot record what it does. What is not on record was not done. Repeating with the same Idempotency-Key never charges twice.";
+    Internal "internal" 500 "Something went wrong on our side",
+        "Repeat the request with the same Idempotency-Key. If it persists, tell the operator the request_id.",
+        "This is a fault of the service. It is on record under the request's id.";
+
+    // Not a failure.
+    SecretAlreadyShown "secret_already_shown" 200 "The secret was shown before",
+        "Use the secret from the first answer, or rotate it.",
+        "A secret is shown once, in the first answer. It is not stored in a form that could be shown again, so a repetition with the same Idempotency-Key carries the object with secret set to null and this code.";
+}

@@ -1,0 +1,285 @@
+//! The address of a request: its query parameters, and what must never stand in it.
+
+use std::str::FromStr;
+
+use axum::extract::Query as UriQuery;
+use coffer_core::{
+    Malformed, Timestamp,
+    event::EventType,
+    id::{CustomerId, PaymentId},
+    limits::{PAGE_DEFAULT, PAGE_MAX, REFERENCE_MAX},
+    payment::PaymentStatus,
+};
+use coffer_engine::Page;
+use http::Uri;
+use utoipa::openapi::{RefOr, Schema};
+
+use crate::{
+    card_numbers,
+    problems::{Code, Problem},
+    shape::{Shape, Time, integer, text},
+};
+
+/// One query parameter that a route knows.
+pub(crate) struct Parameter {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What it is.
+    pub(crate) about: &'static str,
+    /// How it looks.
+    pub(crate) schema: fn() -> RefOr<Schema>,
+}
+
+const LIMIT: Parameter = Parameter {
+    name: "limit",
+    about: "Objects per page; 20 when not said.",
+    schema: || integer(1, PAGE_MAX),
+};
+const AFTER: Parameter = Parameter {
+    name: "after",
+    about: "The id of the last object of the page before.",
+    schema: || {
+        text()
+            .pattern(Some("^[a-z]+_[0-9a-hjkmnp-tv-z]{26}$"))
+            .into()
+    },
+};
+
+/// Of every list.
+pub(crate) const PAGE: &[Parameter] = &[LIMIT, AFTER];
+
+/// Of the list of payments.
+pub(crate) const PAYMENTS: &[Parameter] = &[
+    LIMIT,
+    AFTER,
+    Parameter {
+        name: "status",
+        about: "Only payments that stand here.",
+        schema: PaymentStatus::schema,
+    },
+    Parameter {
+        name: "reference",
+        about: "Only payments with this reference.",
+        schema: || {
+            text()
+                .min_length(Some(1))
+                .max_length(Some(REFERENCE_MAX))
+                .into()
+        },
+    },
+    Parameter {
+        name: "customer",
+        about: "Only payments of this customer.",
+        schema: CustomerId::schema,
+    },
+    Parameter {
+        name: "created_after",
+        about: "Only payments made at or after this time.",
+        schema: Time::schema,
+    },
+    Parameter {
+        name: "created_before",
+        about: "Only payments made before this time.",
+        schema: Time::schema,
+    },
+];
+
+/// Of the list of refunds.
+pub(crate) const REFUNDS: &[Parameter] = &[
+    LIMIT,
+    AFTER,
+    Parameter {
+        name: "payment",
+        about: "Only refunds of this payment.",
+        schema: PaymentId::schema,
+    },
+];
+
+/// Of the list of events.
+pub(crate) const EVENTS: &[Parameter] = &[
+    LIMIT,
+    AFTER,
+    Parameter {
+        name: "type",
+        about: "Only events of this type.",
+        schema: EventType::schema,
+    },
+];
+
+/// A request's query parameters, each known to its route and given once.
+#[derive(Default)]
+pub(crate) struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// Reads the parameters of an address that [`check_address`] has let through.
+    pub(crate) fn read(uri: &Uri, known: &[Parameter]) -> Result<Self, Problem> {
+        let pairs = pairs(uri)?;
+        for (place, (name, _)) in pairs.iter().enumerate() {
+            if !known.iter().any(|parameter| parameter.name == name) {
+                return Err(Problem::field_unknown(name));
+            }
+            if pairs.iter().skip(place + 1).any(|(other, _)| other == name) {
+                return Err(Problem::field_invalid(name, "one value"));
+            }
+        }
+        Ok(Self(pairs))
+    }
+
+    /// A parameter's text.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        self.0
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.clone())
+    }
+
+    /// A parameter of this type.
+    pub(crate) fn parse<T: FromStr<Err = Malformed>>(
+        &self,
+        name: &str,
+    ) -> Result<Option<T>, Problem> {
+        let parsed = self.text(name).map(|text| text.parse()).transpose();
+        parsed.map_err(|malformed| Problem::malformed(name, malformed))
+    }
+
+    /// Which part of a list.
+    pub(crate) fn page(&self) -> Result<Page, Problem> {
+        let malformed = |_| Problem::field_invalid("limit", "a number from 1 to 100");
+        let limit = self
+            .text("limit")
+            .map(|text| text.parse::<i64>())
+            .transpose()
+            .map_err(malformed)?;
+        Page::new(Some(limit.unwrap_or(PAGE_DEFAULT)), self.text("after"))
+            .map_err(|malformed| Problem::malformed("limit", malformed))
+    }
+}
+
+/// Times are read as parameters by their own reader, so that a `+` that became a space is understood.
+pub(crate) fn time(query: &Query, name: &str) -> Result<Option<Timestamp>, Problem> {
+    let parsed = query
+        .text(name)
+        .map(|text| text.replace(' ', "+").parse())
+        .transpose();
+    parsed.map_err(|malformed| Problem::malformed(name, malformed))
+}
+
+fn pairs(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
+    UriQuery::try_from_uri(uri)
+        .map(|UriQuery(pairs)| pairs)
+        .map_err(|_| {
+            Problem::with_detail(
+                Code::FieldInvalid,
+                "Send query parameters as name=value, percent-encoded.",
+            )
+        })
+}
+
+/// Refuses an address that holds an API key or a card number; it is kept in too many places on its way.
+pub(crate) fn check_address(uri: &Uri) -> Result<(), Problem> {
+    let pairs = pairs(uri)?;
+    let in_path = || uri.path().split('/').map(decoded);
+    let key = |text: &str| {
+        ["sk_test_", "sk_live_", "pk_test_", "pk_live_"]
+            .iter()
+            .any(|start| text.contains(start))
+    };
+    let key_name = |name: &str| {
+        ["api_key", "apikey", "key", "access_token", "authorization"]
+            .iter()
+            .any(|known| name.eq_ignore_ascii_case(known))
+    };
+    if pairs
+        .iter()
+        .any(|(name, value)| key(name) || key(value) || key_name(name))
+        || in_path().any(|part| key(&part))
+    {
+        return Err(Problem::new(Code::KeyInUrl));
+    }
+    let number = |(name, value): &(String, String)| {
+        coffer_core::brand::holds_card_number(name) || card_numbers::in_named(name, value)
+    };
+    if pairs.iter().any(number) || in_path().any(|part| card_numbers::in_path(&part)) {
+        return Err(Problem::new(Code::CardNumberNotAllowed));
+    }
+    Ok(())
+}
+
+/// A part of a path with its percent-encoding undone, for looking at only.
+fn decoded(part: &str) -> String {
+    let mut bytes = Vec::with_capacity(part.len());
+    let mut rest = part.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let escape = (first == b'%')
+            .then(|| after.split_at_checked(2))
+            .flatten()
+            .and_then(|(digits, left)| {
+                let digits = std::str::from_utf8(digits).ok()?;
+                u8::from_str_radix(digits, 16).ok().map(|byte| (byte, left))
+            });
+        let (byte, left) = escape.unwrap_or((first, after));
+        bytes.push(byte);
+        rest = left;
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(uri: &'static str) -> Result<Query, Problem> {
+        Query::read(&Uri::from_static(uri), PAYMENTS)
+    }
+
+    #[test]
+    fn unknown_repeated_and_malformed_parameters_are_refused() {
+        let code = |uri| read(uri).err().map(|problem| problem.code());
+        assert_eq!(
+            code("/v1/payments?statsu=captured"),
+            Some(Code::FieldUnknown)
+        );
+        assert_eq!(
+            code("/v1/payments?limit=1&limit=2"),
+            Some(Code::FieldInvalid)
+        );
+        for uri in ["/p?limit=0", "/p?limit=101", "/p?limit=ten", "/p?limit="] {
+            assert_eq!(
+                read(uri).unwrap_or_default().page().unwrap_err().code(),
+                Code::FieldInvalid,
+                "{uri}"
+            );
+        }
+        let query = read("/p?status=paid&created_after=yesterday").unwrap_or_default();
+        assert!(
+            query.parse::<PaymentStatus>("status").is_err()
+                && time(&query, "created_after").is_err()
+        );
+    }
+
+    #[test]
+    fn a_time_with_an_offset_is_understood_with_or_without_encoding() {
+        for uri in [
+            "/p?created_after=2026-11-22T11:00:00+01:00",
+            "/p?created_after=2026-11-22T11:00:00%2B01:00",
+        ] {
+            let query = read(uri).unwrap_or_default();
+            assert_eq!(
+                time(&query, "created_after"),
+                Ok("2026-11-22T10:00:00Z".parse().ok())
+            );
+        }
+    }
+
+    #[test]
+    fn an_address_is_looked_at_with_its_encoding_undone() {
+        assert_eq!(decoded("a%2Fb%zz%2"), "a/b%zz%2");
+        assert!(check_address(&Uri::from_static("/v1/payments/%34242424242424242")).is_err());
+        assert!(
+            check_address(&Uri::from_static(
+                "/v1/payments/pay_44242424242424242000000000"
+            ))
+            .is_ok()
+        );
+    }
+}

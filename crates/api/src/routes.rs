@@ -1,0 +1,383 @@
+//! What a route is: one row that says who may call it, what it takes and yields, and what is recorded of it.
+//!
+//! The router, the OpenAPI document and the tests of permissions are all made from the rows. A handler is no handler of
+//! axum's, so without a row it cannot be mounted; and its row decides which values it gets.
+
+mod table;
+
+use std::pin::Pin;
+
+use axum::{Router, routing::MethodFilter};
+use coffer_core::{api_key::KeyKind, permission::Permission, words};
+use coffer_engine::{Caller, Fresh};
+use utoipa::openapi::Object;
+
+use crate::{
+    Api,
+    answer::Outcome,
+    auth::Rights,
+    call::{Call, Incoming},
+    gate,
+    query::Parameter,
+    shape::Component,
+};
+
+pub use table::routes;
+
+words! {
+    /// An HTTP method that some route knows.
+    pub enum Verb {
+        /// Read.
+        Get = "GET",
+        /// Make or do.
+        Post = "POST",
+        /// Change.
+        Patch = "PATCH",
+        /// Delete.
+        Delete = "DELETE",
+        /// Ask a browser's leave.
+        Options = "OPTIONS",
+    }
+}
+
+words! {
+    /// What is recorded of a call.
+    pub enum AuditRule {
+        /// The record is written in the transaction of the change itself.
+        InTransaction = "in_transaction",
+        /// Reads are recorded in packed groups.
+        Grouped = "grouped",
+        /// Only the usage figures count it.
+        UsageOnly = "usage_only",
+        /// Durably recorded before the answer leaves.
+        Strict = "strict",
+    }
+}
+
+/// A handler at work.
+pub(crate) type Work = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// Who may enter a route, and its handler, which gets only what that proves.
+pub(crate) enum Door {
+    /// Anyone.
+    Public(fn(Api, Incoming) -> Work),
+    /// A publishable key, or nobody yet: the handler asks for the checkout's secret.
+    Intake(fn(Api, Option<Caller>, Incoming) -> Work),
+    /// A key with these rights.
+    Key(Rights, fn(Api, Call) -> Work),
+    /// A key with these rights; a repetition with the same idempotency key gets the first answer.
+    Post(Rights, fn(Api, Call, Fresh) -> Work),
+}
+
+/// The object that a route takes.
+pub(crate) struct Takes {
+    /// Its name in the OpenAPI document.
+    pub(crate) name: &'static str,
+    /// How it looks.
+    pub(crate) object: fn() -> Object,
+}
+
+/// What a successful answer holds.
+#[derive(Clone, Copy)]
+pub(crate) enum Content {
+    /// The object of this name.
+    Object(&'static str),
+    /// A page of objects of this name.
+    List(&'static str),
+    /// JSON of no fixed form.
+    Json,
+    /// A page for people.
+    Page,
+    /// Nothing.
+    Empty,
+}
+
+/// One route.
+pub struct RouteRow {
+    verb: Verb,
+    path: &'static str,
+    route: &'static str,
+    operation: &'static str,
+    summary: &'static str,
+    audit: AuditRule,
+    pub(crate) door: Door,
+    query: &'static [Parameter],
+    takes: Option<Takes>,
+    statuses: &'static [u16],
+    content: Content,
+    location: Option<&'static str>,
+    shows_secret: bool,
+}
+
+impl RouteRow {
+    const fn new(name: Name, audit: AuditRule, door: Door) -> Self {
+        let Name {
+            verb,
+            path,
+            route,
+            operation,
+            summary,
+        } = name;
+        Self {
+            verb,
+            path,
+            route,
+            operation,
+            summary,
+            audit,
+            door,
+            query: &[],
+            takes: None,
+            statuses: &[204],
+            content: Content::Empty,
+            location: None,
+            shows_secret: false,
+        }
+    }
+
+    const fn audited(self, audit: AuditRule) -> Self {
+        Self { audit, ..self }
+    }
+
+    const fn takes<T: Component>(self) -> Self {
+        Self {
+            takes: Some(Takes {
+                name: T::NAME,
+                object: T::object,
+            }),
+            ..self
+        }
+    }
+
+    const fn yields<T: Component>(self, statuses: &'static [u16]) -> Self {
+        Self {
+            statuses,
+            content: Content::Object(T::NAME),
+            ..self
+        }
+    }
+
+    const fn lists<T: Component>(self, query: &'static [Parameter]) -> Self {
+        Self {
+            statuses: &[200],
+            content: Content::List(T::NAME),
+            query,
+            ..self
+        }
+    }
+
+    const fn serves(self, content: Content) -> Self {
+        Self {
+            statuses: &[200],
+            content,
+            ..self
+        }
+    }
+
+    const fn located(self, prefix: &'static str) -> Self {
+        Self {
+            location: Some(prefix),
+            ..self
+        }
+    }
+
+    const fn showing_secret(self) -> Self {
+        Self {
+            shows_secret: true,
+            ..self
+        }
+    }
+
+    /// The HTTP method.
+    #[must_use]
+    pub const fn verb(&self) -> Verb {
+        self.verb
+    }
+
+    /// The path, with a `{name}` where a value stands.
+    #[must_use]
+    pub const fn path(&self) -> &'static str {
+        self.path
+    }
+
+    /// Method and path, as they are recorded.
+    #[must_use]
+    pub const fn route(&self) -> &'static str {
+        self.route
+    }
+
+    /// The name of what it does.
+    #[must_use]
+    pub const fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    /// What it does, in a sentence.
+    #[must_use]
+    pub const fn summary(&self) -> &'static str {
+        self.summary
+    }
+
+    /// What is recorded of a call.
+    #[must_use]
+    pub const fn audit(&self) -> AuditRule {
+        self.audit
+    }
+
+    /// The kinds of key that may call it; none for a public route.
+    #[must_use]
+    pub fn kinds(&self) -> &'static [KeyKind] {
+        self.rights().map_or(&[], |rights| rights.kinds)
+    }
+
+    /// The permission that a key needs; none when any key will do, or no key.
+    #[must_use]
+    pub fn permission(&self) -> Option<Permission> {
+        self.rights()?.permission
+    }
+
+    /// Whether it may be called without any key: it is public, or takes a checkout's secret instead.
+    #[must_use]
+    pub const fn open_to_all(&self) -> bool {
+        matches!(self.door, Door::Public(_) | Door::Intake(_))
+    }
+
+    /// Whether an idempotency key makes a repetition safe.
+    #[must_use]
+    pub const fn idempotent(&self) -> bool {
+        matches!(self.door, Door::Post(..))
+    }
+
+    pub(crate) const fn rights(&self) -> Option<Rights> {
+        match self.door {
+            Door::Public(_) => None,
+            Door::Intake(_) => Some(Rights {
+                kinds: &[KeyKind::Publishable],
+                permission: None,
+            }),
+            Door::Key(rights, _) | Door::Post(rights, _) => Some(rights),
+        }
+    }
+
+    pub(crate) const fn query(&self) -> &'static [Parameter] {
+        self.query
+    }
+
+    pub(crate) const fn request(&self) -> Option<&Takes> {
+        self.takes.as_ref()
+    }
+
+    pub(crate) const fn statuses(&self) -> &'static [u16] {
+        self.statuses
+    }
+
+    pub(crate) const fn content(&self) -> Content {
+        self.content
+    }
+
+    pub(crate) const fn location(&self) -> Option<&'static str> {
+        self.location
+    }
+
+    pub(crate) const fn shows_secret(&self) -> bool {
+        self.shows_secret
+    }
+
+    pub(crate) const fn filter(&self) -> MethodFilter {
+        match self.verb {
+            Verb::Get => MethodFilter::GET,
+            Verb::Post => MethodFilter::POST,
+            Verb::Patch => MethodFilter::PATCH,
+            Verb::Delete => MethodFilter::DELETE,
+            Verb::Options => MethodFilter::OPTIONS,
+        }
+    }
+}
+
+/// How a route is called.
+struct Name {
+    verb: Verb,
+    path: &'static str,
+    route: &'static str,
+    operation: &'static str,
+    summary: &'static str,
+}
+
+/// Every row of the table, mounted behind its gate.
+pub(crate) fn router() -> Router<Api> {
+    routes().iter().fold(Router::new(), |router, row| {
+        router.route(row.path, gate::mount(row))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn whatever_changes_something_needs_a_key_and_is_recorded_with_the_change() {
+        for row in routes()
+            .iter()
+            .filter(|row| !matches!(row.verb, Verb::Get | Verb::Options))
+        {
+            if matches!(row.door, Door::Intake(_)) {
+                continue;
+            }
+            assert!(
+                matches!(row.audit, AuditRule::InTransaction | AuditRule::Strict),
+                "{}",
+                row.route
+            );
+            let permission = row.permission().unwrap_or_else(|| panic!("{}", row.route));
+            assert_eq!(
+                permission.access,
+                coffer_core::permission::Access::Write,
+                "{}",
+                row.route
+            );
+            assert_eq!(row.kinds(), [KeyKind::Secret], "{}", row.route);
+        }
+    }
+
+    #[test]
+    fn every_post_by_a_key_can_be_repeated_safely() {
+        for row in routes().iter().filter(|row| row.verb == Verb::Post) {
+            assert!(
+                row.idempotent() || matches!(row.door, Door::Intake(_)),
+                "{}",
+                row.route
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_below_v1_is_public_but_intakes() {
+        for row in routes().iter().filter(|row| row.path.starts_with("/v1/")) {
+            assert!(
+                !row.open_to_all() || row.path == "/v1/intakes",
+                "{}",
+                row.route
+            );
+        }
+    }
+
+    #[test]
+    fn routes_and_operations_are_distinct() {
+        let (mut names, mut operations) = (BTreeSet::new(), BTreeSet::new());
+        for row in routes() {
+            assert!(
+                names.insert(row.route) && operations.insert(row.operation),
+                "{}",
+                row.route
+            );
+            assert_eq!(row.route, format!("{} {}", row.verb, row.path));
+        }
+    }
+
+    #[test]
+    fn the_rows_make_a_router() {
+        let _: Router<Api> = router();
+    }
+}

@@ -1,0 +1,188 @@
+//! The table of all routes of the API face.
+
+use coffer_core::{
+    api_key::KeyKind,
+    permission::{Permission, Resource},
+};
+
+use super::{AuditRule, Content, Door, Name, RouteRow, Verb};
+use crate::{
+    account::{AccountChangeRequest, account, account_update},
+    auth::Rights,
+    cards::{NewCardRequest, card_delete, card_keep, card_list},
+    customers::{
+        CustomerChangeRequest, NewCustomerRequest, customer, customer_create, customer_delete,
+        customer_list, customer_update,
+    },
+    documents::{error_page, index, openapi_document},
+    events::{event, event_list},
+    intakes::{NewIntakeRequest, intake_create, intake_options},
+    payments::{
+        CaptureRequest, NewPaymentRequest, payment, payment_cancel, payment_capture,
+        payment_create, payment_list,
+    },
+    ping::ping,
+    query,
+    refunds::{NewRefundRequest, refund, refund_create, refund_list},
+    views::{
+        AccountView, CardView, CustomerView, EventView, IntakeView, PaymentView, PingView,
+        RefundView, WebhookEndpointView,
+    },
+    webhooks::{
+        NewWebhookEndpointRequest, WebhookEndpointChangeRequest, webhook_endpoint,
+        webhook_endpoint_create, webhook_endpoint_delete, webhook_endpoint_list,
+        webhook_endpoint_rotate_secret, webhook_endpoint_update,
+    },
+};
+
+const fn read(resource: Resource) -> Rights {
+    Rights {
+        kinds: &[KeyKind::Secret],
+        permission: Some(Permission::read(resource)),
+    }
+}
+
+const fn write(resource: Resource) -> Rights {
+    Rights {
+        kinds: &[KeyKind::Secret],
+        permission: Some(Permission::write(resource)),
+    }
+}
+
+/// Any key at all.
+const ANY: Rights = Rights {
+    kinds: KeyKind::ALL,
+    permission: None,
+};
+
+macro_rules! name {
+    ($verb:ident $method:literal $path:literal $handler:ident $summary:literal) => {
+        Name {
+            verb: Verb::$verb,
+            path: $path,
+            route: concat!($method, " ", $path),
+            operation: stringify!($handler),
+            summary: $summary,
+        }
+    };
+}
+
+macro_rules! get {
+    ($path:literal, $handler:ident, $rights:expr, $summary:literal) => {
+        RouteRow::new(name!(Get "GET" $path $handler $summary), AuditRule::Grouped, Door::Key($rights, |api, call| Box::pin($handler(api, call))))
+    };
+}
+
+macro_rules! post {
+    ($path:literal, $handler:ident, $rights:expr, $summary:literal) => {
+        RouteRow::new(
+            name!(Post "POST" $path $handler $summary),
+            AuditRule::InTransaction,
+            Door::Post($rights, |api, call, fresh| Box::pin($handler(api, call, fresh))),
+        )
+    };
+}
+
+macro_rules! patch {
+    ($path:literal, $handler:ident, $rights:expr, $summary:literal) => {
+        RouteRow::new(name!(Patch "PATCH" $path $handler $summary), AuditRule::InTransaction, Door::Key($rights, |api, call| Box::pin($handler(api, call))))
+    };
+}
+
+macro_rules! delete {
+    ($path:literal, $handler:ident, $rights:expr, $summary:literal) => {
+        RouteRow::new(name!(Delete "DELETE" $path $handler $summary), AuditRule::InTransaction, Door::Key($rights, |api, call| Box::pin($handler(api, call))))
+    };
+}
+
+macro_rules! public {
+    ($path:literal, $handler:ident, $summary:literal) => {
+        RouteRow::new(name!(Get "GET" $path $handler $summary), AuditRule::UsageOnly, Door::Public(|api, incoming| Box::pin($handler(api, incoming))))
+    };
+}
+
+static ROUTES: &[RouteRow] = &[
+    post!("/v1/payments", payment_create, write(Resource::Payments), "Make a payment.")
+        .takes::<NewPaymentRequest>()
+        .yields::<PaymentView>(&[201, 202])
+        .located("/v1/payments"),
+    get!("/v1/payments", payment_list, read(Resource::Payments), "List payments, the newest first.")
+        .lists::<PaymentView>(query::PAYMENTS),
+    get!("/v1/payments/{id}", payment, read(Resource::Payments), "Show a payment.").yields::<PaymentView>(&[200]),
+    post!("/v1/payments/{id}/capture", payment_capture, write(Resource::Payments), "Take the money of an authorized payment, or a part of it.")
+        .takes::<CaptureRequest>()
+        .yields::<PaymentView>(&[200, 202]),
+    post!("/v1/payments/{id}/cancel", payment_cancel, write(Resource::Payments), "Give up a payment, or void its authorization.")
+        .yields::<PaymentView>(&[200, 202]),
+    post!("/v1/refunds", refund_create, write(Resource::Refunds), "Give captured money back.")
+        .takes::<NewRefundRequest>()
+        .yields::<RefundView>(&[201, 202])
+        .located("/v1/refunds"),
+    get!("/v1/refunds", refund_list, read(Resource::Refunds), "List refunds, the newest first.")
+        .lists::<RefundView>(query::REFUNDS),
+    get!("/v1/refunds/{id}", refund, read(Resource::Refunds), "Show a refund.").yields::<RefundView>(&[200]),
+    RouteRow::new(
+        name!(Post "POST" "/v1/intakes" intake_create "Permit the deposit of one card, with a publishable key or a checkout secret."),
+        AuditRule::UsageOnly,
+        Door::Intake(|api, caller, incoming| Box::pin(intake_create(api, caller, incoming))),
+    )
+    .takes::<NewIntakeRequest>()
+    .yields::<IntakeView>(&[201]),
+    RouteRow::new(
+        name!(Options "OPTIONS" "/v1/intakes" intake_options "Answer a browser's preflight request."),
+        AuditRule::UsageOnly,
+        Door::Public(|api, incoming| Box::pin(intake_options(api, incoming))),
+    ),
+    post!("/v1/customers", customer_create, write(Resource::Customers), "Make a customer.")
+        .takes::<NewCustomerRequest>()
+        .yields::<CustomerView>(&[201])
+        .located("/v1/customers"),
+    get!("/v1/customers", customer_list, read(Resource::Customers), "List customers, the newest first.")
+        .lists::<CustomerView>(query::PAGE),
+    get!("/v1/customers/{id}", customer, read(Resource::Customers), "Show a customer.").yields::<CustomerView>(&[200]),
+    patch!("/v1/customers/{id}", customer_update, write(Resource::Customers), "Change a customer.")
+        .takes::<CustomerChangeRequest>()
+        .yields::<CustomerView>(&[200]),
+    delete!("/v1/customers/{id}", customer_delete, write(Resource::Customers), "Delete a customer and the cards kept with it."),
+    post!("/v1/customers/{id}/cards", card_keep, write(Resource::Cards), "Keep the card of a token with a customer.")
+        .takes::<NewCardRequest>()
+        .yields::<CardView>(&[201]),
+    get!("/v1/customers/{id}/cards", card_list, read(Resource::Cards), "List the cards kept with a customer.")
+        .lists::<CardView>(query::PAGE),
+    delete!("/v1/cards/{id}", card_delete, write(Resource::Cards), "Delete a kept card."),
+    post!("/v1/webhook_endpoints", webhook_endpoint_create, write(Resource::Webhooks), "Make a webhook endpoint; its secret is shown once.")
+        .takes::<NewWebhookEndpointRequest>()
+        .yields::<WebhookEndpointView>(&[201])
+        .located("/v1/webhook_endpoints")
+        .showing_secret(),
+    get!("/v1/webhook_endpoints", webhook_endpoint_list, read(Resource::Webhooks), "List webhook endpoints, the newest first.")
+        .lists::<WebhookEndpointView>(query::PAGE),
+    get!("/v1/webhook_endpoints/{id}", webhook_endpoint, read(Resource::Webhooks), "Show a webhook endpoint.")
+        .yields::<WebhookEndpointView>(&[200]),
+    patch!("/v1/webhook_endpoints/{id}", webhook_endpoint_update, write(Resource::Webhooks), "Change a webhook endpoint.")
+        .takes::<WebhookEndpointChangeRequest>()
+        .yields::<WebhookEndpointView>(&[200]),
+    delete!("/v1/webhook_endpoints/{id}", webhook_endpoint_delete, write(Resource::Webhooks), "Delete a webhook endpoint."),
+    post!("/v1/webhook_endpoints/{id}/rotate_secret", webhook_endpoint_rotate_secret, write(Resource::Webhooks), "Give a webhook endpoint a new secret, shown once.")
+        .yields::<WebhookEndpointView>(&[200])
+        .showing_secret(),
+    get!("/v1/events", event_list, read(Resource::Events), "List events, the oldest first.")
+        .lists::<EventView>(query::EVENTS),
+    get!("/v1/events/{id}", event, read(Resource::Events), "Show an event.").yields::<EventView>(&[200]),
+    get!("/v1/account", account, read(Resource::ApiKeys), "Show the account of the key.").yields::<AccountView>(&[200]),
+    patch!("/v1/account", account_update, write(Resource::ApiKeys), "Change the web origins of the account.")
+        .takes::<AccountChangeRequest>()
+        .yields::<AccountView>(&[200]),
+    get!("/v1/ping", ping, ANY, "Ask whether the API answers and the key works.")
+        .audited(AuditRule::UsageOnly)
+        .yields::<PingView>(&[200]),
+    public!("/", index, "Show where to begin.").serves(Content::Json),
+    public!("/openapi.json", openapi_document, "Show this document.").serves(Content::Json),
+    public!("/docs/errors/{code}", error_page, "Explain a code.").serves(Content::Page),
+];
+
+/// Every route, in the order of the documentation.
+#[must_use]
+pub fn routes() -> &'static [RouteRow] {
+    ROUTES
+}

@@ -1,0 +1,81 @@
+//! Public JSON: each object as callers see it. The mapping takes the engine's object apart field by field, so that a new
+//! field of it cannot appear here by itself.
+
+mod account;
+mod card;
+mod customer;
+mod event;
+mod intake;
+mod payment;
+mod refund;
+mod webhook_endpoint;
+
+pub(crate) use account::AccountView;
+pub(crate) use card::CardView;
+pub(crate) use customer::CustomerView;
+pub(crate) use event::EventView;
+pub(crate) use intake::IntakeView;
+pub(crate) use payment::PaymentView;
+pub(crate) use refund::RefundView;
+pub(crate) use webhook_endpoint::WebhookEndpointView;
+
+use coffer_engine::{Render, Text};
+use serde::Serialize;
+use utoipa::openapi::Object;
+
+use crate::{
+    problems::ProblemView,
+    shape::{Component, object},
+};
+
+/// How the engine writes the answers that must survive a crash, and the events that it sends.
+pub const RENDER: Render = Render {
+    payment: |payment| json(&PaymentView::of(payment.clone())),
+    refund: |refund| json(&RefundView::of(refund.clone())),
+    customer: |customer| json(&CustomerView::of(customer.clone())),
+    card: |card| json(&CardView::of(card.clone())),
+    webhook_endpoint: |endpoint| json(&WebhookEndpointView::of(endpoint.clone(), None)),
+    event: |event| json(&EventView::of(event.clone())),
+};
+
+fn json(view: &impl Serialize) -> Vec<u8> {
+    // Writing into memory cannot fail, and no view has a map with keys that are no text.
+    serde_json::to_vec(view).unwrap_or_default()
+}
+
+fn owned<const MAX: usize>(text: Option<Text<MAX>>) -> Option<String> {
+    text.map(|text| text.as_str().to_owned())
+}
+
+object! {
+    /// That the API answers, and who asked.
+    pub(crate) struct PingView as "Ping" {
+        /// The account of the key.
+        account: coffer_core::id::AccountId,
+        /// The mode of the key.
+        mode: coffer_core::Mode,
+    }
+}
+
+/// Every object of the OpenAPI document that is written.
+pub(crate) fn components() -> Vec<(&'static str, Object)> {
+    fn entry<T: Component>() -> (&'static str, Object) {
+        (T::NAME, T::object())
+    }
+    vec![
+        entry::<PaymentView>(),
+        entry::<payment::CardSummaryView>(),
+        entry::<payment::NextActionView>(),
+        entry::<payment::LastAttemptView>(),
+        entry::<RefundView>(),
+        entry::<CustomerView>(),
+        entry::<CardView>(),
+        entry::<WebhookEndpointView>(),
+        entry::<EventView>(),
+        entry::<event::EventObjectView>(),
+        entry::<IntakeView>(),
+        entry::<AccountView>(),
+        entry::<PingView>(),
+        entry::<ProblemView>(),
+    ]
+}

@@ -1,0 +1,66 @@
+//! The caller's account.
+
+use coffer_core::{
+    Mode,
+    id::{AccountId, ApiKeyId},
+};
+use coffer_engine::AccountView as Account;
+
+use crate::shape::{ObjectType, Time, object};
+
+object! {
+    /// The account of the key that asks.
+    pub(crate) struct AccountView as "Account" {
+        /// Its id.
+        id: AccountId,
+        /// The kind of object.
+        r#type: ObjectType,
+        /// The mode of the key.
+        mode: Mode,
+        /// Its name, shown to payers.
+        name: String,
+        /// The web origins that may hold card fields and use a publishable key.
+        origins: Vec<String>,
+        /// The id of the key that asks.
+        api_key: ApiKeyId,
+        /// The permissions of the key that asks, such as payments:read.
+        permissions: Vec<String>,
+        /// Grows with every change of the settings.
+        version: i64,
+        /// When the account was made.
+        created: Time,
+        /// When the settings changed last.
+        updated: Time,
+    }
+}
+
+impl AccountView {
+    /// An account as this key sees it.
+    pub(crate) fn of(account: Account, caller: &coffer_engine::Caller) -> Self {
+        let Account {
+            id,
+            name,
+            mode,
+            origins,
+            version,
+            created,
+            updated,
+        } = account;
+        let permissions = caller.permissions().to_string();
+        Self {
+            id,
+            r#type: ObjectType::Account,
+            mode,
+            name,
+            origins,
+            api_key: caller.api_key(),
+            permissions: permissions
+                .split_ascii_whitespace()
+                .map(str::to_owned)
+                .collect(),
+            version,
+            created: Time(created),
+            updated: Time(updated),
+        }
+    }
+}
