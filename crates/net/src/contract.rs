@@ -103,7 +103,7 @@ words! {
 pub enum Error {
     /// The role, or one that it needs, cannot be reached or is overloaded: try again later; nothing is known of what happened.
     Away,
-    /// The key server is sealed: nothing was done; an operator must open it.
+    /// The key server is sealed, or the vault cannot reach it: nothing was done, and what needs a card waits.
     Sealed,
     /// The caller's role may not use this method.
     NotAllowed,

@@ -1,0 +1,184 @@
+//! Tokens: expiring, single-use pointers to a record. A token is claimed by one attempt or by one kept card.
+
+use coffer_core::{
+    CardSummary, Timestamp,
+    id::{RecordId, TokenId},
+};
+use coffer_db::{Row, Transaction, Value};
+use coffer_net::contract::{
+    Place, Refusal,
+    vault::{ResolveToken, ResolvedToken},
+};
+
+use crate::{
+    Error, Vault,
+    record::{card_summary, row_key},
+    store,
+};
+
+/// A row of `tokens`, with what may be known of its card.
+pub(crate) struct Token {
+    pub(crate) record: RecordId,
+    pub(crate) card: CardSummary,
+    /// The process that took the card, and so has its security code.
+    pub(crate) instance: String,
+    /// Whether a security code was given.
+    pub(crate) cvc_given: bool,
+    /// The attempt or kept card that used it up.
+    pub(crate) claimed_by: Option<String>,
+    pub(crate) expires: Timestamp,
+}
+
+impl Token {
+    fn from_row(row: &Row) -> Result<Self, Error> {
+        Ok(Self {
+            record: row.text("record")?.parse()?,
+            card: card_summary(row)?,
+            instance: row.text("instance")?.to_owned(),
+            cvc_given: row.integer("cvc_given")? != 0,
+            claimed_by: row.optional_text("claimed_by")?.map(str::to_owned),
+            expires: Timestamp::from_millis(row.integer("expires")?),
+        })
+    }
+
+    /// Refuses a token that was used or whose time is over.
+    pub(crate) fn check_usable(&self, now: Timestamp) -> Result<(), Refusal> {
+        match (&self.claimed_by, self.expires > now) {
+            (Some(_), _) => Err(Refusal::TokenUsed),
+            (None, false) => Err(Refusal::TokenExpired),
+            (None, true) => Ok(()),
+        }
+    }
+}
+
+/// Uses the token up for `by`: part of the transaction of what it is used for, which fails when someone was faster.
+pub(crate) fn claim(place: Place, token: TokenId, by: &str, now: Timestamp) -> Transaction {
+    let mut params = row_key(place, token);
+    params.extend([Value::from(by), Value::from(now.as_millis())]);
+    Transaction::new().one(&store::TOKEN_CLAIM, params)
+}
+
+/// Gives the token back, because what it was claimed for never happened.
+pub(crate) fn release(place: Place, token: TokenId, by: &str) -> Transaction {
+    let mut params = row_key(place, token);
+    params.push(Value::from(by));
+    Transaction::new().one(&store::TOKEN_RELEASE, params)
+}
+
+impl Vault {
+    /// The token of this id in this account and mode.
+    pub(crate) async fn token(&self, place: Place, id: TokenId) -> Result<Token, Error> {
+        let row = self
+            .parts
+            .db
+            .read_optional(&store::TOKEN_BY_ID, row_key(place, id))
+            .await?;
+        row.as_ref()
+            .map(Token::from_row)
+            .transpose()?
+            .ok_or(Error::Refused(Refusal::TokenUnknown))
+    }
+
+    pub(crate) async fn resolve_token(
+        &self,
+        request: ResolveToken,
+    ) -> Result<ResolvedToken, Error> {
+        let token = self.token(request.place, request.token).await?;
+        token.check_usable(self.parts.clock.now())?;
+        Ok(ResolvedToken {
+            record: token.record,
+            card: token.card,
+            instance: token.instance,
+        })
+    }
+
+    /// Why a claim failed: the token as it is now says it.
+    pub(crate) async fn claim_refusal(&self, place: Place, id: TokenId) -> Error {
+        match self.token(place, id).await {
+            Ok(token) => Error::Refused(
+                token
+                    .check_usable(self.parts.clock.now())
+                    .err()
+                    .unwrap_or(Refusal::TokenUsed),
+            ),
+            Err(error) => error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use coffer_core::{Mode, id::AccountId};
+    use coffer_db::{Database, params};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_795_341_600_000);
+
+    fn place(account: u8) -> Place {
+        Place {
+            account: AccountId::from_bytes([account; 16]),
+            mode: Mode::Test,
+        }
+    }
+
+    fn id() -> TokenId {
+        TokenId::from_bytes([2; 16])
+    }
+
+    async fn with_token() -> (tempfile::TempDir, Database) {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Database::open_sqlite(
+            &dir.path().join("vault.db"),
+            store::MIGRATIONS,
+            store::STATEMENTS,
+        )
+        .unwrap();
+        let mut values = row_key(place(1), id());
+        values.extend(params!["rec_1", "vault-1", 1_i64, NOW.as_millis()]);
+        db.transact(Transaction::new().one(&store::TOKEN_INSERT, values))
+            .await
+            .unwrap();
+        (dir, db)
+    }
+
+    #[tokio::test]
+    async fn only_one_claim_of_a_token_ever_commits() {
+        let (_dir, db) = with_token().await;
+        let before = NOW.plus_millis(-1);
+        assert!(
+            db.transact(claim(place(2), id(), "att_1", before))
+                .await
+                .is_err()
+        );
+        assert!(
+            db.transact(claim(place(1), id(), "att_1", before))
+                .await
+                .is_ok()
+        );
+        for by in ["att_1", "att_2"] {
+            assert!(
+                db.transact(claim(place(1), id(), by, before))
+                    .await
+                    .is_err()
+            );
+        }
+        assert!(db.transact(release(place(1), id(), "att_2")).await.is_err());
+        assert!(db.transact(release(place(1), id(), "att_1")).await.is_ok());
+        assert!(
+            db.transact(claim(place(1), id(), "att_2", before))
+                .await
+                .is_ok()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_token_whose_time_is_over_cannot_be_claimed() {
+        let (_dir, db) = with_token().await;
+        assert!(
+            db.transact(claim(place(1), id(), "att_1", NOW))
+                .await
+                .is_err()
+        );
+    }
+}
