@@ -1,0 +1,240 @@
+//! The command line. What it accepts is parsed here; what it means is in the module of each command.
+
+use std::{net::SocketAddr, path::PathBuf, str::FromStr};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use coffer_core::Malformed;
+
+use crate::{configuration::Profile, directory::Role};
+
+/// A payment API that a company runs itself.
+#[derive(Parser)]
+#[command(name = "coffer", version, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Create the data directory: configuration, certificates, keys.
+    Init(InitArguments),
+    /// Run all roles on this machine and keep them running.
+    Up(UpArguments),
+    /// Run one role.
+    Serve(ServeArguments),
+    /// Make a test key that lasts a day and print it as shell exports.
+    Env(EnvArguments),
+    /// Open, close or look at the key server.
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
+    /// Make and revoke API keys.
+    ApiKeys {
+        #[command(subcommand)]
+        command: ApiKeysCommand,
+    },
+    /// Take a card payment through everything, in a temporary directory, and show how.
+    Demo(DemoArguments),
+    /// Print the API's description (OpenAPI 3.1).
+    Openapi,
+}
+
+/// Where everything is.
+#[derive(Args, Clone)]
+pub(crate) struct Place {
+    /// The data directory.
+    #[arg(
+        long,
+        env = "COFFER_DIR",
+        default_value = "coffer-data",
+        value_name = "DIR"
+    )]
+    pub(crate) dir: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct InitArguments {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// What this installation is for; only `development` allows what is handy and unsafe [default: production].
+    #[arg(long, value_enum)]
+    pub(crate) profile: Option<ProfileArgument>,
+    /// File with the passphrase of the root key; needed in production, outside the data directory.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct UpArguments {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Report events as JSON lines.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Let the roles run as root; development only.
+    #[arg(long)]
+    pub(crate) allow_root: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ServeArguments {
+    /// Which role.
+    #[arg(value_enum)]
+    pub(crate) role: Role,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Where another process listens, instead of the configured address: `keys=127.0.0.1:8452`. Repeatable.
+    #[arg(long, value_name = "NAME=ADDRESS")]
+    pub(crate) link: Vec<NamedAddress>,
+    /// Where a face of this role listens, instead of the configured address: `api=127.0.0.1:8443`. Repeatable.
+    #[arg(long, value_name = "NAME=ADDRESS")]
+    pub(crate) listen: Vec<NamedAddress>,
+    /// Run as root; development only.
+    #[arg(long)]
+    pub(crate) allow_root: bool,
+    /// Stop when stdin ends: how `coffer up` holds its children.
+    #[arg(long, hide = true)]
+    pub(crate) supervised: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct EnvArguments {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// The account that the key is for, by name.
+    #[arg(long, default_value = crate::env::DEMO_ACCOUNT)]
+    pub(crate) account: String,
+}
+
+#[derive(Args)]
+pub(crate) struct DemoArguments {
+    /// Leave it running at the end, and print addresses and keys.
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Play what a thief gets of this instead.
+    #[arg(long, value_enum)]
+    pub(crate) thief: Option<crate::demo::Loot>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Close it: the root key leaves its memory; cards can be neither stored nor charged.
+    Seal(Place),
+    /// Open it with the passphrase of the root key.
+    Unseal {
+        #[command(flatten)]
+        place: Place,
+        /// File with the passphrase.
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: PathBuf,
+    },
+    /// Say whether it is open.
+    Status(Place),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ApiKeysCommand {
+    /// Make a key and show it, once.
+    Create {
+        #[command(flatten)]
+        place: Place,
+        /// The account, by name; it is created when there is none.
+        #[arg(long)]
+        account: String,
+        /// Test or live.
+        #[arg(long, default_value = "test")]
+        mode: coffer_core::Mode,
+        /// `sk` (secret) or `pk` (publishable).
+        #[arg(long, default_value = "sk")]
+        kind: coffer_core::api_key::KeyKind,
+        /// What the key is called.
+        #[arg(long, default_value = "command line")]
+        name: String,
+        /// Rights such as `payments:write`, separated by spaces; a secret key has all unless told.
+        #[arg(long)]
+        permissions: Option<String>,
+    },
+    /// Revoke a key, for good.
+    Revoke {
+        #[command(flatten)]
+        place: Place,
+        /// The account, by name.
+        #[arg(long)]
+        account: String,
+        /// Test or live.
+        #[arg(long, default_value = "test")]
+        mode: coffer_core::Mode,
+        /// The key's id, `key_…`.
+        key: String,
+    },
+}
+
+/// The profile, as an argument.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum ProfileArgument {
+    /// For one developer's machine.
+    Development,
+    /// For everything else.
+    Production,
+}
+
+impl From<ProfileArgument> for Profile {
+    fn from(argument: ProfileArgument) -> Self {
+        match argument {
+            ProfileArgument::Development => Self::Development,
+            ProfileArgument::Production => Self::Production,
+        }
+    }
+}
+
+/// An address and whose it is: `keys=127.0.0.1:8452`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NamedAddress {
+    /// A role or a face.
+    pub(crate) name: String,
+    /// Where it is.
+    pub(crate) address: SocketAddr,
+}
+
+impl FromStr for NamedAddress {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let malformed = Malformed {
+            expected: "a name and an address, such as keys=127.0.0.1:8452",
+        };
+        let (name, address) = text.split_once('=').ok_or(malformed)?;
+        Ok(Self {
+            name: name.to_owned(),
+            address: address.parse().map_err(|_| malformed)?,
+        })
+    }
+}
+
+impl std::fmt::Display for NamedAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}={}", self.name, self.address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_named_address_reads_back() {
+        let named: NamedAddress = "keys=127.0.0.1:8452".parse().unwrap();
+        assert_eq!(named.to_string(), "keys=127.0.0.1:8452");
+        assert!("127.0.0.1:8452".parse::<NamedAddress>().is_err());
+        assert!("keys=localhost".parse::<NamedAddress>().is_err());
+    }
+}

@@ -1,0 +1,109 @@
+//! Settings from the environment: `COFFER_` section `_` key, over what the file says.
+
+use toml::{Table, Value};
+
+use super::{Configuration, document};
+
+/// Sections whose keys the environment may set. Providers are missing: their names would be ambiguous.
+const SECTIONS: &[&str] = &[
+    "faces",
+    "links",
+    "api",
+    "vault",
+    "keys",
+    "simulator",
+    "webhooks",
+    "log",
+    "metrics",
+];
+
+/// Every variable that sets something. `COFFER_DIR`, `COFFER_URL`, `COFFER_API_KEY` and `COFFER_CA` are not settings.
+pub(super) fn from_environment() -> Vec<(String, String)> {
+    let exports = ["COFFER_API_KEY"];
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| !exports.contains(&name.as_str()) && target(name).is_some())
+        .collect()
+}
+
+/// The settings of the file's text with the overrides in place.
+pub(super) fn apply(text: &str, overrides: Vec<(String, String)>) -> Result<Configuration, String> {
+    let mut table: Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| error.message().to_owned())?;
+    for (name, value) in overrides {
+        set(&mut table, &name, &value);
+        // One at a time, so that a refusal can name its variable.
+        let merged = Value::Table(table.clone()).try_into::<Configuration>();
+        merged.map_err(|error| format!("{name}: {}", document::explain(error.message())))?;
+    }
+    Value::Table(table)
+        .try_into()
+        .map_err(|error: toml::de::Error| error.message().to_owned())
+}
+
+fn set(table: &mut Table, name: &str, value: &str) {
+    match target(name) {
+        Some((None, key)) => {
+            table.insert(key, value_of(value));
+        }
+        Some((Some(section), key)) => {
+            let inner = table
+                .entry(section)
+                .or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(inner) = inner {
+                inner.insert(key, value_of(value));
+            }
+        }
+        None => {}
+    }
+}
+
+/// The section and key that a variable sets.
+fn target(name: &str) -> Option<(Option<&'static str>, String)> {
+    let rest = name.strip_prefix("COFFER_")?.to_ascii_lowercase();
+    if rest == "profile" {
+        return Some((None, rest));
+    }
+    let (section, key) = rest.split_once('_')?;
+    let section = SECTIONS.iter().find(|known| **known == section)?;
+    Some((Some(section), key.to_owned()))
+}
+
+/// Lists, numbers and truth values as TOML writes them; everything else is text.
+fn value_of(text: &str) -> Value {
+    let parsed = format!("value = {text}")
+        .parse::<Table>()
+        .ok()
+        .and_then(|mut table| table.remove("value"));
+    match parsed {
+        Some(value @ (Value::Array(_) | Value::Integer(_) | Value::Boolean(_))) => value,
+        Some(Value::String(_) | Value::Float(_) | Value::Datetime(_) | Value::Table(_)) | None => {
+            Value::String(text.to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_settings_are_taken_from_the_environment() {
+        assert_eq!(
+            target("COFFER_FACES_API_ORIGIN"),
+            Some((Some("faces"), "api_origin".to_owned()))
+        );
+        assert_eq!(target("COFFER_PROFILE"), Some((None, "profile".to_owned())));
+        for other in [
+            "COFFER_DIR",
+            "COFFER_URL",
+            "COFFER_CA",
+            "PATH",
+            "COFFER_TEST_STORE",
+            "COFFER_PROVIDERS_X_URL",
+        ] {
+            assert_eq!(target(other), None, "{other}");
+        }
+    }
+}

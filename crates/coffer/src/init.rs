@@ -1,0 +1,249 @@
+//! `coffer init`: creates the data directory. A second time it completes what is missing and harms nothing that is there.
+
+pub(crate) mod development;
+pub(crate) mod roles;
+mod template;
+
+use std::path::{Path, PathBuf};
+
+use coffer_net::Clock;
+use data_encoding::BASE64URL_NOPAD;
+
+use crate::{
+    cli::InitArguments,
+    configuration::{Configuration, Profile},
+    console,
+    directory::{Directory, Role},
+    failure::Failure,
+    secret_file,
+};
+
+/// A role's own key, 32 random bytes.
+pub(crate) const SERVICE_KEY: &str = "service.key";
+/// What the simulator expects of the vault, in the simulator's directory.
+pub(crate) const SIMULATOR_CREDENTIAL: &str = "credential";
+/// The same, in the vault's.
+pub(crate) const VAULT_SIMULATOR_CREDENTIAL: &str = "simulator.credential";
+/// The passphrase on a developer's machine, in the key server's directory.
+const DEVELOPMENT_PASSPHRASE: &str = "passphrase";
+
+/// Creates or completes a data directory.
+pub(crate) fn run(arguments: &InitArguments) -> Result<(), Failure> {
+    let path = &arguments.place.dir;
+    let profile = profile(path, arguments)?;
+    let passphrase_file = arguments.passphrase_file.as_deref();
+    let passphrase_file = match profile {
+        Profile::Production => Some(production_passphrase(path, passphrase_file)?),
+        Profile::Development => development_known(path, passphrase_file)?,
+    };
+    let directory = Directory::create(path)?;
+    let mut report = Report::default();
+    let passphrase_file = match passphrase_file {
+        Some(file) => file,
+        None => development_passphrase(&directory, &mut report)?,
+    };
+    configuration(&directory, profile, &passphrase_file, &mut report)?;
+    secrets(&directory, &mut report)?;
+    let clock = Clock::system();
+    roles::complete(&directory, profile, &passphrase_file, &clock, &mut report)?;
+    if profile == Profile::Development {
+        report.note(
+            development::is_complete(&directory, clock.now()),
+            "development certificates",
+            || development::create(&directory, clock.now()),
+        )?;
+    }
+    directory.settle_owners()?;
+    report.print(&directory, profile);
+    Ok(())
+}
+
+/// What was there and what was made, for the person at the terminal.
+#[derive(Default)]
+pub(crate) struct Report {
+    made: Vec<String>,
+    there: Vec<String>,
+}
+
+impl Report {
+    /// Makes what is not there yet and takes note.
+    pub(crate) fn note(
+        &mut self,
+        is_there: bool,
+        what: &str,
+        make: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        if is_there {
+            self.there.push(what.to_owned());
+        } else {
+            make()?;
+            self.made.push(what.to_owned());
+        }
+        Ok(())
+    }
+
+    fn print(&self, directory: &Directory, profile: Profile) {
+        console::say(&format!(
+            "{}: {profile} profile",
+            directory.path().display()
+        ));
+        for (word, list) in [
+            ("created", &self.made),
+            ("already there, left alone", &self.there),
+        ] {
+            if !list.is_empty() {
+                console::say(&format!("  {word}: {}", list.join(", ")));
+            }
+        }
+        if profile == Profile::Production {
+            console::say(
+                "  next: set the origins in coffer.toml and put a certificate into api/ and vault/ (face-cert.pem, face-key.pem)",
+            );
+        }
+        console::say(&format!(
+            "  start it with: coffer up --dir {}",
+            directory.path().display()
+        ));
+    }
+}
+
+/// The profile of what is there, or else what was asked for.
+fn profile(path: &Path, arguments: &InitArguments) -> Result<Profile, Failure> {
+    let asked = arguments.profile.map(Profile::from);
+    let written = path.join("coffer.toml");
+    if !written.exists() {
+        return Ok(asked.unwrap_or(Profile::Production));
+    }
+    let found = Configuration::profile_of(&written)?;
+    match asked.filter(|asked| *asked != found) {
+        None => Ok(found),
+        Some(_) => Err(Failure::Operator(format!(
+            "{} is a {found} installation and stays one; use another directory",
+            path.display()
+        ))),
+    }
+}
+
+/// In production the passphrase must not lie beside what it protects.
+fn production_passphrase(directory: &Path, given: Option<&Path>) -> Result<PathBuf, Failure> {
+    let Some(file) = known_passphrase(directory, given)? else {
+        return Err(Failure::Operator(
+            "production needs --passphrase-file FILE, outside the data directory and kept apart from its backups; make one with:\n  \
+             (umask 077 && openssl rand -base64 33 > /etc/coffer/passphrase)"
+                .to_owned(),
+        ));
+    };
+    let file = absolute(&file)?;
+    let inside =
+        std::fs::canonicalize(directory).is_ok_and(|directory| file.starts_with(directory));
+    if inside {
+        return Err(Failure::Operator(format!(
+            "{} is inside the data directory, beside what it protects; move it elsewhere",
+            file.display()
+        )));
+    }
+    secret_file::read_text(&file)?;
+    Ok(file)
+}
+
+/// The passphrase file that is given, or else the one that the settings name.
+fn known_passphrase(directory: &Path, given: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
+    let written = directory.join("coffer.toml");
+    match given {
+        Some(file) => Ok(Some(file.to_path_buf())),
+        None if written.exists() => Configuration::passphrase_file_of(&written),
+        None => Ok(None),
+    }
+}
+
+/// On a developer's machine a file that the settings name and that is gone is made anew, or asked back.
+fn development_known(directory: &Path, given: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
+    match given {
+        Some(file) => absolute(file).map(Some),
+        None => Ok(known_passphrase(directory, None)?.filter(|file| file.exists())),
+    }
+}
+
+fn absolute(file: &Path) -> Result<PathBuf, Failure> {
+    std::fs::canonicalize(file)
+        .map_err(|error| Failure::Operator(format!("{} cannot be read: {error}", file.display())))
+}
+
+fn development_passphrase(directory: &Directory, report: &mut Report) -> Result<PathBuf, Failure> {
+    let path = directory.file(Role::Keys, DEVELOPMENT_PASSPHRASE);
+    report.note(path.exists(), "passphrase", || {
+        refuse_if_used(directory, Role::Keys, DEVELOPMENT_PASSPHRASE)?;
+        create_text_secret(&path)
+    })?;
+    Ok(path)
+}
+
+fn configuration(
+    directory: &Directory,
+    profile: Profile,
+    passphrase_file: &Path,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let path = directory.configuration();
+    report.note(path.exists(), "coffer.toml", || {
+        development::write_public(&path, &template::configuration(profile, passphrase_file))
+    })
+}
+
+fn secrets(directory: &Directory, report: &mut Report) -> Result<(), Failure> {
+    for role in [Role::Api, Role::Vault] {
+        let path = directory.file(role, SERVICE_KEY);
+        report.note(path.exists(), &format!("{role}/{SERVICE_KEY}"), || {
+            refuse_if_used(directory, role, SERVICE_KEY)?;
+            let key = coffer_crypto::random_secret().map_err(no_randomness)?;
+            // Exposed to be written to the file that is its home.
+            secret_file::create(&path, key.expose())
+        })?;
+    }
+    let paths = [
+        directory.file(Role::Simulator, SIMULATOR_CREDENTIAL),
+        directory.file(Role::Vault, VAULT_SIMULATOR_CREDENTIAL),
+    ];
+    report.note(
+        paths.iter().all(|path| path.exists()),
+        "simulator credential",
+        || shared_secret(&paths),
+    )
+}
+
+/// A new secret would not open what the lost one closed.
+fn refuse_if_used(directory: &Directory, role: Role, name: &str) -> Result<(), Failure> {
+    let (secret, database) = (directory.file(role, name), directory.database(role));
+    if database.exists() {
+        let (secret, database) = (secret.display(), database.display());
+        return Err(Failure::Operator(format!(
+            "{secret} is missing though {database} needs it; restore it from its backup, or begin in another directory"
+        )));
+    }
+    Ok(())
+}
+
+/// The same secret in several places; copies that are there already count for nothing without the others.
+fn shared_secret(paths: &[PathBuf]) -> Result<(), Failure> {
+    let secret = text_secret()?;
+    paths
+        .iter()
+        .try_for_each(|path| secret_file::replace(path, secret.expose()))
+}
+
+fn create_text_secret(path: &Path) -> Result<(), Failure> {
+    secret_file::create(path, text_secret()?.expose())
+}
+
+/// 256 random bits as text.
+fn text_secret() -> Result<coffer_crypto::SecretBytes, Failure> {
+    let key = coffer_crypto::random_secret().map_err(no_randomness)?;
+    // Exposed to be written as text, which is a secret again.
+    Ok(coffer_crypto::SecretBytes::from_vec(
+        BASE64URL_NOPAD.encode(key.expose()).into_bytes(),
+    ))
+}
+
+fn no_randomness(error: coffer_crypto::Error) -> Failure {
+    Failure::doing("making a secret", error)
+}

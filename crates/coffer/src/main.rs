@@ -1,0 +1,56 @@
+//! The `coffer` binary: command line, configuration, composition. The only reader of environment and files.
+//!
+//! `serve` installs its sandbox here, before any thread exists; only then a runtime is built. What a role does is in its
+//! own crate; nothing in this one knows what a payment is.
+
+mod accounts;
+mod admin;
+mod cli;
+mod configuration;
+mod console;
+mod demo;
+mod directory;
+mod env;
+mod failure;
+mod init;
+mod logging;
+mod runtime;
+mod sandbox;
+mod secret_file;
+mod serve;
+mod supervisor;
+
+use std::{alloc::System, process::ExitCode};
+
+use clap::Parser;
+use zeroizing_alloc::ZeroAlloc;
+
+use cli::{Cli, Command};
+use failure::Failure;
+
+/// Memory is wiped when it is freed, in every role: buffers of libraries that held a card number or a key included.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            console::complain(&failure.to_string());
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Init(arguments) => init::run(&arguments),
+        Command::Up(arguments) => supervisor::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Env(arguments) => env::run(&arguments),
+        Command::Keys { command } => admin::keys(&command),
+        Command::ApiKeys { command } => admin::api_keys(&command),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Openapi => serve::api::print_openapi(),
+    }
+}

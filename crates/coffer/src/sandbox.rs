@@ -1,0 +1,74 @@
+//! What a role gives up before it has a thread: core dumps, being read by others, files that are not its own, system calls
+//! that it never needs. Installed in order; afterwards the system is asked what holds, and the answer is logged.
+
+#[cfg(target_os = "linux")]
+mod landlock;
+mod process;
+#[cfg(target_os = "linux")]
+mod seccomp;
+
+pub(crate) use process::refuse_root;
+
+use std::path::PathBuf;
+
+use crate::failure::Failure;
+
+/// What one role still needs.
+#[derive(Debug)]
+pub(crate) struct Needs {
+    /// Files to read and write.
+    pub(crate) own: PathBuf,
+    /// Files to read.
+    pub(crate) read: Vec<PathBuf>,
+    /// Whether it makes connections of its own; one that does not cannot send anything anywhere.
+    pub(crate) connects: bool,
+}
+
+/// Installs the sandbox. Must run before any thread exists: a sandbox holds for the calling thread and those that it starts.
+#[cfg(target_os = "linux")]
+pub(crate) fn install(needs: &Needs) -> Result<Hardening, Failure> {
+    process::harden()?;
+    let landlock = landlock::restrict(needs)?;
+    seccomp::restrict(needs)?;
+    Ok(Hardening { landlock })
+}
+
+/// As much as there is on this system.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn install(_needs: &Needs) -> Result<Hardening, Failure> {
+    process::harden()?;
+    Ok(Hardening { landlock: "none" })
+}
+
+/// Proof that the sandbox was installed; without it no role starts.
+#[derive(Debug)]
+pub(crate) struct Hardening {
+    landlock: &'static str,
+}
+
+impl Hardening {
+    /// What holds now, as the system says.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn report(&self) -> String {
+        let on = |holds: bool| if holds { "on" } else { "OFF" };
+        format!(
+            "landlock {}, seccomp {}, no-new-privileges {}, not dumpable {}, no core {}",
+            self.landlock,
+            on(seccomp::holds()),
+            on(rustix::thread::no_new_privs().unwrap_or(false)),
+            on(process::is_undumpable()),
+            on(process::has_no_core()),
+        )
+    }
+
+    /// What holds now.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn report(&self) -> String {
+        let on = |holds: bool| if holds { "on" } else { "OFF" };
+        format!(
+            "no core {}; process hardening: Linux only (landlock {})",
+            on(process::has_no_core()),
+            self.landlock
+        )
+    }
+}

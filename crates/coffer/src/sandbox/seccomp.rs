@@ -1,0 +1,231 @@
+//! seccomp: system calls that no role ever makes answer `EPERM`. A list of what is refused, not of what is allowed: the C
+//! library and the kernel add calls over time, and a payment must not fail for a new spelling of `futex`.
+
+use std::collections::BTreeMap;
+
+use rustix::thread::SecureComputingMode;
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch,
+};
+
+use super::Needs;
+use crate::failure::Failure;
+
+/// Other processes, other programs, the kernel itself, and ways around a filter.
+const REFUSED: &[i64] = &[
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_process_madvise,
+    libc::SYS_kcmp,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_execve,
+    libc::SYS_execveat,
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_move_mount,
+    libc::SYS_open_tree,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_mount_setattr,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_keyctl,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_kexec_load,
+    libc::SYS_kexec_file_load,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_reboot,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_acct,
+    libc::SYS_quotactl,
+    libc::SYS_syslog,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_clock_adjtime,
+    libc::SYS_adjtimex,
+    libc::SYS_personality,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_name_to_handle_at,
+    libc::SYS_fanotify_init,
+    libc::SYS_lookup_dcookie,
+    libc::SYS_vhangup,
+    libc::SYS_setuid,
+    libc::SYS_setgid,
+    libc::SYS_setreuid,
+    libc::SYS_setregid,
+    libc::SYS_setresuid,
+    libc::SYS_setresgid,
+    libc::SYS_setgroups,
+    libc::SYS_mknodat,
+];
+
+/// Calls that only exist on x86-64.
+#[cfg(target_arch = "x86_64")]
+const REFUSED_HERE: &[i64] = &[
+    libc::SYS_iopl,
+    libc::SYS_ioperm,
+    libc::SYS_modify_ldt,
+    libc::SYS_uselib,
+    libc::SYS_ustat,
+    libc::SYS_sysfs,
+    libc::SYS_mknod,
+];
+/// None to add.
+#[cfg(not(target_arch = "x86_64"))]
+const REFUSED_HERE: &[i64] = &[];
+
+/// The x32 spelling of every call has this bit; without it a denied call would have a second name.
+#[cfg(target_arch = "x86_64")]
+const X32: i64 = 0x4000_0000;
+/// Calls that have a number of their own in x32.
+#[cfg(target_arch = "x86_64")]
+const X32_OWN: std::ops::RangeInclusive<i64> = 512..=547;
+
+/// The kinds of socket that a role may make.
+const SOCKETS: &[i32] = &[
+    libc::AF_UNIX,
+    libc::AF_INET,
+    libc::AF_INET6,
+    libc::AF_NETLINK,
+];
+/// The kinds that a role may make which connects nowhere: for its admin socket.
+const SOCKETS_LOCAL: &[i32] = &[libc::AF_UNIX];
+
+/// Restricts this thread and all that it will start.
+pub(super) fn restrict(needs: &Needs) -> Result<(), Failure> {
+    let failure =
+        |error: &dyn std::fmt::Display| Failure::doing("installing the system call filter", error);
+    let program = program(needs).map_err(|error| failure(&error))?;
+    seccompiler::apply_filter(&program).map_err(|error| failure(&error))
+}
+
+/// Whether a filter is in force, as the kernel says.
+pub(super) fn holds() -> bool {
+    rustix::thread::secure_computing_mode().is_ok_and(|mode| mode == SecureComputingMode::Filter)
+}
+
+fn program(needs: &Needs) -> Result<BpfProgram, seccompiler::BackendError> {
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
+    for &call in REFUSED.iter().chain(REFUSED_HERE) {
+        rules.insert(call, Vec::new());
+    }
+    if !needs.connects {
+        rules.insert(libc::SYS_connect, Vec::new());
+    }
+    #[cfg(target_arch = "x86_64")]
+    {
+        let second_names: Vec<i64> = rules
+            .keys()
+            .map(|call| call | X32)
+            .chain(X32_OWN.map(|call| call | X32))
+            .collect();
+        rules.extend(second_names.into_iter().map(|call| (call, Vec::new())));
+    }
+    rules.insert(
+        libc::SYS_socket,
+        vec![any_socket_but(if needs.connects {
+            SOCKETS
+        } else {
+            SOCKETS_LOCAL
+        })?],
+    );
+    let refuse = SeccompAction::Errno(u32::try_from(libc::EPERM).unwrap_or(1));
+    SeccompFilter::new(
+        rules,
+        SeccompAction::Allow,
+        refuse,
+        TargetArch::try_from(std::env::consts::ARCH)?,
+    )?
+    .try_into()
+}
+
+fn any_socket_but(allowed: &[i32]) -> Result<SeccompRule, seccompiler::BackendError> {
+    let differs = |&family: &i32| {
+        let family = u64::try_from(family).unwrap_or(u64::MAX);
+        SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, family)
+    };
+    SeccompRule::new(allowed.iter().map(differs).collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs on a thread of its own: a filter holds for one thread and its children, and cannot be taken off again.
+    fn within(needs: Needs, act: impl FnOnce() -> bool + Send + 'static) -> bool {
+        std::thread::spawn(move || {
+            restrict(&needs).unwrap();
+            assert!(holds());
+            act()
+        })
+        .join()
+        .unwrap()
+    }
+
+    fn needs(connects: bool) -> Needs {
+        Needs {
+            own: "/".into(),
+            read: Vec::new(),
+            connects,
+        }
+    }
+
+    fn starts_a_program() -> bool {
+        // Without a filter this program exists and succeeds.
+        std::process::Command::new("/bin/true").status().is_ok()
+    }
+
+    fn connects() -> bool {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0");
+        listener
+            .and_then(|listener| std::net::TcpStream::connect(listener.local_addr()?))
+            .is_ok()
+    }
+
+    #[test]
+    fn no_role_can_start_a_program() {
+        assert!(starts_a_program());
+        assert!(!within(needs(true), starts_a_program));
+    }
+
+    #[test]
+    fn a_role_that_connects_nowhere_has_no_socket_to_do_it_with() {
+        assert!(within(needs(true), connects));
+        assert!(!within(needs(false), connects));
+        assert!(within(needs(false), || {
+            std::os::unix::net::UnixDatagram::unbound().is_ok()
+        }));
+        assert!(!within(needs(false), || std::net::UdpSocket::bind(
+            "127.0.0.1:0"
+        )
+        .is_ok()));
+    }
+
+    #[test]
+    fn listening_sockets_outlive_the_sandbox() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let accepted =
+            std::thread::spawn(move || within(needs(false), move || listener.accept().is_ok()));
+        std::net::TcpStream::connect(address).unwrap();
+        assert!(accepted.join().unwrap());
+    }
+}

@@ -1,0 +1,91 @@
+//! `coffer serve`: one role in one process. What needs the outside (listeners, secrets, certificates) is opened first, then
+//! the sandbox closes, and only then there is a runtime with threads.
+
+pub(crate) mod api;
+pub(crate) mod certificates;
+pub(crate) mod keys;
+pub(crate) mod origin;
+mod process;
+mod renewal;
+mod simulator;
+mod vault;
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use crate::{
+    cli::ServeArguments,
+    configuration::{Configuration, Profile},
+    directory::{Directory, Role},
+    failure::Failure,
+    logging, sandbox,
+};
+use coffer_net::outbound::{AddressPolicy, Outbound, Roots};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use process::Process;
+
+/// This machine itself.
+const LOOPBACK: [IpNet; 2] = [
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8)),
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128)),
+];
+
+/// Runs a role until it is told to stop.
+pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
+    let directory = Directory::open(&arguments.place.dir)?;
+    let configuration = Configuration::load(&directory.configuration())?;
+    logging::start(&configuration.log)?;
+    sandbox::refuse_root(configuration.profile, arguments.allow_root)?;
+    directory.check_owner(arguments.role)?;
+    let lock = directory.lock(arguments.role)?;
+    coffer_net::tls::install_provider();
+    let process = Process::new(arguments, directory, configuration);
+    let outcome = match arguments.role {
+        Role::Api => api::run(process),
+        Role::Vault => vault::run(process),
+        Role::Keys => keys::run(process),
+        Role::Simulator => simulator::run(process),
+    };
+    drop(lock);
+    outcome
+}
+
+/// What a process may connect to: public addresses and these networks; on a developer's machine also the machine itself,
+/// whose faces have certificates of the development authority.
+fn outbound(
+    directory: &Directory,
+    configuration: &Configuration,
+    allow: &[IpNet],
+) -> Result<Outbound, Failure> {
+    let roots = match development_authority(directory, configuration)? {
+        Some(pem) => Roots::public().with_pem(&pem),
+        None => Ok(Roots::public()),
+    };
+    let roots =
+        roots.map_err(|error| Failure::doing("reading the development authority", error))?;
+    Ok(Outbound::new(
+        AddressPolicy::new(allowed(configuration, allow)),
+        roots,
+    ))
+}
+
+/// The networks beside the public ones.
+fn allowed(configuration: &Configuration, allow: &[IpNet]) -> Vec<IpNet> {
+    let own: &[IpNet] = match configuration.profile {
+        Profile::Development => &LOOPBACK,
+        Profile::Production => &[],
+    };
+    allow.iter().chain(own).copied().collect()
+}
+
+/// The certificate of the authority behind the faces of a developer's machine.
+fn development_authority(
+    directory: &Directory,
+    configuration: &Configuration,
+) -> Result<Option<String>, Failure> {
+    match configuration.profile {
+        Profile::Development => {
+            certificates::read_public(&directory.development_authority()).map(Some)
+        }
+        Profile::Production => Ok(None),
+    }
+}

@@ -1,0 +1,198 @@
+//! The process of `api`: its face, and the operator's desk for accounts and API keys.
+
+use std::{net::TcpListener, sync::Arc};
+
+use axum::{Json, routing::get};
+use coffer_api::Api;
+use coffer_crypto::Key;
+use coffer_db::Database;
+use coffer_engine::{Engine, MIGRATIONS, STATEMENTS, Settings};
+use coffer_net::{
+    Clock, Tasks,
+    contract::{
+        self,
+        keys::{Keys, KeysClient},
+        vault::VaultClient,
+    },
+    face::PlainPolicy,
+    link::{Identity, Link, Revoked},
+    metrics,
+    outbound::Outbound,
+};
+use serde_json::json;
+
+use super::{
+    certificates::{self, FaceCertificate},
+    origin,
+    process::{Edges, Process},
+    renewal::{self, Issuer},
+};
+use crate::{
+    accounts::Desk,
+    configuration::{Configuration, Profile},
+    console,
+    directory::{Directory, Role},
+    failure::Failure,
+    init::SERVICE_KEY,
+    runtime, secret_file,
+};
+
+/// The name of its face.
+const FACE: &str = "api";
+/// The origin in the API's description, when no particular installation is asked.
+const DESCRIBED_ORIGIN: &str = "https://localhost:8443";
+/// The name of the vault's face, as the supervisor announces it.
+const FIELDS: &str = "fields";
+
+pub(super) fn run(mut process: Process) -> Result<(), Failure> {
+    let face_bound = process.bind(FACE, process.configuration.faces.api)?;
+    let metrics_bound = process.bind_metrics()?;
+    let identity = certificates::identity(&process.directory, process.role, process.clock.now())?;
+    let certificate = FaceCertificate::load(&process.directory, process.role)?;
+    let fields_port = process
+        .linked(FIELDS)
+        .map_or(process.configuration.faces.fields.port(), |address| {
+            address.port()
+        });
+    let parts = Parts::load(
+        &process.directory,
+        &process.configuration,
+        &process.clock,
+        fields_port,
+    )?;
+    process.harden(true)?;
+    let listeners = Listeners {
+        face: face_bound,
+        metrics: metrics_bound,
+    };
+    runtime::serve(serve(process, listeners, identity, certificate, parts))
+}
+
+/// What was bound before the sandbox closed.
+struct Listeners {
+    face: TcpListener,
+    metrics: TcpListener,
+}
+
+async fn serve(
+    process: Process,
+    listeners: Listeners,
+    identity: Arc<Identity>,
+    certificate: FaceCertificate,
+    parts: Parts,
+) -> Result<(), Failure> {
+    let tasks = Tasks::new();
+    let revoked = Revoked::default();
+    let keys_link = process.link(contract::Role::Keys, &identity, &revoked);
+    let vault_link = process.link(contract::Role::Vault, &identity, &revoked);
+    let keys: Arc<dyn Keys> = Arc::new(KeysClient::new(keys_link));
+    let (engine, db) = parts.open(Arc::clone(&keys), vault_link).await?;
+    engine.run(&tasks);
+    renewal::poll_revoked(Arc::clone(&keys), revoked, &tasks);
+    renewal::keep(&process, Issuer::Link(keys), identity, &tasks);
+    let api_origin = origin::api(&process.configuration, process.port(FACE));
+    let settings = coffer_api::Settings {
+        api_origin: api_origin.clone(),
+        development: process.is_development(),
+        clock: process.clock.clone(),
+    };
+    let app = Api::new(engine.clone(), settings).router();
+    certificate.serve(listeners.face, app, PlainPolicy::Refuse403, &tasks)?;
+    let profile = process.configuration.profile;
+    let status = json!({"role": process.role, "profile": profile, "api_origin": api_origin});
+    let desk = Desk::new(engine.clone(), process.clock.clone());
+    let edges = Edges {
+        metrics: listeners.metrics,
+        readiness: Box::new(move || engine.ready()),
+        registry: metrics::registry(),
+        admin: desk
+            .router()
+            .route("/status", get(async move || Json(status))),
+    };
+    process.hold(&tasks, edges).await?;
+    db.close().await;
+    Ok(())
+}
+
+/// The operator's desk over a store that no running api has; the caller holds the lock.
+pub(crate) async fn desk(directory: &Directory) -> Result<Desk, Failure> {
+    directory.check_owner(Role::Api)?;
+    let configuration = Configuration::load(&directory.configuration())?;
+    let clock = Clock::system();
+    coffer_net::tls::install_provider();
+    let identity = certificates::identity(directory, Role::Api, clock.now())?;
+    let parts = Parts::load(
+        directory,
+        &configuration,
+        &clock,
+        configuration.faces.fields.port(),
+    )?;
+    // The desk never calls another role; these links stay unused.
+    let link = |to, address: std::net::SocketAddr| {
+        Link::new(Arc::clone(&identity), address.to_string(), to)
+    };
+    let keys = Arc::new(KeysClient::new(link(
+        contract::Role::Keys,
+        configuration.links.keys_listen,
+    )));
+    let vault = link(contract::Role::Vault, configuration.links.vault_listen);
+    let (engine, _) = parts.open(keys, vault).await?;
+    Ok(Desk::new(engine, clock))
+}
+
+/// `coffer openapi`.
+pub(crate) fn print_openapi() -> Result<(), Failure> {
+    console::print(&coffer_api::openapi(DESCRIBED_ORIGIN));
+    Ok(())
+}
+
+/// What an engine is opened from, read before the sandbox closes.
+struct Parts {
+    settings: Settings,
+    database: std::path::PathBuf,
+}
+
+impl Parts {
+    fn load(
+        directory: &Directory,
+        configuration: &Configuration,
+        clock: &Clock,
+        fields_port: u16,
+    ) -> Result<Self, Failure> {
+        let service_key: Key = secret_file::read_key(&directory.file(Role::Api, SERVICE_KEY))?;
+        let webhooks: Outbound = super::outbound(
+            directory,
+            configuration,
+            &configuration.webhooks.allow_networks,
+        )?;
+        let settings = Settings {
+            clock: clock.clone(),
+            service_key,
+            instance: configuration.api.instance.clone(),
+            checkout_origin: origin::checkout(configuration),
+            fields_origin: origin::fields(configuration, fields_port),
+            development: configuration.profile == Profile::Development,
+            webhooks,
+            live_provider: configuration.api.live_provider.clone(),
+            render: coffer_api::RENDER,
+        };
+        Ok(Self {
+            settings,
+            database: directory.database(Role::Api),
+        })
+    }
+
+    async fn open(self, keys: Arc<dyn Keys>, vault: Link) -> Result<(Engine, Database), Failure> {
+        let db = Database::open_sqlite(&self.database, MIGRATIONS, STATEMENTS)
+            .map_err(|error| Failure::doing("opening the api's store", error))?;
+        let engine = Engine::open(
+            db.clone(),
+            Arc::new(VaultClient::new(vault)),
+            keys,
+            self.settings,
+        )
+        .await
+        .map_err(|error| Failure::System(format!("opening the engine: {error:?}")))?;
+        Ok((engine, db))
+    }
+}

@@ -1,0 +1,167 @@
+//! The key server's process. It connects nowhere; the sandbox takes the means away.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::State,
+    routing::{get, post},
+};
+use coffer_crypto::SecretBytes;
+use coffer_db::Database;
+use coffer_keys::{Error, Keys, MIGRATIONS, STATEMENTS, Settings};
+use coffer_net::{
+    Tasks, contract,
+    link::{self, Door, KeysHandler, MeasuredHandler},
+    metrics::{self, CallMetrics},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    certificates,
+    process::{Edges, Process, listener},
+    renewal::{self, Issuer},
+};
+use crate::{
+    accounts::answer,
+    directory::{Directory, Role},
+    failure::Failure,
+    runtime, secret_file,
+};
+
+/// The name of its link.
+const LINK: &str = "keys";
+
+/// The key server's store.
+pub(crate) fn database(directory: &Directory) -> Result<Database, Failure> {
+    Database::open_sqlite(&directory.database(Role::Keys), MIGRATIONS, STATEMENTS)
+        .map_err(|error| Failure::doing("opening the key server's store", error))
+}
+
+/// An error of custody, for whoever started the process.
+pub(crate) fn failed(error: Error) -> Failure {
+    match error {
+        Error::Refused(contract::Refusal::PassphraseWrong) => {
+            Failure::Operator("the passphrase does not open the root key".to_owned())
+        }
+        Error::NotInitialised => {
+            Failure::Operator("there is no root key yet; run coffer init".to_owned())
+        }
+        Error::Sealed
+        | Error::AlreadyInitialised
+        | Error::Refused(_)
+        | Error::Unavailable(_)
+        | Error::Defect(_) => Failure::System(error.to_string()),
+    }
+}
+
+pub(super) fn run(mut process: Process) -> Result<(), Failure> {
+    let bound = process.bind(LINK, process.configuration.links.keys_listen)?;
+    let metrics_bound = process.bind_metrics()?;
+    let identity = certificates::identity(&process.directory, process.role, process.clock.now())?;
+    // Read now: the file may lie where the sandbox no longer looks.
+    let passphrase = process
+        .configuration
+        .keys
+        .passphrase_file
+        .as_deref()
+        .map(secret_file::read_text)
+        .transpose()?;
+    process.harden(false)?;
+    runtime::serve(async move {
+        let db = database(&process.directory)?;
+        let keys = Keys::open(db.clone(), settings(&process))
+            .await
+            .map_err(failed)?;
+        if let Some(passphrase) = passphrase {
+            keys.unseal(&passphrase).await.map_err(failed)?;
+        }
+        let tasks = Tasks::new();
+        keys.run(&tasks);
+        let registry = metrics::registry();
+        let revoked = keys.revoked();
+        let inner = Arc::new(KeysHandler(Arc::new(keys.clone())));
+        let handler = Arc::new(MeasuredHandler {
+            inner,
+            calls: CallMetrics::register(&registry),
+        });
+        let door = Door {
+            role: contract::Role::Keys,
+            methods: contract::keys::METHODS,
+            revoked,
+            handler,
+        };
+        tasks.spawn(
+            "keys link",
+            link::serve(listener(bound)?, Arc::clone(&identity), door, tasks.clone()),
+        );
+        let issuer = Issuer::Own(keys.clone(), identity.peer().instance);
+        renewal::keep(&process, issuer, identity, &tasks);
+        let edges = Edges {
+            metrics: metrics_bound,
+            readiness: readiness(keys.clone()),
+            registry,
+            admin: admin(keys),
+        };
+        process.hold(&tasks, edges).await?;
+        db.close().await;
+        Ok(())
+    })
+}
+
+fn settings(process: &Process) -> Settings {
+    let section = &process.configuration.keys;
+    let mut settings = Settings::new(&section.instance, process.clock.clone());
+    settings.open_per_hour = section.open_per_hour.unwrap_or(settings.open_per_hour);
+    settings.fingerprint_per_hour = section
+        .fingerprint_per_hour
+        .unwrap_or(settings.fingerprint_per_hour);
+    settings
+}
+
+fn readiness(keys: Keys) -> super::process::Readiness {
+    Box::new(move || keys.ready().map_err(|reason| reason.to_string()))
+}
+
+#[derive(Deserialize)]
+struct Unsealing {
+    passphrase: String,
+}
+
+#[derive(Serialize)]
+struct Custody {
+    sealed: bool,
+}
+
+/// The operator's routes.
+fn admin(keys: Keys) -> Router {
+    let custody = |keys: &Keys| Custody {
+        sealed: keys.is_sealed(),
+    };
+    Router::new()
+        .route(
+            "/custody",
+            get(async move |State(keys): State<Keys>| Json(custody(&keys))),
+        )
+        .route(
+            "/seal",
+            post(async move |State(keys): State<Keys>| {
+                answer(keys.seal().await.map_err(failed).map(|()| custody(&keys)))
+            }),
+        )
+        .route(
+            "/unseal",
+            post(
+                async move |State(keys): State<Keys>, Json(body): Json<Unsealing>| {
+                    let passphrase = SecretBytes::from_vec(body.passphrase.into_bytes());
+                    answer(
+                        keys.unseal(&passphrase)
+                            .await
+                            .map_err(failed)
+                            .map(|()| custody(&keys)),
+                    )
+                },
+            ),
+        )
+        .with_state(keys)
+}

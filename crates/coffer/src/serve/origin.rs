@@ -1,0 +1,38 @@
+//! How others write the addresses of our faces. In production these are set; a developer's machine has names of its own.
+
+use crate::configuration::Configuration;
+
+/// Where the checkout page will be on a developer's machine.
+const CHECKOUT: &str = "https://pay.coffer.localhost:8444";
+
+/// The API's, which listens at this port.
+pub(crate) fn api(configuration: &Configuration, port: u16) -> String {
+    configuration
+        .faces
+        .api_origin
+        .clone()
+        .unwrap_or_else(|| format!("https://localhost:{port}"))
+}
+
+/// The card inputs', which listen at this port.
+pub(crate) fn fields(configuration: &Configuration, port: u16) -> String {
+    configuration
+        .faces
+        .fields_origin
+        .clone()
+        .unwrap_or_else(|| format!("https://fields.coffer.localhost:{port}"))
+}
+
+/// The checkout page's.
+pub(crate) fn checkout(configuration: &Configuration) -> String {
+    configuration
+        .faces
+        .checkout_origin
+        .clone()
+        .unwrap_or_else(|| CHECKOUT.to_owned())
+}
+
+/// The simulator's, which listens at this port; it only ever runs beside the vault.
+pub(crate) fn simulator(port: u16) -> String {
+    format!("https://localhost:{port}")
+}

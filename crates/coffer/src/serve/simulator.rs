@@ -1,0 +1,56 @@
+//! The simulator's process: the payment provider of test mode.
+
+use coffer_net::{Tasks, face::PlainPolicy, metrics};
+use coffer_simulator::{MIGRATIONS, STATEMENTS, Settings, Simulator, Switches};
+
+use super::{
+    certificates::FaceCertificate,
+    origin,
+    process::{Edges, Process},
+};
+use crate::{failure::Failure, init::SIMULATOR_CREDENTIAL, runtime, secret_file};
+
+/// The name of its face.
+const FACE: &str = "simulator";
+
+pub(super) fn run(mut process: Process) -> Result<(), Failure> {
+    let bound = process.bind(FACE, process.configuration.simulator.listen)?;
+    let metrics_bound = process.bind_metrics()?;
+    let certificate = FaceCertificate::load(&process.directory, process.role)?;
+    let credential =
+        secret_file::read_text(&process.directory.file(process.role, SIMULATOR_CREDENTIAL))?;
+    let outbound = super::outbound(&process.directory, &process.configuration, &[])?;
+    process.harden(true)?;
+    runtime::serve(async move {
+        let db = process.store(MIGRATIONS, STATEMENTS)?;
+        let settings = Settings {
+            clock: process.clock.clone(),
+            public_url: origin::simulator(process.port(FACE)),
+            credential,
+            switches: Switches::default(),
+            outbound,
+        };
+        let simulator = Simulator::open(db.clone(), settings)
+            .map_err(|error| Failure::doing("starting the simulator", error))?;
+        let tasks = Tasks::new();
+        simulator.run(&tasks);
+        certificate.serve(bound, simulator.router(), PlainPolicy::Refuse403, &tasks)?;
+        let store = db.clone();
+        let readiness = move || {
+            if store.healthy() {
+                Ok(())
+            } else {
+                Err("the store does not accept writes".to_owned())
+            }
+        };
+        let edges = Edges {
+            metrics: metrics_bound,
+            readiness: Box::new(readiness),
+            registry: metrics::registry(),
+            admin: axum::Router::new(),
+        };
+        process.hold(&tasks, edges).await?;
+        db.close().await;
+        Ok(())
+    })
+}

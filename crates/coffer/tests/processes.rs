@@ -1,0 +1,210 @@
+//! The processes of one machine: what brings them back, what stops them, what they cannot do.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+use std::{fs, process::Command};
+
+use coffer_testkit::Coffer;
+use rustix::{
+    fs::FlockOperation,
+    process::{Pid, Signal, kill_process},
+};
+use serde_json::json;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_coffer");
+const ROLES: [&str; 4] = ["keys", "simulator", "vault", "api"];
+
+fn signal(pid: u32, signal: Signal) {
+    kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal).unwrap();
+}
+
+/// Waits for the end of whatever process runs this role: the kernel gives its lock back then.
+async fn ended(coffer: &Coffer, role: &str) {
+    let path = coffer.directory().join(role).join("lock");
+    let wait = move || {
+        rustix::fs::flock(fs::File::open(path).unwrap(), FlockOperation::LockExclusive).unwrap()
+    };
+    tokio::task::spawn_blocking(wait).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_killed_role_comes_back_at_its_address_and_work_goes_on() {
+    let mut coffer = Coffer::start(BINARY).await;
+    let shop = coffer.merchant().await;
+    for role in ROLES {
+        let (pid, addresses) = (
+            coffer.pid(role),
+            ["keys", "simulator", "vault", "fields", "api"].map(|name| coffer.address(name)),
+        );
+        coffer.kill(role).await;
+        assert_ne!(coffer.pid(role), pid);
+        assert_eq!(
+            ["keys", "simulator", "vault", "fields", "api"].map(|name| coffer.address(name)),
+            addresses
+        );
+    }
+    let paid = shop
+        .post(
+            "/v1/payments",
+            &json!({"amount": 100, "currency": "EUR", "token": "tok_test_approved"}),
+        )
+        .await;
+    assert_eq!(
+        (paid.status, &paid.json["status"]),
+        (201, &json!("captured")),
+        "{}",
+        paid.text
+    );
+}
+
+#[tokio::test]
+async fn stopping_goes_in_order_and_leaves_nothing_behind() {
+    let mut coffer = Coffer::start(BINARY).await;
+    signal(coffer.supervisor(), Signal::TERM);
+    for role in ["api", "vault", "keys", "simulator"] {
+        let event = coffer.until("stopped", None).await;
+        assert_eq!(event["role"], role);
+        ended(&coffer, role).await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_orphaned_when_the_supervisor_is_killed() {
+    let coffer = Coffer::start(BINARY).await;
+    signal(coffer.supervisor(), Signal::KILL);
+    for role in ROLES {
+        ended(&coffer, role).await;
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn every_role_is_hardened() {
+    let coffer = Coffer::start(BINARY).await;
+    for role in ROLES {
+        let of_process =
+            |file: &str| fs::read_to_string(format!("/proc/{}/{file}", coffer.pid(role))).unwrap();
+        let status = of_process("status");
+        for line in ["Seccomp:\t2", "NoNewPrivs:\t1"] {
+            assert!(
+                status.lines().any(|found| found == line),
+                "{role}: {line}\n{status}"
+            );
+        }
+        let limits = of_process("limits");
+        let core = limits
+            .lines()
+            .find(|line| line.starts_with("Max core file size"))
+            .unwrap();
+        assert_eq!(
+            core.split_whitespace().rev().take(3).collect::<Vec<_>>(),
+            ["bytes", "0", "0"],
+            "{role}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_second_process_of_a_role_is_refused() {
+    let coffer = Coffer::start(BINARY).await;
+    let mut command = Command::new(BINARY);
+    command
+        .args(["serve", "vault", "--allow-root", "--dir"])
+        .arg(coffer.directory())
+        .env_clear();
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && said.contains("another process runs the role vault"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn initialising_again_harms_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let init = || {
+        Command::new(BINARY)
+            .args(["init", "--profile", "development", "--dir"])
+            .arg(place.path())
+            .env_clear()
+            .output()
+            .unwrap()
+    };
+    let files = || {
+        let all = [
+            "coffer.toml",
+            "api/service.key",
+            "vault/service.key",
+            "api/cert.pem",
+            "keys/passphrase",
+            "api/face-key.pem",
+            "public/ca.pem",
+        ];
+        all.map(|file| fs::read(place.path().join(file)).unwrap())
+    };
+    assert!(init().status.success());
+    let first = files();
+    let second = init();
+    assert!(second.status.success());
+    assert_eq!(files(), first);
+    assert!(String::from_utf8_lossy(&second.stdout).contains("already there"));
+
+    fs::remove_file(place.path().join("vault/cert.pem")).unwrap();
+    assert!(init().status.success());
+    assert!(place.path().join("vault/cert.pem").exists());
+    assert_eq!(files(), first);
+}
+
+#[tokio::test]
+async fn production_refuses_a_passphrase_beside_what_it_protects() {
+    let place = tempfile::tempdir().unwrap();
+    let data = place.path().join("data");
+    let init = |arguments: &[&str]| {
+        Command::new(BINARY)
+            .args(["init", "--dir"])
+            .arg(&data)
+            .args(arguments)
+            .env_clear()
+            .output()
+            .unwrap()
+    };
+    let without = init(&[]);
+    assert_eq!(without.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&without.stderr).contains("--passphrase-file"));
+    assert!(!data.exists());
+
+    fs::create_dir(&data).unwrap();
+    let inside = data.join("passphrase");
+    fs::write(&inside, "Zq0mT7fKx2Lr9Vw4Bn6H").unwrap();
+    let beside = init(&["--passphrase-file", inside.to_str().unwrap()]);
+    assert_eq!(beside.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&beside.stderr).contains("inside the data directory"));
+}
+
+#[tokio::test]
+async fn a_lost_secret_is_not_replaced_by_one_that_opens_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let init = || {
+        Command::new(BINARY)
+            .args(["init", "--profile", "development", "--dir"])
+            .arg(place.path())
+            .env_clear()
+            .output()
+            .unwrap()
+    };
+    assert!(init().status.success());
+    for lost in ["keys/passphrase", "keys/keys.db"] {
+        let kept = fs::read(place.path().join(lost)).unwrap();
+        fs::remove_file(place.path().join(lost)).unwrap();
+        let refused = init();
+        assert_eq!(refused.status.code(), Some(2), "{lost}");
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("restore it from its backup"));
+        fs::write(place.path().join(lost), kept).unwrap();
+    }
+}

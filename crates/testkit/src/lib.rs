@@ -1,0 +1,232 @@
+//! A whole Coffer in a test: the real binary with all its roles, on free ports, in a directory of its own.
+//!
+//! Used only from `tests/` folders. A helper that cannot do its part panics: that is how a test fails.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what fails here fails the test that uses it"
+)]
+
+mod client;
+mod merchant;
+mod process;
+
+pub use client::{Answer, Client};
+pub use merchant::{Card, Merchant};
+
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
+
+use coffer_net::admin::AdminClient;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{sync::mpsc::UnboundedReceiver, time::timeout};
+
+use process::Up;
+
+/// How long anything here may take to happen on a slow machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running Coffer. Dropping it stops all its processes and deletes its directory.
+pub struct Coffer {
+    // The order of fields is the order of their end: processes before their files.
+    up: Up,
+    events: UnboundedReceiver<Value>,
+    pids: BTreeMap<String, u32>,
+    addresses: BTreeMap<String, SocketAddr>,
+    demo: Value,
+    client: Client,
+    directory: TempDir,
+}
+
+impl Coffer {
+    /// Initialises a development installation and starts all its roles; `binary` is `env!("CARGO_BIN_EXE_coffer")`.
+    ///
+    /// # Panics
+    /// When it is not up in time.
+    pub async fn start(binary: &str) -> Self {
+        let directory = tempfile::Builder::new().prefix("coffer").tempdir().unwrap();
+        process::initialise(binary, directory.path());
+        let (up, events) = Up::start(binary, directory.path());
+        let client = Client::trusting(&directory.path().join("public/development-ca.pem"));
+        let (pids, addresses) = (BTreeMap::new(), BTreeMap::new());
+        let mut coffer = Self {
+            up,
+            events,
+            pids,
+            addresses,
+            demo: Value::Null,
+            client,
+            directory,
+        };
+        coffer.until("up", None).await;
+        coffer
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Where a face or link listens: `api`, `fields`, `simulator`, `vault`, `keys`.
+    ///
+    /// # Panics
+    /// When there is none of this name.
+    #[must_use]
+    pub fn address(&self, name: &str) -> SocketAddr {
+        *self
+            .addresses
+            .get(name)
+            .unwrap_or_else(|| panic!("nothing listens as {name}"))
+    }
+
+    /// The process of a role, as it is now.
+    ///
+    /// # Panics
+    /// When the role does not run.
+    #[must_use]
+    pub fn pid(&self, role: &str) -> u32 {
+        self.pids[role]
+    }
+
+    /// The supervisor's process.
+    #[must_use]
+    pub fn supervisor(&self) -> u32 {
+        self.up.pid()
+    }
+
+    /// The account that a development installation begins with, as it was reported: `account, publishable_key, secret_key`.
+    #[must_use]
+    pub const fn demo(&self) -> &Value {
+        &self.demo
+    }
+
+    /// An HTTPS client that trusts this installation.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// A role's admin socket.
+    #[must_use]
+    pub fn admin(&self, role: &str) -> AdminClient {
+        AdminClient::new(self.directory().join(role).join("admin.sock"))
+    }
+
+    /// A new merchant with test keys.
+    pub async fn merchant(&self) -> Merchant {
+        Merchant::create(self).await
+    }
+
+    /// Every operation that the simulator has in its ledger.
+    ///
+    /// # Panics
+    /// When the simulator does not answer.
+    pub async fn ledger(&self) -> Vec<Value> {
+        let credential =
+            std::fs::read_to_string(self.directory().join("simulator/credential")).unwrap();
+        let url = format!(
+            "https://localhost:{}/v1/ledger",
+            self.address("simulator").port()
+        );
+        let bearer = format!("Bearer {credential}");
+        let answer = self
+            .client
+            .send("GET", &url, &[("authorization", &bearer)], None)
+            .await;
+        assert_eq!(answer.status, 200, "{}", answer.json);
+        answer.json["operations"]
+            .as_array()
+            .expect("a list of operations")
+            .clone()
+    }
+
+    /// Makes the simulator misbehave (`docs/testing.md`).
+    ///
+    /// # Panics
+    /// When the simulator refuses.
+    pub async fn misbehave(&self, switch: Value) {
+        let credential =
+            std::fs::read_to_string(self.directory().join("simulator/credential")).unwrap();
+        let url = format!(
+            "https://localhost:{}/v1/switches",
+            self.address("simulator").port()
+        );
+        let bearer = format!("Bearer {credential}");
+        let answer = self
+            .client
+            .send("POST", &url, &[("authorization", &bearer)], Some(&switch))
+            .await;
+        assert!((200..300).contains(&answer.status), "{}", answer.json);
+    }
+
+    /// Kills a role without warning and waits until it serves again.
+    pub async fn kill(&mut self, role: &str) {
+        process::kill(self.pid(role));
+        self.until("ready", Some(role)).await;
+    }
+
+    /// Waits for an event of the supervisor's, of this role if one is named; remembers what passes by.
+    ///
+    /// # Panics
+    /// When it does not come in time.
+    pub async fn until(&mut self, event: &str, role: Option<&str>) -> Value {
+        let search = async {
+            loop {
+                let found = self.events.recv().await.expect("the supervisor ended");
+                self.remember(&found);
+                if found["event"] == event && role.is_none_or(|role| found["role"] == role) {
+                    return found;
+                }
+            }
+        };
+        timeout(PATIENCE, search)
+            .await
+            .unwrap_or_else(|_| panic!("no event {event} in time"))
+    }
+
+    fn remember(&mut self, event: &Value) {
+        match event["event"].as_str() {
+            Some("ready") => {
+                let pid = event["pid"]
+                    .as_u64()
+                    .and_then(|pid| u32::try_from(pid).ok())
+                    .unwrap();
+                self.pids
+                    .insert(event["role"].as_str().unwrap().to_owned(), pid);
+                for (name, address) in event["addresses"].as_object().unwrap() {
+                    self.addresses
+                        .insert(name.clone(), address.as_str().unwrap().parse().unwrap());
+                }
+            }
+            Some("account") => self.demo = event.clone(),
+            Some(_) | None => {}
+        }
+    }
+}
+
+/// An account by name, made if need be, and a test key of it.
+async fn account_with_keys(admin: &AdminClient, name: &str) -> (String, String, String) {
+    let post = async |path: &str, body: Value| {
+        admin
+            .call(path, coffer_net::outbound::Method::POST, Some(&body))
+            .await
+            .expect("the api's admin socket")
+    };
+    let account = post("/accounts", json!({"name": name, "create": true})).await["account"].clone();
+    let key = async |kind: &str| {
+        let wanted = json!({"account": account, "mode": "test", "kind": kind, "name": "test", "permissions": null, "lasts_ms": null});
+        post("/api-keys", wanted).await["key"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    (
+        account.as_str().unwrap().to_owned(),
+        key("pk").await,
+        key("sk").await,
+    )
+}
