@@ -57,7 +57,8 @@ const KEEPERS: &[(&str, &[&str])] = &[
     ("clap", &["coffer"]),
 ];
 
-/// Lines of a file before its tests. Files over the limit are listed; the list only shrinks.
+/// Lines of a file before its tests. Files of the product over the limit are listed; the list only shrinks. A file of
+/// tests may reach what no file may exceed.
 const FILE_LINES_MAX: usize = 400;
 const FILE_LINES_NEVER: usize = 600;
 const LONG_FILES: &[&str] = &[];
@@ -152,7 +153,7 @@ fn files_stay_short_and_are_named_for_what_they_hold() {
             .lines()
             .take_while(|line| !line.starts_with("#[cfg(test)]"))
             .count();
-        let limit = if LONG_FILES.contains(&name.as_str()) {
+        let limit = if LONG_FILES.contains(&name.as_str()) || name.contains("/tests/") {
             FILE_LINES_NEVER
         } else {
             FILE_LINES_MAX

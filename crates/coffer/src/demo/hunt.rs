@@ -122,11 +122,9 @@ pub(super) fn spellings(number: &str) -> Vec<Vec<u8>> {
 }
 
 pub(super) fn holds_any(bytes: &[u8], needles: &[Vec<u8>]) -> bool {
-    needles.iter().any(|needle| {
-        bytes
-            .windows(needle.len())
-            .any(|window| window == needle.as_slice())
-    })
+    needles
+        .iter()
+        .any(|needle| memchr::memmem::find(bytes, needle).is_some())
 }
 
 fn files_under(folder: &Path) -> Result<Vec<PathBuf>, Failure> {

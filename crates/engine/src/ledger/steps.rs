@@ -168,8 +168,12 @@ impl Ledger {
 
 /// When the sweeper looks at an attempt; never, once it has ended.
 fn settle_at(attempt: &Attempt, now: Timestamp) -> Option<i64> {
-    let first_look = attempt.created.plus_millis(SETTLE_AFTER_MS).as_millis();
-    attempt
-        .is_pending()
-        .then(|| first_look.max(now.plus_millis(SETTLE_AGAIN_MS).as_millis()))
+    let again = now.plus_millis(SETTLE_AGAIN_MS);
+    // While a task is at work there is nothing to settle; a payer at a challenge is nobody's task.
+    let first = if attempt.challenge_url.is_some() {
+        again
+    } else {
+        attempt.created.plus_millis(SETTLE_AFTER_MS).max(again)
+    };
+    attempt.is_pending().then(|| first.as_millis())
 }
