@@ -4,7 +4,7 @@
 
 use std::{
     net::{IpAddr, Ipv6Addr},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -51,8 +51,16 @@ pub(crate) fn mount(row: &'static RouteRow) -> MethodRouter<Api> {
 }
 
 async fn pass(api: Api, row: &'static RouteRow, request: Request) -> Response {
+    let began = Instant::now();
+    let response = answer(&api, row, request).await;
+    let (status, took) = (response.status().as_u16(), began.elapsed());
+    api.settings().metrics.observe(row.route(), status, took);
+    response
+}
+
+async fn answer(api: &Api, row: &'static RouteRow, request: Request) -> Response {
     let id = layers::id_of(&request);
-    let answer = match enter(&api, row, id, request).await {
+    let answer = match enter(api, row, id, request).await {
         Ok(answer) => answer,
         Err(Stop::Answered(stored)) => Answer::replay(stored, row.shows_secret()),
         Err(Stop::Problem(problem)) => return problem.answer(&api.settings().api_origin, id),

@@ -163,6 +163,7 @@ mod tests {
             api_origin: "https://localhost:8443".to_owned(),
             development: true,
             clock: coffer_net::Clock::system(),
+            metrics: coffer_net::metrics::RequestMetrics::register(&coffer_net::metrics::registry()),
         };
         let routes = Router::new()
             .route("/fine", get(async || "fine"))

@@ -32,13 +32,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use coffer_engine::Engine;
-use coffer_net::Clock;
+use coffer_net::{Clock, metrics::RequestMetrics};
 
 pub use openapi::openapi;
 pub use views::RENDER;
 
 /// What the faces need to know.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Settings {
     /// Where the API answers, as callers spell it: `https://localhost:8443`.
     pub api_origin: String,
@@ -46,6 +46,8 @@ pub struct Settings {
     pub development: bool,
     /// What time it is, for the ids of requests.
     pub clock: Clock,
+    /// Where requests are counted.
+    pub metrics: RequestMetrics,
 }
 
 /// The public faces of role api. Cheap to clone.

@@ -72,6 +72,12 @@ pub(crate) struct Revocation {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Done {}
 
+/// An invitation for the first owner, for one hour.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Invited {
+    pub(crate) secret: String,
+}
+
 /// The operator's desk: what stands behind the admin socket, and in its place when there is none.
 #[derive(Clone)]
 pub(crate) struct Desk {
@@ -98,6 +104,10 @@ impl Desk {
             .route(
                 "/api-keys/revoke",
                 post(async |State(desk): State<Self>, Json(body)| answer(desk.revoke(body).await)),
+            )
+            .route(
+                "/owner-invitations",
+                post(async |State(desk): State<Self>| answer(desk.invite_owner().await)),
             )
             .with_state(self)
     }
@@ -164,6 +174,11 @@ impl Desk {
         Ok(KeyMade { id: made.id, key })
     }
 
+    async fn invite_owner(&self) -> Result<Invited, Failure> {
+        let secret = self.engine.owner_invite().await.map_err(failed)?;
+        Ok(Invited { secret })
+    }
+
     async fn revoke(&self, revocation: Revocation) -> Result<Done, Failure> {
         let place = Place {
             account: revocation.account,
@@ -200,6 +215,19 @@ impl Reach {
         }
     }
 
+    /// The running api's socket, or that nothing runs.
+    pub(crate) fn running(directory: &Directory) -> Result<Self, Failure> {
+        match directory.try_lock(Role::Api)? {
+            None => Ok(Self::Running(Socket::of(directory, Role::Api))),
+            Some(_) => {
+                let shown = directory.path().display();
+                Err(Failure::Operator(format!(
+                    "nothing runs in {shown}; start it with: coffer up --dir {shown}"
+                )))
+            }
+        }
+    }
+
     pub(crate) async fn account(&self, wanted: AccountWanted) -> Result<AccountFound, Failure> {
         match self {
             Self::Running(socket) => ask(socket, "/accounts", &wanted).await,
@@ -211,6 +239,15 @@ impl Reach {
         match self {
             Self::Running(socket) => ask(socket, "/api-keys", &wanted).await,
             Self::Direct(desk) => desk.key(wanted).await,
+        }
+    }
+
+    pub(crate) async fn invite_owner(&self) -> Result<Invited, Failure> {
+        match self {
+            Self::Running(socket) => {
+                ask(socket, "/owner-invitations", &serde_json::json!({})).await
+            }
+            Self::Direct(desk) => desk.invite_owner().await,
         }
     }
 

@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Serve(ServeArguments),
     /// Make a test key that lasts a day and print it as shell exports.
     Env(EnvArguments),
+    /// Print each event of a running development installation with its verification and its object, until Ctrl-C.
+    Listen(ListenArguments),
     /// Open, close or look at the key server.
     Keys {
         #[command(subcommand)]
@@ -106,6 +108,18 @@ pub(crate) struct EnvArguments {
     /// The account that the key is for, by name.
     #[arg(long, default_value = crate::env::DEMO_ACCOUNT)]
     pub(crate) account: String,
+}
+
+#[derive(Args)]
+pub(crate) struct ListenArguments {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// The account whose test events are told, by name.
+    #[arg(long, default_value = crate::env::DEMO_ACCOUNT)]
+    pub(crate) account: String,
+    /// Send each message on to this address, with its headers and body as they came.
+    #[arg(long, value_name = "URL")]
+    pub(crate) forward: Option<String>,
 }
 
 #[derive(Args)]

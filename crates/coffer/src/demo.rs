@@ -2,8 +2,8 @@
 //! the card number is nowhere. A transcript for a newcomer; ends with an error if any step is not as it should be.
 
 mod act;
+mod hook;
 mod hunt;
-mod receiver;
 mod shop;
 mod stage;
 mod thief;

@@ -1,9 +1,9 @@
 //! `coffer env`: a test key that lasts a day, as shell exports; and the demo account of a development installation.
 
-use coffer_core::{Mode, api_key::KeyKind};
+use coffer_core::{Mode, api_key::KeyKind, id::AccountId};
 
 use crate::{
-    accounts::{AccountWanted, KeyWanted, Reach},
+    accounts::{AccountWanted, KeyMade, KeyWanted, Reach},
     admin::Socket,
     cli::EnvArguments,
     configuration::{Configuration, Profile},
@@ -24,23 +24,13 @@ pub(crate) fn run(arguments: &EnvArguments) -> Result<(), Failure> {
     let configuration = Configuration::load(&directory.configuration())?;
     runtime::command(async {
         let (reach, _lock) = Reach::open(&directory).await?;
-        let create =
-            configuration.profile == Profile::Development && arguments.account == DEMO_ACCOUNT;
-        let found = reach
-            .account(AccountWanted {
-                name: arguments.account.clone(),
-                create,
-            })
-            .await?;
-        let wanted = KeyWanted {
-            account: found.account,
-            mode: Mode::Test,
-            kind: KeyKind::Secret,
-            name: "coffer env".to_owned(),
-            permissions: None,
-            lasts_ms: Some(DAY_MS),
-        };
-        let made = reach.key(wanted).await?;
+        let (_, made) = day_key(
+            &reach,
+            configuration.profile,
+            &arguments.account,
+            "coffer env",
+        )
+        .await?;
         let url = match reach {
             Reach::Running(socket) => running_origin(&socket).await?,
             Reach::Direct(_) => serve::origin::api(&configuration, configuration.faces.api.port()),
@@ -55,6 +45,31 @@ pub(crate) fn run(arguments: &EnvArguments) -> Result<(), Failure> {
         }
         Ok(())
     })
+}
+
+/// A test key of this account that lasts a day, for a command; the demo account of a development installation is made if
+/// need be.
+pub(crate) async fn day_key(
+    reach: &Reach,
+    profile: Profile,
+    account: &str,
+    command: &str,
+) -> Result<(AccountId, KeyMade), Failure> {
+    let found = reach
+        .account(AccountWanted {
+            name: account.to_owned(),
+            create: profile == Profile::Development && account == DEMO_ACCOUNT,
+        })
+        .await?;
+    let wanted = KeyWanted {
+        account: found.account,
+        mode: Mode::Test,
+        kind: KeyKind::Secret,
+        name: command.to_owned(),
+        permissions: None,
+        lasts_ms: Some(DAY_MS),
+    };
+    Ok((found.account, reach.key(wanted).await?))
 }
 
 /// A new demo account and its keys.
@@ -95,7 +110,8 @@ pub(crate) async fn demo_account(directory: &Directory) -> Result<Option<Credent
     }))
 }
 
-async fn running_origin(socket: &Socket) -> Result<String, Failure> {
+/// Where the running api answers.
+pub(crate) async fn running_origin(socket: &Socket) -> Result<String, Failure> {
     let status = socket.get("/status").await?;
     let origin = status.get("api_origin").and_then(serde_json::Value::as_str);
     origin

@@ -10,12 +10,13 @@ use coffer_net::Clock;
 use data_encoding::BASE64URL_NOPAD;
 
 use crate::{
+    accounts::Reach,
     cli::InitArguments,
     configuration::{Configuration, Profile},
     console,
     directory::{Directory, Role},
     failure::Failure,
-    secret_file,
+    runtime, secret_file, serve,
 };
 
 /// A role's own key, 32 random bytes.
@@ -53,9 +54,31 @@ pub(crate) fn run(arguments: &InitArguments) -> Result<(), Failure> {
             || development::create(&directory, clock.now()),
         )?;
     }
+    let invitation = match profile {
+        Profile::Production => owner_link(&directory)?,
+        Profile::Development => None,
+    };
     directory.settle_owners()?;
     report.print(&directory, profile);
+    if let Some(link) = invitation {
+        console::say(&format!(
+            "  the owner's invitation, for one hour (init again makes a new one): {link}"
+        ));
+    }
     Ok(())
+}
+
+/// Where the first owner will sign up, once the settings say where that is; the page comes with the dashboard.
+fn owner_link(directory: &Directory) -> Result<Option<String>, Failure> {
+    let Ok(configuration) = Configuration::load(&directory.configuration()) else {
+        return Ok(None);
+    };
+    let invited = runtime::command(async {
+        let (reach, _lock) = Reach::open(directory).await?;
+        reach.invite_owner().await
+    })?;
+    let origin = serve::origin::dashboard(&configuration);
+    Ok(Some(format!("{origin}/invitations/{}", invited.secret)))
 }
 
 /// What was there and what was made, for the person at the terminal.
@@ -97,7 +120,8 @@ impl Report {
         }
         if profile == Profile::Production {
             console::say(
-                "  next: set the origins in coffer.toml and put a certificate into api/ and vault/ (face-cert.pem, face-key.pem)",
+                "  next: set the origins in coffer.toml and put a certificate into api/ and vault/ (face-cert.pem, face-key.pem);\n  \
+                 then run init again for the owner's invitation",
             );
         }
         console::say(&format!(

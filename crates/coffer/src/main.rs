@@ -13,11 +13,14 @@ mod directory;
 mod env;
 mod failure;
 mod init;
+mod listen;
 mod logging;
+mod receiver;
 mod runtime;
 mod sandbox;
 mod secret_file;
 mod serve;
+mod signals;
 mod supervisor;
 
 use std::{alloc::System, process::ExitCode};
@@ -48,6 +51,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Up(arguments) => supervisor::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Env(arguments) => env::run(&arguments),
+        Command::Listen(arguments) => listen::run(&arguments),
         Command::Keys { command } => admin::keys(&command),
         Command::ApiKeys { command } => admin::api_keys(&command),
         Command::Demo(arguments) => demo::run(&arguments),

@@ -51,7 +51,7 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
 
 /// What a process may connect to: public addresses and these networks; on a developer's machine also the machine itself,
 /// whose faces have certificates of the development authority.
-fn outbound(
+pub(crate) fn outbound(
     directory: &Directory,
     configuration: &Configuration,
     allow: &[IpNet],

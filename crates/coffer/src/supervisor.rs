@@ -7,8 +7,6 @@ mod child;
 mod event;
 mod keeper;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
-
 use crate::{
     cli::UpArguments,
     configuration::{Configuration, Profile},
@@ -16,6 +14,7 @@ use crate::{
     env::{self, Credentials},
     failure::Failure,
     runtime, sandbox,
+    signals::Signals,
 };
 use child::Launch;
 use event::{Event, Events};
@@ -123,28 +122,5 @@ impl Up {
             }
         }
         self.events.report(&Event::Down);
-    }
-}
-
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, Failure> {
-        let listen =
-            |kind| signal(kind).map_err(|error| Failure::doing("listening for signals", error));
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-        })
-    }
-
-    async fn received(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
     }
 }

@@ -146,10 +146,7 @@ impl Engine {
             tasks,
             "audit sequencer",
             Duration::from_millis(500),
-            |engine| async move {
-                engine.0.audit.sequence(&engine.0.db, engine.now()).await?;
-                Ok(())
-            },
+            |engine| async move { engine.keep_log().await },
         );
         self.every(
             tasks,

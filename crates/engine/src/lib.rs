@@ -22,6 +22,8 @@ mod events;
 mod fixture;
 mod idempotency;
 mod intakes;
+mod invitations;
+mod journal;
 mod ledger;
 mod page;
 mod payment;

@@ -87,6 +87,60 @@ impl CallMetrics {
     }
 }
 
+/// Requests to a public face: how many, how they ended, how long they took.
+#[derive(Clone)]
+pub struct RequestMetrics {
+    requests: Family<RequestLabels, Counter>,
+    seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: &'static str,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: &'static str,
+}
+
+impl RequestMetrics {
+    /// Puts the families into the registry.
+    #[must_use]
+    pub fn register(registry: &SharedRegistry) -> Self {
+        let metrics = Self {
+            requests: Family::default(),
+            seconds: Family::new_with_constructor(latency),
+        };
+        let mut registry = registry
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        registry.register(
+            "requests",
+            "Requests by merchants",
+            metrics.requests.clone(),
+        );
+        registry.register(
+            "request_seconds",
+            "Time to answer a request",
+            metrics.seconds.clone(),
+        );
+        drop(registry);
+        metrics
+    }
+
+    /// Counts one request by its declared route, never by its path.
+    pub fn observe(&self, route: &'static str, status: u16, took: Duration) {
+        self.seconds
+            .get_or_create(&RouteLabels { route })
+            .observe(took.as_secs_f64());
+        self.requests
+            .get_or_create(&RequestLabels { route, status })
+            .inc();
+    }
+}
+
 /// From half a millisecond to 16 seconds.
 fn latency() -> Histogram {
     Histogram::new(exponential_buckets(0.000_5, 2.0, 16))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{
-    receiver::Hook,
+    hook::Hook,
     shop::{Ask, Reply, SITE, Shop},
     stage::Stage,
     transcript::Transcript,
@@ -31,7 +31,7 @@ pub(super) async fn tell_me(script: &mut Transcript, shop: &mut Shop) -> Result<
             script,
             "POST",
             "/v1/webhook_endpoints",
-            Some(json!({"url": hook.url})),
+            Some(json!({"url": hook.url()})),
         )
         .await?;
     hook.secret = made.text("/secret");
@@ -98,7 +98,7 @@ pub(super) async fn be_told(
         script.check("the webhook came", false);
         return Ok(());
     };
-    script.line(&format!("POST {} {}", hook.url, message.body));
+    script.line(&format!("POST {} {}", hook.url(), message.body));
     script.check(
         "its signature is by the endpoint's secret",
         message.is_signed_by(&hook.secret),

@@ -8,7 +8,7 @@ use std::{
 
 use data_encoding::{BASE64, HEXLOWER, HEXUPPER};
 
-use super::{receiver::Hook, shop::Shop, stage::Stage, transcript::Transcript};
+use super::{hook::Hook, shop::Shop, stage::Stage, transcript::Transcript};
 use crate::failure::Failure;
 
 /// Memory is read in pieces of this size, each overlapping the one before.

@@ -16,7 +16,7 @@ use coffer_net::{
     },
     face::PlainPolicy,
     link::{Identity, Link, Revoked},
-    metrics,
+    metrics::{self, RequestMetrics},
     outbound::Outbound,
 };
 use serde_json::json;
@@ -91,10 +91,12 @@ async fn serve(
     renewal::poll_revoked(Arc::clone(&keys), revoked, &tasks);
     renewal::keep(&process, Issuer::Link(keys), identity, &tasks);
     let api_origin = origin::api(&process.configuration, process.port(FACE));
+    let registry = metrics::registry();
     let settings = coffer_api::Settings {
         api_origin: api_origin.clone(),
         development: process.is_development(),
         clock: process.clock.clone(),
+        metrics: RequestMetrics::register(&registry),
     };
     let app = Api::new(engine.clone(), settings).router();
     certificate.serve(listeners.face, app, PlainPolicy::Refuse403, &tasks)?;
@@ -104,7 +106,7 @@ async fn serve(
     let edges = Edges {
         metrics: listeners.metrics,
         readiness: Box::new(move || engine.ready()),
-        registry: metrics::registry(),
+        registry,
         admin: desk
             .router()
             .route("/status", get(async move || Json(status))),

@@ -5,6 +5,9 @@ use crate::configuration::Configuration;
 /// Where the checkout page will be on a developer's machine.
 const CHECKOUT: &str = "https://pay.coffer.localhost:8444";
 
+/// Where the dashboard will be on a developer's machine.
+const DASHBOARD: &str = "https://dashboard.coffer.localhost:8445";
+
 /// The API's, which listens at this port.
 pub(crate) fn api(configuration: &Configuration, port: u16) -> String {
     configuration
@@ -30,6 +33,15 @@ pub(crate) fn checkout(configuration: &Configuration) -> String {
         .checkout_origin
         .clone()
         .unwrap_or_else(|| CHECKOUT.to_owned())
+}
+
+/// The dashboard's.
+pub(crate) fn dashboard(configuration: &Configuration) -> String {
+    configuration
+        .faces
+        .dashboard_origin
+        .clone()
+        .unwrap_or_else(|| DASHBOARD.to_owned())
 }
 
 /// The simulator's, which listens at this port; it only ever runs beside the vault.

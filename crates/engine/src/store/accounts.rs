@@ -33,6 +33,12 @@ CREATE TABLE api_keys (
     PRIMARY KEY (account, mode, api_key)
 ) {strict};
 CREATE UNIQUE INDEX api_keys_by_id ON api_keys (api_key);
+CREATE TABLE invitations (
+    hash {bytes} NOT NULL PRIMARY KEY,
+    role TEXT NOT NULL,
+    created {bigint} NOT NULL,
+    expires {bigint} NOT NULL
+) {strict};
 CREATE TABLE change_counter (one {bigint} NOT NULL PRIMARY KEY, last {bigint} NOT NULL) {strict};
 INSERT INTO change_counter (one, last) VALUES (1, 0);
 CREATE TABLE changes (
@@ -52,6 +58,8 @@ pub(crate) const STATEMENTS: &[&Statement] = &[
     &API_KEY_INSERT,
     &API_KEY_FIND,
     &API_KEY_REVOKE,
+    &INVITATION_INSERT,
+    &INVITATIONS_END,
     &CHANGE_COUNT,
     &CHANGE_INSERT,
     &CHANGES_AFTER,
@@ -117,3 +125,9 @@ pub(crate) static CHANGES_LAST: Statement = Statement::new(
 );
 pub(crate) static CHANGES_PRUNE: Statement =
     Statement::new("changes_prune", "DELETE FROM changes WHERE created < $1");
+pub(crate) static INVITATION_INSERT: Statement = Statement::new(
+    "invitation_insert",
+    "INSERT INTO invitations (hash, role, created, expires) VALUES ($1, $2, $3, $4)",
+);
+pub(crate) static INVITATIONS_END: Statement =
+    Statement::new("invitations_end", "DELETE FROM invitations WHERE role = $1");

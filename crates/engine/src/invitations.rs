@@ -1,0 +1,37 @@
+//! The owner's invitation: how the first person gets into an installation that has no account yet.
+
+use coffer_audit::{Actor, ActorKind, Entry};
+use coffer_crypto::{Context, mac, random_secret};
+use coffer_db::{Transaction, params};
+use data_encoding::BASE64URL_NOPAD;
+
+use crate::{Engine, Error, store::accounts as sql};
+
+/// How long an invitation can be used: one hour.
+const OWNER_INVITATION_TTL_MS: i64 = 60 * 60 * 1000;
+
+impl Engine {
+    /// Makes an invitation for the first owner, and ends the one before. Its secret is returned once; stored is a keyed
+    /// hash.
+    ///
+    /// # Errors
+    /// When the store cannot serve.
+    pub async fn owner_invite(&self) -> Result<String, Error> {
+        let (secret, now) = (random_secret()?, self.now());
+        // Exposed because this is the one time that it is shown.
+        let text = BASE64URL_NOPAD.encode(secret.expose());
+        let hash = mac(
+            &self.secrets().pepper,
+            &Context::new("coffer invitation v1").text(&text),
+        );
+        let expires = now.plus_millis(OWNER_INVITATION_TTL_MS).as_millis();
+        let row = params![*hash.as_bytes(), "owner", now.as_millis(), expires];
+        let entry = Entry::new(Actor::new(ActorKind::Operator, "local"), "owner.invite");
+        let steps = Transaction::new()
+            .any(&sql::INVITATIONS_END, params!["owner"])
+            .one(&sql::INVITATION_INSERT, row)
+            .append(self.0.audit.leaf(now, self.0.clock.id(), entry)?);
+        self.db().transact(steps).await?;
+        Ok(text)
+    }
+}

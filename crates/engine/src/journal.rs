@@ -1,0 +1,46 @@
+//! The api's own log: chained about twice a second, its head signed by the key server when that can be reached.
+
+use coffer_audit::{Growth, Notary, Signature};
+use coffer_net::contract::keys::{GetCheckpoint, SignCheckpoint};
+
+use crate::{Engine, Error};
+
+impl Engine {
+    /// One pass: chains what was recorded since the last one, and has the head signed.
+    pub(crate) async fn keep_log(&self) -> Result<(), Error> {
+        self.0.audit.sequence(self.db(), self.now()).await?;
+        match self.0.audit.checkpoint(self.db(), self).await {
+            // A key server that is sealed or away signs later; the log goes on.
+            Ok(_) | Err(Error::Sealed | Error::Unavailable) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Notary for Engine {
+    type Error = Error;
+
+    async fn remembered(&self) -> Result<u64, Error> {
+        Ok(self.0.keys.checkpoint(GetCheckpoint {}).await?.size)
+    }
+
+    async fn sign(&self, growth: Growth) -> Result<Signature, Error> {
+        let Growth {
+            tree,
+            from_size,
+            consistency,
+        } = growth;
+        let request = SignCheckpoint {
+            size: tree.size,
+            root: tree.root,
+            from_size,
+            consistency,
+        };
+        let signed = self.0.keys.sign_checkpoint(request).await?;
+        Ok(Signature {
+            time: signed.time,
+            public_key: signed.public_key,
+            bytes: signed.signature,
+        })
+    }
+}
