@@ -2,10 +2,9 @@
 //! under the customer's key by `keys`, and the sealed number stays as it is.
 
 use coffer_audit::Entry;
-use coffer_core::id::CardId;
 use coffer_db::{Expect, Transaction, params};
 use coffer_net::contract::{
-    Peer, Place,
+    Peer, Refusal,
     keys::{Class, Rewrap, Subject, WrappedKey},
     vault::{DeleteRecord, Deleted, KeepCard, KeptCard},
 };
@@ -23,7 +22,7 @@ impl Vault {
         peer: &Peer,
         request: KeepCard,
     ) -> Result<KeptCard, Error> {
-        if let Some(kept) = self.kept(request.place, request.card).await? {
+        if let Some(kept) = self.kept(&request).await? {
             return Ok(kept);
         }
         let token = self.token(request.place, request.token).await?;
@@ -40,7 +39,7 @@ impl Vault {
                 })
             }
             Err(coffer_db::Error::Conflict(conflict)) => {
-                match self.kept(request.place, request.card).await? {
+                match self.kept(&request).await? {
                     Some(kept) => Ok(kept),
                     None if conflict.statement == store::TOKEN_CLAIM.name => {
                         Err(self.claim_refusal(request.place, request.token).await)
@@ -52,14 +51,21 @@ impl Vault {
         }
     }
 
-    async fn kept(&self, place: Place, card: CardId) -> Result<Option<KeptCard>, Error> {
+    /// The card as it was kept before. Its token was used then, so it cannot be kept with someone else.
+    async fn kept(&self, request: &KeepCard) -> Result<Option<KeptCard>, Error> {
+        let key = row_key(request.place, request.card);
         let row = self
             .parts
             .db
-            .read_optional(&store::RECORD_BY_CARD, row_key(place, card))
+            .read_optional(&store::RECORD_BY_CARD, key)
             .await?;
-        let record = row.as_ref().map(Record::from_row).transpose()?;
-        Ok(record.map(|record| KeptCard {
+        let Some(record) = row.as_ref().map(Record::from_row).transpose()? else {
+            return Ok(None);
+        };
+        if record.subject != Subject::Customer(request.customer) {
+            return Err(Refusal::TokenUsed.into());
+        }
+        Ok(Some(KeptCard {
             record: record.id,
             card: record.card,
         }))
