@@ -1,6 +1,9 @@
 //! API keys: made, verified, revoked. Stored are the id, the last four characters and a keyed hash, never the key.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use coffer_core::{
     Timestamp,
@@ -71,19 +74,40 @@ pub(crate) struct Known {
 }
 
 /// Keys by id, so that a call costs no query. A change empties it on every node within a second.
-pub(crate) struct KeyCache(Cache<ApiKeyId, Arc<Known>>);
+pub(crate) struct KeyCache {
+    keys: Cache<ApiKeyId, Arc<Known>>,
+    /// Grows with each forgetting, so that what was read before it is not put in after it.
+    forgotten: AtomicU64,
+}
 
 impl KeyCache {
     pub(crate) fn new() -> Self {
-        Self(Cache::new(CACHED_MAX))
+        Self {
+            keys: Cache::new(CACHED_MAX),
+            forgotten: AtomicU64::new(0),
+        }
     }
 
     pub(crate) fn forget(&self, id: ApiKeyId) {
-        self.0.remove(&id);
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        self.keys.remove(&id);
     }
 
     pub(crate) fn forget_all(&self) {
-        self.0.clear();
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        self.keys.clear();
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten.load(Ordering::SeqCst)
+    }
+
+    /// Keeps what was read when [`KeyCache::forgotten`] was `before`. A revocation that came between may have missed it.
+    fn keep(&self, id: ApiKeyId, known: &Arc<Known>, before: u64) {
+        self.keys.insert(id, Arc::clone(known));
+        if self.forgotten() != before {
+            self.keys.remove(&id);
+        }
     }
 }
 
@@ -202,16 +226,17 @@ impl Engine {
 
     async fn known(&self, id: ApiKeyId) -> Result<Option<Arc<Known>>, AuthenticationError> {
         let fresh = self.0.changes.is_fresh(self.now());
-        if let Some(known) = self.0.key_cache.0.get(&id).filter(|_| fresh) {
+        if let Some(known) = self.0.key_cache.keys.get(&id).filter(|_| fresh) {
             return Ok(Some(known));
         }
+        let before = self.0.key_cache.forgotten();
         let known = self
             .read_key(id)
             .await
             .map_err(|_| AuthenticationError::Unavailable)?
             .map(Arc::new);
         if let Some(known) = &known {
-            self.0.key_cache.0.insert(id, Arc::clone(known));
+            self.0.key_cache.keep(id, known, before);
         }
         Ok(known)
     }
@@ -348,5 +373,36 @@ mod tests {
             shop.engine.api_key_create(live, new).await,
             Err(Error::Refused(_))
         ));
+    }
+
+    #[tokio::test]
+    async fn what_was_read_before_a_revocation_is_not_kept_after_it() {
+        let shop = Shop::open().await;
+        let id = shop.caller("GET /v1/ping").await.api_key();
+        let cache = &shop.engine.0.key_cache;
+        let (known, before) = (cache.keys.get(&id).unwrap(), cache.forgotten());
+        cache.forget(id);
+        cache.keep(id, &known, before);
+        assert!(cache.keys.get(&id).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_node_that_slept_longer_than_changes_are_kept_forgets_what_it_knew() {
+        let shop = Shop::open().await;
+        let caller = shop.caller("GET /v1/ping").await;
+        let [account, mode] = key_of(shop.place);
+        // As after the pruning: revoked, and no row says so.
+        let revoked = Transaction::new().one(
+            &sql::API_KEY_REVOKE,
+            params![account, mode, caller.api_key().to_string()],
+        );
+        shop.engine.db().transact(revoked).await.unwrap();
+        shop.clock.advance(crate::changes::CHANGES_KEPT_MS);
+        shop.engine.poll_changes().await.unwrap();
+        let refused = shop
+            .engine
+            .authenticate(&shop.key, origin("GET /v1/ping"))
+            .await;
+        assert_eq!(refused.unwrap_err(), AuthenticationError::Revoked);
     }
 }

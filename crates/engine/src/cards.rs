@@ -3,7 +3,7 @@
 use coffer_core::{
     CardSummary, Timestamp,
     event::{EventObject, EventType},
-    id::{CardId, CustomerId, RecordId},
+    id::{CardId, CustomerId, RecordId, TokenId},
     limits::CARDS_PER_CUSTOMER_MAX,
 };
 use coffer_db::{Row, Transaction, params};
@@ -74,17 +74,17 @@ impl Engine {
                 limit: CARDS_PER_CUSTOMER_MAX,
             });
         }
-        let (id, place): (CardId, _) = (self.0.clock.id(), caller.place);
-        let kept = self
-            .0
-            .vault
-            .keep_card(KeepCard {
-                place,
-                token,
-                customer,
-                card: id,
-            })
-            .await?;
+        let (id, place) = (card_of(token), caller.place);
+        let keep = KeepCard {
+            place,
+            token,
+            customer,
+            card: id,
+        };
+        let kept = match self.0.vault.keep_card(keep).await {
+            Ok(kept) => kept,
+            Err(error) => return Err(self.or_twin(&fresh, error.into()).await),
+        };
         let card = Card {
             id,
             place,
@@ -137,9 +137,29 @@ impl Engine {
                 Err(self.twin_answer(fresh).await)
             }
             Err(error) if conflicts(&error, &sql::CARD_INSERT) => {
-                Err(Error::NotFound { object: "customer" })
+                Err(self.why_not_kept(fresh, &card, record).await)
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Kept before, by a twin or by another request with the token; or the customer was deleted meanwhile, and then nobody
+    /// else would delete the record.
+    async fn why_not_kept(&self, fresh: &Fresh, card: &Card, record: RecordId) -> Error {
+        match self.kept_card(card.place, card.id).await {
+            Ok(_) => return self.or_twin(fresh, Error::TokenUsed).await,
+            Err(Error::NotFound { .. }) => {}
+            Err(error) => return error,
+        }
+        let place = card.place;
+        let deleted = self
+            .0
+            .vault
+            .delete_record(DeleteRecord { place, record })
+            .await;
+        match deleted {
+            Ok(_) => Error::NotFound { object: "customer" },
+            Err(error) => error.into(),
         }
     }
 
@@ -205,20 +225,18 @@ impl Engine {
         }
     }
 
-    /// Deletes the records of a customer's cards in the vault.
+    /// Deletes the records of a customer's cards in the vault; how many they were.
     pub(crate) async fn forget_cards(
         &self,
         caller: &Caller,
         customer: CustomerId,
-    ) -> Result<(), Error> {
+    ) -> Result<u64, Error> {
+        // Cards kept at the same instant may exceed the limit.
+        let most = CARDS_PER_CUSTOMER_MAX.saturating_mul(10);
         let rows = self
-            .card_rows(
-                caller.place,
-                customer,
-                "~".to_owned(),
-                CARDS_PER_CUSTOMER_MAX,
-            )
+            .card_rows(caller.place, customer, "~".to_owned(), most)
             .await?;
+        let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
         for row in rows {
             let record = rows::word(&row, "record")?;
             self.0
@@ -229,7 +247,7 @@ impl Engine {
                 })
                 .await?;
         }
-        Ok(())
+        Ok(count)
     }
 
     /// A kept card and its record.
@@ -260,6 +278,12 @@ impl Engine {
     }
 }
 
+/// The id of the card that a token becomes. It follows from the token, so that a request repeated after a crash meets the
+/// card that the vault has kept already instead of a token that is used.
+const fn card_of(token: TokenId) -> CardId {
+    CardId::from_bytes(*token.as_bytes())
+}
+
 fn happened(event: EventType, id: CardId, version: i64) -> Happened {
     Happened {
         event,
@@ -285,4 +309,53 @@ fn read(row: &Row) -> Result<Card, Error> {
         version: row.integer("version")?,
         created: rows::time(row, "created")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::{Metadata, NewCustomer, fixture::Shop};
+
+    async fn customer(shop: &Shop) -> CustomerId {
+        let caller = shop.caller("POST /v1/customers").await;
+        let new = NewCustomer {
+            reference: None,
+            description: None,
+            metadata: Metadata::default(),
+        };
+        let made = shop
+            .engine
+            .customer_create(&caller, Fresh::unkeyed(), new)
+            .await;
+        made.unwrap().object.id
+    }
+
+    const TOKEN: TokenId = TokenId::from_bytes([8; 16]);
+
+    #[tokio::test]
+    async fn a_card_kept_in_the_vault_alone_is_found_by_the_repeat() {
+        let shop = Shop::open().await;
+        let whose = customer(&shop).await;
+        let caller = shop.caller("POST /v1/customers/{id}/cards").await;
+        let token = || TokenRef::Deposited(TOKEN);
+        shop.vault.loses_kept.store(true, Ordering::SeqCst);
+        let fresh = shop.fresh(&caller, "key").await;
+        let lost = shop.engine.card_keep(&caller, fresh, whose, token()).await;
+        assert_eq!(lost.unwrap_err(), Error::Unavailable);
+        let (one, two) = (
+            shop.fresh(&caller, "key").await,
+            shop.fresh(&caller, "key").await,
+        );
+        let kept = shop.engine.card_keep(&caller, one, whose, token()).await;
+        assert_eq!(kept.unwrap().status, 201);
+        let twin = shop.engine.card_keep(&caller, two, whose, token()).await;
+        assert!(matches!(twin.unwrap_err(), Error::Answered(answer) if answer.status == 201));
+        let other = shop
+            .engine
+            .card_keep(&caller, Fresh::unkeyed(), whose, token())
+            .await;
+        assert_eq!(other.unwrap_err(), Error::TokenUsed);
+    }
 }

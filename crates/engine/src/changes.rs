@@ -12,6 +12,9 @@ use crate::{Engine, Error, rows, store::accounts as sql};
 /// How old the last poll may be before caches are bypassed.
 const FRESH_MS: i64 = 1_000;
 
+/// How long the list is kept; a node that was away for longer begins anew.
+pub(crate) const CHANGES_KEPT_MS: i64 = 60 * 60 * 1000;
+
 /// How far this node has read, and when.
 pub(crate) struct Changes {
     seen: AtomicI64,
@@ -48,6 +51,11 @@ impl Engine {
     /// Takes in what changed since the last poll.
     pub(crate) async fn poll_changes(&self) -> Result<(), Error> {
         let asked = self.now().as_millis();
+        let polled = Timestamp::from_millis(self.0.changes.polled.load(Ordering::Acquire));
+        if Timestamp::from_millis(asked).since(polled) >= CHANGES_KEPT_MS / 2 {
+            // What changed since the last poll may have been pruned without a trace.
+            self.0.key_cache.forget_all();
+        }
         let seen = self.0.changes.seen.load(Ordering::Acquire);
         let mut expected = seen;
         for row in self.db().read(&sql::CHANGES_AFTER, params![seen]).await? {

@@ -7,7 +7,7 @@ use coffer_core::{
     id::CustomerId,
     limits::{DESCRIPTION_MAX, REFERENCE_MAX},
 };
-use coffer_db::{Row, Transaction, params};
+use coffer_db::{Expect, Row, Transaction, params};
 use coffer_net::contract::Place;
 
 use crate::{
@@ -218,7 +218,7 @@ impl Engine {
     pub async fn customer_delete(&self, caller: &Caller, id: CustomerId) -> Result<(), Error> {
         let customer = self.customer(caller, id).await?;
         // The vault first: should this end between the two, the cards are gone and the customer can be deleted again.
-        self.forget_cards(caller, id).await?;
+        let cards = self.forget_cards(caller, id).await?;
         let [account, mode] = key_of(caller.place);
         let key = || vec![account.clone(), mode.clone(), id.to_string().into()];
         let happened = [happened(
@@ -228,7 +228,12 @@ impl Engine {
         )];
         let steps = Transaction::new()
             .one(&sql::CUSTOMER_DELETE, key())
-            .any(&sql::CARDS_DELETE_OF_CUSTOMER, key())
+            // A card kept in between would lose its row here and stay in the vault for ever.
+            .then(
+                &sql::CARDS_DELETE_OF_CUSTOMER,
+                key(),
+                Expect::Exactly(cards),
+            )
             .append(self.tell(caller.place, &happened));
         match self
             .commit(
@@ -244,6 +249,11 @@ impl Engine {
             Err(error) if conflicts(&error, &sql::CUSTOMER_DELETE) => {
                 Err(Error::NotFound { object: "customer" })
             }
+            Err(error) if conflicts(&error, &sql::CARDS_DELETE_OF_CUSTOMER) => Err(Error::State {
+                object: "customer",
+                status: "changing",
+                needed: "at rest: try again",
+            }),
             Err(error) => Err(error.into()),
         }
     }

@@ -30,8 +30,10 @@ use crate::{
 
 /// How often due queues are looked for.
 const POLL: Duration = Duration::from_millis(100);
-/// Queues worked on at a time.
+/// Queues begun at a time.
 const QUEUES_MAX: i64 = 64;
+/// Queues worked on at a time. Slow endpoints with a backlog stay due, so they count apart from those that are begun.
+const RUNNING_MAX: usize = 256;
 /// Deliveries to one endpoint at a time.
 const PER_ENDPOINT_MAX: u32 = 8;
 /// How long a delivery may take, and how much of its answer is read.
@@ -85,13 +87,12 @@ impl Engine {
         tasks: &Tasks,
     ) -> Result<(), Error> {
         let now = self.now().as_millis();
-        for row in self
-            .db()
-            .read(&sql::QUEUES_DUE, params![now, QUEUES_MAX])
-            .await?
-        {
+        let busy = lock(running).len();
+        // Those that run may be the first in the list; behind them are as many as may be begun.
+        let most = QUEUES_MAX.saturating_add(i64::try_from(busy).unwrap_or(i64::MAX));
+        for row in self.db().read(&sql::QUEUES_DUE, params![now, most]).await? {
             let queue = row.text("queue")?.to_owned();
-            if !lock(running).insert(queue.clone()) {
+            if !begin(running, &queue) {
                 continue;
             }
             let (engine, running) = (self.clone(), Arc::clone(running));
@@ -310,6 +311,12 @@ fn jittered(pause_ms: i64) -> i64 {
     let [random] = coffer_crypto::random::<1>().unwrap_or([128]);
     let thousandths = 900_i64.saturating_add(i64::from(random).saturating_mul(200) / 255);
     pause_ms.saturating_mul(thousandths) / 1000
+}
+
+/// Whether the queue is this call's to work on.
+fn begin(running: &Mutex<HashSet<String>>, queue: &str) -> bool {
+    let mut running = lock(running);
+    running.len() < RUNNING_MAX && running.insert(queue.to_owned())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -76,9 +76,18 @@ impl Engine {
             let attempt = job.attempt;
             let outcome = match self.0.vault.perform(job).await {
                 Ok(outcome) => outcome,
-                // It may have been sent: the sweeper will ask.
-                Err(contract::Error::Away) => AttemptOutcome::Unknown,
-                Err(error) => return self.record_not_sent(place, payment, attempt, error).await,
+                // It may have been sent, also when the vault failed at it: the sweeper will ask.
+                Err(contract::Error::Away | contract::Error::Defect) => AttemptOutcome::Unknown,
+                Err(
+                    error @ (contract::Error::Unavailable
+                    | contract::Error::Sealed
+                    | contract::Error::NotAllowed
+                    | contract::Error::Refused(_)),
+                ) => {
+                    return self
+                        .record_not_sent(place, payment, attempt, (error, waiting))
+                        .await;
+                }
             };
             let (settled, next) = self
                 .record_outcome(place, payment, attempt, &outcome, waiting)
@@ -104,21 +113,27 @@ impl Engine {
             let now = self.now();
             let mut ledger = self.ledger(place, payment).await?;
             let ended = ledger.settle(attempt, outcome, now);
-            let next = if ended && ledger.wants_capture() {
-                Some(self.begin_capture(&mut ledger, attempt)?)
+            let again = ledger.captures() > 0;
+            let capture = if ended && ledger.wants_capture() {
+                Some(self.begin_capture(&mut ledger)?)
             } else {
                 None
             };
+            // What failed once is tried again by the sweeper, after a pause.
+            let resting = capture.is_none();
+            let next = capture.filter(|_| !again);
             let steps = if ended {
                 let (update, happened) = ledger.update(now);
                 update.append(self.tell(place, &happened))
             } else {
                 Transaction::new()
             };
+            // A payer at a challenge goes on only when the client learns of it.
             let settled = ended
+                && resting
                 && ledger
                     .attempt(attempt)
-                    .is_some_and(|attempt| !attempt.is_pending());
+                    .is_some_and(|attempt| !attempt.is_pending() || attempt.is_challenged());
             let steps = if next.is_none() && (settled || waiting == Waiting::Client) {
                 steps.append(self.answer(&ledger, attempt).await?)
             } else {
@@ -146,13 +161,14 @@ impl Engine {
         }
     }
 
-    /// Nothing was sent: the attempt failed, and the request may be made again with the same idempotency key.
+    /// Nothing was sent: the attempt failed, and the request may be made again with the same idempotency key. Not so when
+    /// this was the capture after an authorization that was sent: money is reserved, so that is tried again.
     async fn record_not_sent(
         &self,
         place: Place,
         payment: PaymentId,
         attempt: AttemptId,
-        error: contract::Error,
+        (error, waiting): (contract::Error, Waiting),
     ) -> Result<Payment, Error> {
         loop {
             let now = self.now();
@@ -160,6 +176,16 @@ impl Engine {
             let Some(found) = ledger.attempt(attempt) else {
                 return Err(Error::Defect);
             };
+            if ledger.is_own_capture(found) {
+                let failed = AttemptOutcome::Failed {
+                    reason: DeclineReason::ProcessingError,
+                };
+                tracing::warn!(%error, attempt.id = %attempt, "reserved money was not taken; it is tried again");
+                let recorded = self
+                    .record_outcome(place, payment, attempt, &failed, waiting)
+                    .await;
+                return recorded.map(|(payment, _)| payment);
+            }
             let answers = found.answers.clone();
             if found.operation == Operation::Authorize && !ledger.at_checkout {
                 ledger.abandon(attempt, now);
@@ -173,11 +199,12 @@ impl Engine {
                 );
             }
             let (update, happened) = ledger.update(now);
+            let steps = update.append(self.tell(place, &happened));
             let [account, mode] = key_of(place);
-            let release = vec![account, mode, answers.into()];
-            let steps = update
-                .append(self.tell(place, &happened))
-                .any(&idempotency_sql::RELEASE, release);
+            let steps = steps.any(
+                &idempotency_sql::RELEASE,
+                vec![account, mode, answers.into()],
+            );
             match self
                 .commit(
                     By::System,
@@ -201,7 +228,8 @@ impl Engine {
         }
     }
 
-    fn begin_capture(&self, ledger: &mut Ledger, authorize: AttemptId) -> Result<Perform, Error> {
+    fn begin_capture(&self, ledger: &mut Ledger) -> Result<Perform, Error> {
+        let authorize = ledger.authorization().ok_or(Error::Defect)?.id;
         let money = ledger.money()?;
         let capture = self.attempt(
             Operation::Capture,

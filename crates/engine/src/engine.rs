@@ -14,7 +14,7 @@ use coffer_net::{
 
 use crate::{
     Card, Customer, Error, Payment, Refund, WebhookEndpoint, api_keys::KeyCache, changes::Changes,
-    checkout::Checkout, drive::OrderSigner,
+    checkout::Checkout, drive::OrderSigner, sweeper::Settling,
 };
 
 /// How answers that must survive a crash are written. The api crate gives it, because only it spells public JSON.
@@ -80,6 +80,7 @@ pub(crate) struct Parts {
     pub(crate) changes: Changes,
     pub(crate) orders: OrderSigner,
     pub(crate) webhooks: Outbound,
+    pub(crate) settling: Settling,
 }
 
 /// What Coffer does. Cheap to clone.
@@ -125,6 +126,7 @@ impl Engine {
             live_provider: settings.live_provider,
             render: settings.render,
             webhooks: settings.webhooks,
+            settling: Settling::default(),
         })))
     }
 
@@ -140,7 +142,7 @@ impl Engine {
             tasks,
             "sweeper",
             Duration::from_millis(500),
-            |engine| async move { engine.sweep().await },
+            |engine| async move { engine.sweep().await.map(drop) },
         );
         self.every(
             tasks,

@@ -126,7 +126,7 @@ impl From<coffer_audit::Error> for Error {
 impl From<contract::Error> for Error {
     fn from(error: contract::Error) -> Self {
         match error {
-            contract::Error::Away => Self::Unavailable,
+            contract::Error::Away | contract::Error::Unavailable => Self::Unavailable,
             contract::Error::Sealed => Self::Sealed,
             contract::Error::Refused(refusal) => refusal.into(),
             contract::Error::NotAllowed | contract::Error::Defect => {

@@ -3,13 +3,17 @@
 use std::{
     collections::{HashMap, VecDeque},
     net::{IpAddr, Ipv4Addr},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use coffer_core::{
-    Mode, Money, Timestamp,
+    CardSummary, Expiry, Last4, Mode, Money, Timestamp,
     api_key::KeyKind,
-    id::{AttemptId, RequestId},
+    brand::Brand,
+    id::{AttemptId, CardId, CustomerId, RecordId, RequestId, TokenId},
     payment::CaptureMode,
     permission::Permissions,
 };
@@ -35,8 +39,8 @@ use crate::{
 #[derive(Clone)]
 pub(crate) enum Script {
     Answer(Result<AttemptOutcome, contract::Error>),
-    /// Done at the provider, and the answer never comes.
-    Silent,
+    /// This happened at the provider, and the answer never comes.
+    Silent(AttemptOutcome),
 }
 
 /// A vault that does as it is told and counts what moved.
@@ -44,6 +48,10 @@ pub(crate) enum Script {
 pub(crate) struct FakeVault {
     pub(crate) script: Mutex<VecDeque<Script>>,
     pub(crate) ledger: Mutex<HashMap<AttemptId, (Act, AttemptOutcome)>>,
+    /// Kept cards by the token that they were.
+    pub(crate) kept: Mutex<HashMap<TokenId, (CardId, CustomerId)>>,
+    /// The next answer about a kept card gets lost.
+    pub(crate) loses_kept: AtomicBool,
 }
 
 impl FakeVault {
@@ -61,6 +69,14 @@ impl FakeVault {
             .map(Money::amount)
             .collect();
         (amounts.len(), amounts.iter().sum())
+    }
+}
+
+pub(crate) fn authorizations(act: &Act) -> Option<Money> {
+    if let Act::Authorize { money, .. } = act {
+        Some(*money)
+    } else {
+        None
     }
 }
 
@@ -87,7 +103,7 @@ impl Vault for FakeVault {
             let (outcome, silent) = match script {
                 None => (Ok(AttemptOutcome::Succeeded), false),
                 Some(Script::Answer(outcome)) => (outcome, false),
-                Some(Script::Silent) => (Ok(AttemptOutcome::Succeeded), true),
+                Some(Script::Silent(outcome)) => (Ok(outcome), true),
             };
             if let Ok(outcome) = &outcome {
                 self.ledger
@@ -121,8 +137,26 @@ impl Vault for FakeVault {
         Box::pin(async { Err(contract::Error::Refused(contract::Refusal::TokenUnknown)) })
     }
 
-    fn keep_card(&self, _: vault::KeepCard) -> Answer<'_, vault::KeptCard> {
-        Box::pin(async { Err(contract::Error::Away) })
+    fn keep_card(&self, request: vault::KeepCard) -> Answer<'_, vault::KeptCard> {
+        let by = (request.card, request.customer);
+        let kept = *self.kept.lock().unwrap().entry(request.token).or_insert(by);
+        let lost = self.loses_kept.swap(false, Ordering::SeqCst);
+        Box::pin(async move {
+            if lost {
+                return Err(contract::Error::Away);
+            }
+            if kept != by {
+                return Err(contract::Error::Refused(contract::Refusal::TokenUsed));
+            }
+            Ok(vault::KeptCard {
+                record: RecordId::from_bytes([4; 16]),
+                card: CardSummary {
+                    brand: Brand::Visa,
+                    last4: Last4::from_digits([4, 2, 4, 2]).unwrap(),
+                    expiry: Expiry::new(12, 2030).unwrap(),
+                },
+            })
+        })
     }
 
     fn delete_record(&self, _: vault::DeleteRecord) -> Answer<'_, vault::Deleted> {
@@ -219,6 +253,13 @@ impl Shop {
         }
     }
 
+    /// One pass of the sweeper, to its end.
+    pub(crate) async fn sweep(&self) {
+        for begun in self.engine.sweep().await.unwrap() {
+            begun.await.unwrap();
+        }
+    }
+
     pub(crate) async fn caller(&self, route: &'static str) -> Caller {
         self.engine
             .authenticate(&self.key, origin(route))
@@ -231,6 +272,15 @@ impl Shop {
         self.engine
             .payment_create(&caller, Fresh::unkeyed(), payment(capture))
             .await
+    }
+
+    /// A first request with this idempotency key, however often it is asked before one is done.
+    pub(crate) async fn fresh(&self, caller: &Caller, key: &str) -> Fresh {
+        let key = IdempotencyKey::parse(key).unwrap();
+        match self.engine.begin(caller, key, b"same").await.unwrap() {
+            Begun::Fresh(fresh) => fresh,
+            Begun::Replay(_) => panic!("it was answered before"),
+        }
     }
 
     /// A payment with an idempotency key, as the api makes it.

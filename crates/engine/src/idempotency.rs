@@ -176,14 +176,30 @@ impl Engine {
         }
     }
 
+    /// For an operation that cannot be done: if that is because a twin was faster, that one's answer. Without it a twin
+    /// would be told that the token is used or the payment captured, by its own request.
+    pub(crate) async fn or_twin(&self, fresh: &Fresh, error: Error) -> Error {
+        match &fresh.0 {
+            None => error,
+            Some(claim) => match self.stored(claim).await {
+                Ok(None) => error,
+                Ok(Some(Some(answer))) => Error::Answered(answer),
+                Ok(Some(None)) => self.twin_answer(fresh).await,
+                Err(error) => error,
+            },
+        }
+    }
+
     async fn await_twin(&self, claim: &Claim) -> Result<StoredAnswer, Error> {
         let wait = Duration::from_millis(IDEMPOTENCY_WAIT_MS.unsigned_abs());
         let answered = async {
             loop {
-                if let Some(Some(answer)) = self.stored(claim).await? {
-                    return Ok(answer);
+                match self.stored(claim).await? {
+                    Some(Some(answer)) => return Ok(answer),
+                    // Nothing was sent for the first one, so it may be made again.
+                    None => return Err(Error::IdempotencyRunning),
+                    Some(None) => tokio::time::sleep(TWIN_POLL).await,
                 }
-                tokio::time::sleep(TWIN_POLL).await;
             }
         };
         tokio::time::timeout(wait, answered)

@@ -24,6 +24,13 @@ use crate::{Error, Payment, events::Happened, payment::LastAttempt};
 const SETTLE_AFTER_MS: i64 = 5_000;
 /// How long until the sweeper looks again at an attempt whose outcome is not known.
 pub(crate) const SETTLE_AGAIN_MS: i64 = 2_000;
+/// How long until a payment that could not be closed when its time ran out is looked at again.
+pub(crate) const EXPIRE_AGAIN_MS: i64 = 60 * 60 * 1000;
+/// How often giving up an expired reservation is tried.
+const EXPIRY_VOIDS_MAX: usize = 24;
+/// How often an automatic payment tries to take its money; then the merchant decides. The sweeper starts each try but the
+/// first, so that together they outlast a provider's short outage.
+pub(crate) const CAPTURES_MAX: usize = 20;
 
 /// One provider call.
 #[derive(Debug, Clone)]
@@ -49,6 +56,11 @@ impl Attempt {
             amount: self.amount,
             challenged: self.challenge_url.is_some(),
         }
+    }
+
+    /// Whether it waits for the payer to pass a challenge.
+    pub(crate) const fn is_challenged(&self) -> bool {
+        self.challenge_url.is_some()
     }
 
     pub(crate) const fn is_pending(&self) -> bool {
@@ -177,7 +189,7 @@ impl Ledger {
         let (operation, status, refund) = (attempt.operation, attempt.status, attempt.refund);
         let challenged = attempt.challenge_url.is_some();
         self.happened.extend(
-            event_of(operation, status, challenged).map(|event| match refund {
+            event_of(operation, status, challenged, self.closing).map(|event| match refund {
                 Some(refund) => Happened {
                     event,
                     object: EventObject {
@@ -195,18 +207,57 @@ impl Ledger {
         if operation == Operation::Capture && status == AttemptStatus::Succeeded {
             self.expires = None;
         }
+        if operation == Operation::Void && status == AttemptStatus::Failed {
+            self.reopen(now);
+        }
         true
     }
 
-    /// Whether money is to be taken right after the authorization that just succeeded.
-    pub(crate) fn wants_capture(&self) -> bool {
-        let captured = self
+    /// The reservation that was to be given up stands: the payment is open again, and expires later if it was to expire.
+    fn reopen(&mut self, now: Timestamp) {
+        let expired = matches!(self.closing, Closing::Expired);
+        self.closing = Closing::Open;
+        let voids = self
             .attempts
             .iter()
-            .any(|attempt| attempt.operation == Operation::Capture);
+            .filter(|attempt| attempt.operation == Operation::Void)
+            .count();
+        if expired && voids < EXPIRY_VOIDS_MAX {
+            self.expires = Some(now.plus_millis(EXPIRE_AGAIN_MS));
+        } else if expired {
+            tracing::error!(payment.id = %self.payment.id, "a reservation cannot be given up: ask the provider");
+        }
+    }
+
+    /// Whether money that was reserved is to be taken now: right after the authorization, and again when the provider was
+    /// never asked or could not do it.
+    pub(crate) fn wants_capture(&self) -> bool {
+        let came_to_nothing = |attempt: &Attempt| {
+            attempt.operation == Operation::Capture
+                && attempt.status == AttemptStatus::Failed
+                && attempt.decline_reason == Some(DeclineReason::ProcessingError)
+        };
+        let mut later = self
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.operation != Operation::Authorize);
         self.payment.capture == CaptureMode::Automatic
             && self.authorization().is_some()
-            && !captured
+            && self.captures() < CAPTURES_MAX
+            && later.all(came_to_nothing)
+    }
+
+    /// How often a capture was begun.
+    pub(crate) fn captures(&self) -> usize {
+        self.attempts
+            .iter()
+            .filter(|attempt| attempt.operation == Operation::Capture)
+            .count()
+    }
+
+    /// Whether this attempt takes the money of an automatic payment by itself: nobody asked for it but the payment.
+    pub(crate) fn is_own_capture(&self, attempt: &Attempt) -> bool {
+        attempt.operation == Operation::Capture && attempt.answers == self.payment.id.to_string()
     }
 
     /// Derives what follows from the attempts.
@@ -244,6 +295,7 @@ const fn event_of(
     operation: Operation,
     status: AttemptStatus,
     challenged: bool,
+    closing: Closing,
 ) -> Option<EventType> {
     match (operation, status) {
         (Operation::Authorize, AttemptStatus::Sending) if challenged => {
@@ -254,7 +306,10 @@ const fn event_of(
         (Operation::Capture, AttemptStatus::Succeeded) => Some(EventType::PaymentCaptured),
         (Operation::Refund, AttemptStatus::Succeeded) => Some(EventType::RefundSucceeded),
         (Operation::Refund, AttemptStatus::Failed) => Some(EventType::RefundFailed),
-        (Operation::Void, AttemptStatus::Succeeded) => Some(EventType::PaymentCanceled),
+        (Operation::Void, AttemptStatus::Succeeded) => Some(match closing {
+            Closing::Expired => EventType::PaymentExpired,
+            Closing::Open | Closing::Canceled => EventType::PaymentCanceled,
+        }),
         (
             Operation::Authorize | Operation::Capture | Operation::Void | Operation::Refund,
             AttemptStatus::Sending | AttemptStatus::Unknown | AttemptStatus::Failed,

@@ -1,6 +1,7 @@
 //! Payments: made, captured, canceled, read. Money moves in three steps: record the intent, act, record the outcome.
 
 mod card;
+mod intent;
 mod reading;
 
 use coffer_core::{
@@ -11,25 +12,20 @@ use coffer_core::{
     payment::{AttemptStatus, Closing, Operation, PaymentStatus},
     provider::Provider,
 };
-use coffer_db::Transaction;
 use coffer_net::contract::{
     Place,
-    vault::{Act, CardSource, Perform},
+    vault::{Act, CardSource},
 };
 
 use card::Found;
+use intent::changing;
 
 use crate::{
     Caller, Done, Engine, Error, Fresh, NewPayment, Payment, StoredAnswer,
-    commit::{By, conflicts},
     drive::{perform, status_of},
     ledger::{Attempt, Ledger},
-    store::{idempotency, payments as sql},
     text::check_url,
 };
-
-/// How often a change is decided anew because another one came between.
-const CONFLICTS_MAX: usize = 8;
 
 impl Engine {
     /// Makes a payment; with a card it is authorized, and captured unless that is manual, before this returns.
@@ -50,7 +46,12 @@ impl Engine {
         if let Some(customer) = new.customer {
             self.customer(caller, customer).await?;
         }
-        let Some((found, card)) = self.find_card(caller, &new).await? else {
+        let found = match self.find_card(caller, &new).await {
+            Ok(found) => found,
+            // A twin may have used the token up meanwhile.
+            Err(error) => return Err(self.or_twin(&fresh, error).await),
+        };
+        let Some((found, card)) = found else {
             return self.payment_await_card(caller, &fresh, new, provider).await;
         };
         let now = self.now();
@@ -187,6 +188,10 @@ impl Engine {
     ) -> Result<Done<Payment>, Error> {
         let now = self.now();
         let mut ledger = self.ledger(caller.place, id).await?;
+        if ledger.payment.status != PaymentStatus::RequiresCard {
+            // A card was entered, or a twin was faster, since the caller's request was looked at.
+            return Err(self.or_twin(fresh, changing()).await);
+        }
         ledger.close(Closing::Canceled, EventType::PaymentCanceled);
         let (update, happened) = ledger.update(now);
         let answer = StoredAnswer {
@@ -203,74 +208,6 @@ impl Engine {
             status: 200,
             object: ledger.payment,
         })
-    }
-
-    /// Commits an intent with its record; when a twin holds the idempotency key, its answer is the answer.
-    pub(crate) async fn intend(
-        &self,
-        caller: &Caller,
-        fresh: &Fresh,
-        action: &'static str,
-        object: &str,
-        intent: Transaction,
-    ) -> Result<(), Error> {
-        match self
-            .commit(By::Caller(caller), caller.place, action, object, intent)
-            .await
-        {
-            Ok(_) => Ok(()),
-            Err(error) if conflicts(&error, &idempotency::CLAIM) => {
-                Err(self.twin_answer(fresh).await)
-            }
-            Err(error) if conflicts(&error, &sql::PAYMENT_UPDATE) => Err(Error::State {
-                object: "payment",
-                status: "changing",
-                needed: "at rest: try again",
-            }),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Adds an attempt to a payment, as `decide` finds right for the version that it commits on.
-    pub(crate) async fn intend_on<F>(
-        &self,
-        caller: &Caller,
-        fresh: &Fresh,
-        id: PaymentId,
-        action: &'static str,
-        decide: F,
-    ) -> Result<Perform, Error>
-    where
-        F: Fn(&Self, &Ledger) -> Result<(Attempt, Act), Error>,
-    {
-        for _ in 0..CONFLICTS_MAX {
-            let now = self.now();
-            let mut ledger = self.ledger(caller.place, id).await?;
-            let (attempt, act) = decide(self, &ledger)?;
-            let job = perform(&ledger, &attempt, act);
-            let claim = fresh.claim(&attempt.answers, now);
-            ledger.begin(attempt);
-            let (update, _) = ledger.update(now);
-            let intent = update.append(claim);
-            match self
-                .commit(
-                    By::Caller(caller),
-                    caller.place,
-                    action,
-                    &id.to_string(),
-                    intent,
-                )
-                .await
-            {
-                Ok(_) => return Ok(job),
-                Err(error) if conflicts(&error, &idempotency::CLAIM) => {
-                    return Err(self.twin_answer(fresh).await);
-                }
-                Err(error) if conflicts(&error, &sql::PAYMENT_UPDATE) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(Error::Unavailable)
     }
 
     async fn authorization(
@@ -394,7 +331,7 @@ mod tests {
     use super::*;
     use crate::{
         IdempotencyKey, Page, PaymentFilter,
-        fixture::{Script, Shop, captures, merchant, origin},
+        fixture::{Script, Shop, authorizations, captures, merchant, origin},
     };
 
     #[tokio::test]
@@ -443,12 +380,71 @@ mod tests {
     #[tokio::test]
     async fn a_request_of_which_nothing_was_sent_may_be_made_again() {
         let shop = Shop::open().await;
-        shop.vault
-            .next(Script::Answer(Err(contract::Error::Sealed)));
-        assert_eq!(shop.pay_once("order-1").await.unwrap_err(), Error::Sealed);
-        assert_eq!(shop.vault.moved(captures), (0, 0));
+        for (nothing_done, told) in [
+            (contract::Error::Sealed, Error::Sealed),
+            (contract::Error::Unavailable, Error::Unavailable),
+        ] {
+            shop.vault.next(Script::Answer(Err(nothing_done)));
+            assert_eq!(shop.pay_once("order-1").await.unwrap_err(), told);
+            assert_eq!(shop.vault.moved(captures), (0, 0));
+        }
         shop.pay_once("order-1").await.unwrap();
         assert_eq!(shop.vault.moved(captures), (1, 1999));
+    }
+
+    #[tokio::test]
+    async fn a_vault_that_fails_at_an_attempt_may_have_sent_it() {
+        let shop = Shop::open().await;
+        shop.vault
+            .next(Script::Answer(Err(contract::Error::Defect)));
+        let first = shop.pay_once("order-1").await.unwrap();
+        assert!(String::from_utf8_lossy(&first).contains("processing"));
+        assert_eq!(shop.pay_once("order-1").await.unwrap(), first);
+        assert_eq!(shop.vault.moved(captures), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_request_that_reserved_money_is_answered_though_its_capture_was_not_sent() {
+        let shop = Shop::open().await;
+        shop.vault
+            .next(Script::Answer(Ok(AttemptOutcome::Succeeded)));
+        let late = contract::Error::Refused(contract::Refusal::OrderExpired);
+        shop.vault.next(Script::Answer(Err(late)));
+        let first = shop.pay_once("order-1").await.unwrap();
+        assert!(String::from_utf8_lossy(&first).contains("processing"));
+        assert_eq!(shop.pay_once("order-1").await.unwrap(), first);
+        assert_eq!(shop.vault.moved(authorizations), (1, 1999));
+    }
+
+    #[tokio::test]
+    async fn a_twin_that_comes_too_late_to_capture_gets_the_first_ones_answer() {
+        let shop = Shop::open().await;
+        let id = shop.pay(CaptureMode::Manual).await.unwrap().object.id;
+        let caller = shop.caller("POST /v1/payments/{id}/capture").await;
+        let (one, two) = (
+            shop.fresh(&caller, "key").await,
+            shop.fresh(&caller, "key").await,
+        );
+        let done = shop.engine.payment_capture(&caller, one, id, None).await;
+        assert_eq!(done.unwrap().object.status, PaymentStatus::Captured);
+        let twin = shop.engine.payment_capture(&caller, two, id, None).await;
+        assert!(matches!(twin.unwrap_err(), Error::Answered(answer) if answer.status == 200));
+        assert_eq!(shop.vault.moved(captures), (1, 1999));
+    }
+
+    #[tokio::test]
+    async fn a_payment_that_left_its_checkout_meanwhile_is_not_canceled() {
+        let shop = Shop::open().await;
+        let caller = shop.caller("POST /v1/payments/{id}/cancel").await;
+        let paid = shop.pay(CaptureMode::Automatic).await.unwrap().object;
+        let refused = shop
+            .engine
+            .close(&caller, &Fresh::unkeyed(), paid.id)
+            .await
+            .unwrap_err();
+        assert!(matches!(refused, Error::State { .. }));
+        let now = shop.engine.payment(&caller, paid.id).await.unwrap();
+        assert_eq!(now.version, paid.version);
     }
 
     #[tokio::test]

@@ -88,7 +88,11 @@ impl Engine {
         for _ in 0..CONFLICTS_MAX {
             let now = self.now();
             let mut ledger = self.ledger(caller.place, new.payment).await?;
-            let (attempt, act) = self.decide_refund(&ledger, id, new.amount)?;
+            let (attempt, act) = match self.decide_refund(&ledger, id, new.amount) {
+                Ok(decided) => decided,
+                // What a twin has just refunded is no reason to refuse.
+                Err(error) => return Err(self.or_twin(&fresh, error).await),
+            };
             let (amount, job) = (attempt.amount, perform(&ledger, &attempt, act));
             let (currency, claim) = (ledger.payment.currency, fresh.claim(&attempt.answers, now));
             ledger.begin(attempt);
@@ -338,7 +342,7 @@ mod tests {
             Error::AmountTooLarge { left: 499, .. }
         ));
         shop.clock.advance(40_000);
-        shop.engine.sweep().await.unwrap();
+        shop.sweep().await;
         let reason = DeclineReason::ProcessingError;
         let settled = shop
             .engine
@@ -358,6 +362,24 @@ mod tests {
             .unwrap()
             .object;
         assert_eq!((all.amount, all.status), (1999, RefundStatus::Succeeded));
+    }
+
+    #[tokio::test]
+    async fn a_twin_that_finds_nothing_left_to_refund_gets_the_first_ones_answer() {
+        let shop = Shop::open().await;
+        let payment = shop.pay(CaptureMode::Automatic).await.unwrap().object.id;
+        let caller = shop.caller("POST /v1/refunds").await;
+        let (one, two) = (
+            shop.fresh(&caller, "key").await,
+            shop.fresh(&caller, "key").await,
+        );
+        let all = || refund(payment, None);
+        shop.engine
+            .refund_create(&caller, one, all())
+            .await
+            .unwrap();
+        let twin = shop.engine.refund_create(&caller, two, all()).await;
+        assert!(matches!(twin.unwrap_err(), Error::Answered(answer) if answer.status == 201));
     }
 
     #[tokio::test]

@@ -1,7 +1,13 @@
 //! Settles what a crash or a silent provider left: asks the vault what became of each pending attempt, records it, and
 //! takes up what should have followed. Any node may sweep; what is recorded first stays.
 
+use std::{
+    collections::HashSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
 use coffer_core::{
+    Money, Timestamp,
     decline::DeclineReason,
     event::EventType,
     id::{AttemptId, PaymentId},
@@ -12,61 +18,108 @@ use coffer_db::{Row, Transaction, params};
 use coffer_net::{
     contract::{
         Place,
-        vault::{Act, AttemptOutcome, Settle, Settlement},
+        vault::{Act, AttemptOutcome, Perform, Settle, Settlement},
     },
     task,
 };
+use tokio::task::JoinHandle;
 
 use crate::{
     Engine, Error,
-    commit::By,
+    changes::CHANGES_KEPT_MS,
+    commit::{By, conflicts},
     drive::{Waiting, perform},
     idempotency::key_of,
-    ledger::SETTLE_AGAIN_MS,
+    ledger::{Attempt, EXPIRE_AGAIN_MS, Ledger, SETTLE_AGAIN_MS},
     rows,
     store::{accounts, idempotency, payments as sql},
 };
 
+/// The longest pause between two looks at one attempt.
+const SETTLE_PAUSE_MAX_MS: i64 = 10 * 60 * 1000;
 /// Attempts and payments taken up by one pass.
 const SWEEP_MAX: i64 = 64;
-/// How long the list of changes is kept; a node that was away for longer begins anew.
-const CHANGES_KEPT_MS: i64 = 60 * 60 * 1000;
+
+/// Attempts that this process settles at a time.
+const SETTLING_MAX: usize = 256;
+
+/// The attempts that this process is settling: a slow provider's are not begun twice, and hold up no others.
+#[derive(Default)]
+pub(crate) struct Settling(Mutex<HashSet<AttemptId>>);
+
+impl Settling {
+    fn lock(&self) -> MutexGuard<'_, HashSet<AttemptId>> {
+        // A panic elsewhere leaves the set whole: every change of it is one call.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One attempt of [`Settling`]; leaves it when dropped, however its task ends.
+struct Turn {
+    engine: Engine,
+    attempt: AttemptId,
+}
+
+impl Turn {
+    /// `None` when the attempt has its turn already, or there are too many.
+    fn take(engine: &Engine, attempt: AttemptId) -> Option<Self> {
+        let mut settling = engine.0.settling.lock();
+        let room = settling.len() < SETTLING_MAX && settling.insert(attempt);
+        room.then(|| Self {
+            engine: engine.clone(),
+            attempt,
+        })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.engine.0.settling.lock().remove(&self.attempt);
+    }
+}
 
 impl Engine {
-    /// One pass: settles what is due and expires what nobody paid.
-    pub(crate) async fn sweep(&self) -> Result<(), Error> {
+    /// One pass: begins to settle what is due and to expire what nobody paid. What it began goes on whether or not somebody
+    /// waits for it.
+    pub(crate) async fn sweep(&self) -> Result<Vec<JoinHandle<()>>, Error> {
         let now = self.now().as_millis();
+        let mut begun = Vec::new();
         let due = self
             .db()
             .read(&sql::ATTEMPTS_TO_SETTLE, params![now, SWEEP_MAX])
             .await?;
-        let mut tasks = Vec::new();
         for row in &due {
-            let (place, payment, attempt) = (
-                rows::place(row)?,
-                rows::word(row, "payment")?,
-                rows::word(row, "attempt")?,
-            );
-            if self.postpone(place, payment, attempt).await? {
-                let engine = self.clone();
-                tasks.push(task::spawn("settle", async move {
-                    engine.settle(place, payment, attempt).await
-                }));
-            }
-        }
-        for settling in tasks {
-            if let Ok(Err(error)) = settling.await {
-                tracing::warn!(%error, "an attempt is not settled yet");
-            }
+            begun.extend(self.begin_settling(row).await?);
         }
         let expired = self
             .db()
             .read(&sql::PAYMENTS_TO_EXPIRE, params![now, SWEEP_MAX])
             .await?;
-        for row in &expired {
-            self.expire(row).await?;
+        for row in expired {
+            let engine = self.clone();
+            begun.push(task::spawn("expire", async move {
+                if let Err(error) = engine.expire(&row).await {
+                    tracing::warn!(%error, "a payment has not expired yet");
+                }
+            }));
         }
-        Ok(())
+        Ok(begun)
+    }
+
+    async fn begin_settling(&self, row: &Row) -> Result<Option<JoinHandle<()>>, Error> {
+        let (place, payment) = (rows::place(row)?, rows::word(row, "payment")?);
+        let (attempt, created) = (rows::word(row, "attempt")?, rows::time(row, "created")?);
+        let Some(turn) = Turn::take(self, attempt) else {
+            return Ok(None);
+        };
+        if !self.postpone(place, payment, (attempt, created)).await? {
+            return Ok(None);
+        }
+        Ok(Some(task::spawn("settle", async move {
+            if let Err(error) = turn.engine.settle(place, payment, attempt).await {
+                tracing::warn!(%error, attempt.id = %attempt, "an attempt is not settled yet");
+            }
+        })))
     }
 
     /// Takes the attempt off the list for a while; false when another node was faster.
@@ -74,10 +127,10 @@ impl Engine {
         &self,
         place: Place,
         payment: PaymentId,
-        attempt: AttemptId,
+        (attempt, created): (AttemptId, Timestamp),
     ) -> Result<bool, Error> {
         let now = self.now();
-        let again = now.plus_millis(SETTLE_AGAIN_MS).as_millis();
+        let again = now.plus_millis(settle_again_ms(created, now)).as_millis();
         let [account, mode] = key_of(place);
         let row = params![
             account,
@@ -101,18 +154,29 @@ impl Engine {
         attempt: AttemptId,
     ) -> Result<(), Error> {
         let ledger = self.ledger(place, payment).await?;
-        let Some(deadline) = ledger.attempt(attempt).map(|attempt| attempt.deadline) else {
+        let Some(found) = ledger.attempt(attempt) else {
             return Err(Error::Defect);
         };
         let outcome = match self.0.vault.settle(Settle { place, attempt }).await? {
             Settlement::Known(outcome) => outcome,
             // Nothing is sent after the deadline, so then it never was.
-            Settlement::NotRecorded if self.now() > deadline.plus_millis(ATTEMPT_MARGIN_MS) => {
+            Settlement::NotRecorded
+                if self.now() > found.deadline.plus_millis(ATTEMPT_MARGIN_MS) =>
+            {
                 AttemptOutcome::Failed {
                     reason: DeclineReason::ProcessingError,
                 }
             }
-            Settlement::NotRecorded => return Ok(()),
+            // Nobody has asked the vault yet; whoever does, it performs the attempt once.
+            Settlement::NotRecorded => {
+                return match follow_up(&ledger, found) {
+                    Some(job) => self
+                        .drive_to_end(place, payment, job, Waiting::Nobody)
+                        .await
+                        .map(|_| ()),
+                    None => Ok(()),
+                };
+            }
         };
         let (_, next) = self
             .record_outcome(place, payment, attempt, &outcome, Waiting::Nobody)
@@ -131,35 +195,53 @@ impl Engine {
         let (place, payment): (Place, PaymentId) = (rows::place(row)?, rows::word(row, "payment")?);
         let now = self.now();
         let mut ledger = self.ledger(place, payment).await?;
-        let waits = ledger.payment.status == PaymentStatus::RequiresCard;
-        let reserved = ledger.authorization().map(|attempt| attempt.id);
-        let mut job = None;
-        if ledger.payment.status == PaymentStatus::Authorized
-            && let Some(authorize) = reserved
-        {
-            let void = self.own_attempt(Operation::Void, ledger.payment.amount);
-            job = Some(perform(&ledger, &void, Act::Void { authorize }));
-            ledger.begin(void);
+        if ledger.expires.is_none_or(|expires| expires > now) {
+            return Ok(());
         }
-        if waits || job.is_some() {
-            ledger.close(Closing::Expired, EventType::PaymentExpired);
-        } else {
-            ledger.expires = None;
+        let mut job = None;
+        match ledger.payment.status {
+            PaymentStatus::RequiresCard => {
+                ledger.close(Closing::Expired, EventType::PaymentExpired);
+            }
+            PaymentStatus::Authorized => job = self.begin_expiry(&mut ledger),
+            // It is decided when the attempt that runs has ended.
+            PaymentStatus::Processing | PaymentStatus::RequiresAction => {
+                ledger.expires = Some(now.plus_millis(EXPIRE_AGAIN_MS));
+            }
+            PaymentStatus::Captured
+            | PaymentStatus::PartiallyRefunded
+            | PaymentStatus::Refunded
+            | PaymentStatus::Declined
+            | PaymentStatus::Canceled
+            | PaymentStatus::Expired => ledger.expires = None,
         }
         let (update, happened) = ledger.update(now);
         let steps = update.append(self.tell(place, &happened));
-        self.commit(
-            By::System,
-            place,
-            "payment.expire",
-            &payment.to_string(),
-            steps,
-        )
-        .await?;
+        let object = payment.to_string();
+        match self
+            .commit(By::System, place, "payment.expire", &object, steps)
+            .await
+        {
+            Ok(_) => {}
+            // Something else happened to it: the next pass looks again.
+            Err(error) if conflicts(&error, &sql::PAYMENT_UPDATE) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
         match job {
             Some(job) => self.drive(place, payment, job).await.map(|_| ()),
             None => Ok(()),
         }
+    }
+
+    /// Begins to give up a reservation. It has expired, and that is told, when the provider has given it up.
+    fn begin_expiry(&self, ledger: &mut Ledger) -> Option<Perform> {
+        ledger.expires = None;
+        let authorize = ledger.authorization()?.id;
+        let void = self.own_attempt(Operation::Void, ledger.payment.amount);
+        let job = perform(ledger, &void, Act::Void { authorize });
+        ledger.begin(void);
+        ledger.closing = Closing::Expired;
+        Some(job)
     }
 
     /// Forgets what is kept only for a time.
@@ -179,6 +261,24 @@ impl Engine {
     }
 }
 
+/// The pause until the next look grows with the attempt's age: a challenge that nobody passes is not asked for for ever.
+fn settle_again_ms(created: Timestamp, now: Timestamp) -> i64 {
+    (now.since(created) / 32).clamp(SETTLE_AGAIN_MS, SETTLE_PAUSE_MAX_MS)
+}
+
+/// What an attempt asks of the vault, as far as the payment still tells: an authorization's card it does not.
+fn follow_up(ledger: &Ledger, attempt: &Attempt) -> Option<Perform> {
+    let authorize = ledger.authorization()?.id;
+    let money = Money::new(attempt.amount, ledger.payment.currency).ok()?;
+    let act = match attempt.operation {
+        Operation::Authorize => return None,
+        Operation::Capture => Act::Capture { money, authorize },
+        Operation::Void => Act::Void { authorize },
+        Operation::Refund => Act::Refund { money, authorize },
+    };
+    Some(perform(ledger, attempt, act))
+}
+
 #[cfg(test)]
 mod tests {
     use coffer_core::{limits::CHECKOUT_TTL_MS, payment::CaptureMode};
@@ -187,6 +287,7 @@ mod tests {
     use crate::{
         CardInput, Fresh, PaymentFilter,
         fixture::{self, Script, Shop, captures},
+        ledger::CAPTURES_MAX,
     };
 
     use super::*;
@@ -205,7 +306,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_crash_left_is_settled_and_its_answer_is_kept() {
         let shop = Shop::open().await;
-        shop.vault.next(Script::Silent);
+        shop.vault.next(Script::Silent(AttemptOutcome::Succeeded));
         // The process "dies" after the provider has done its work: the caller is dropped and nothing is recorded.
         tokio::select! {
             biased;
@@ -216,7 +317,7 @@ mod tests {
         }
         assert_eq!(only_payment(&shop).await.status, PaymentStatus::Processing);
         shop.clock.advance(6_000);
-        shop.engine.sweep().await.unwrap();
+        shop.sweep().await;
         let settled = only_payment(&shop).await;
         assert_eq!(settled.status, PaymentStatus::Captured);
         assert_eq!(shop.vault.moved(captures), (1, 1999));
@@ -229,16 +330,95 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn after_a_crash_the_repeat_learns_of_the_challenge_without_which_nothing_would_end() {
+        let shop = Shop::open().await;
+        let url = "https://bank.example/challenge".to_owned();
+        shop.vault
+            .next(Script::Silent(AttemptOutcome::Challenged { url }));
+        tokio::select! {
+            biased;
+            _ = shop.pay_once("order-1") => panic!("the vault is silent"),
+            () = async {
+                while shop.vault.ledger.lock().unwrap().is_empty() { tokio::task::yield_now().await; }
+            } => {}
+        }
+        shop.clock.advance(6_000);
+        shop.sweep().await;
+        let replayed = String::from_utf8(shop.pay_once("order-1").await.unwrap()).unwrap();
+        assert!(replayed.contains("requires_action"), "{replayed}");
+    }
+
+    #[tokio::test]
     async fn an_attempt_that_the_vault_never_saw_fails_only_after_its_deadline() {
         let shop = Shop::open().await;
         shop.vault.next(Script::Answer(Err(contract::Error::Away)));
         shop.pay(CaptureMode::Automatic).await.unwrap();
         shop.clock.advance(10_000);
-        shop.engine.sweep().await.unwrap();
+        shop.sweep().await;
         assert_eq!(only_payment(&shop).await.status, PaymentStatus::Processing);
         shop.clock.advance(25_000);
-        shop.engine.sweep().await.unwrap();
+        shop.sweep().await;
         assert_eq!(only_payment(&shop).await.status, PaymentStatus::Declined);
+    }
+
+    #[tokio::test]
+    async fn reserved_money_is_taken_later_when_it_could_not_be_taken_at_once() {
+        let shop = Shop::open().await;
+        let reason = DeclineReason::ProcessingError;
+        let failed = || Script::Answer(Ok(AttemptOutcome::Failed { reason }));
+        shop.vault
+            .next(Script::Answer(Ok(AttemptOutcome::Succeeded)));
+        shop.vault.next(failed());
+        let done = shop.pay(CaptureMode::Automatic).await.unwrap();
+        assert_eq!(
+            (done.status, done.object.status),
+            (202, PaymentStatus::Processing)
+        );
+        shop.vault.next(failed());
+        shop.clock.advance(6_000);
+        shop.sweep().await;
+        assert_eq!(only_payment(&shop).await.status, PaymentStatus::Processing);
+        shop.clock.advance(6_000);
+        shop.sweep().await;
+        assert_eq!(only_payment(&shop).await.status, PaymentStatus::Captured);
+        assert_eq!(shop.vault.moved(captures), (1, 1999));
+    }
+
+    #[tokio::test]
+    async fn a_provider_that_never_takes_reserved_money_is_not_asked_for_ever() {
+        let shop = Shop::open().await;
+        let reason = DeclineReason::ProcessingError;
+        shop.vault
+            .next(Script::Answer(Ok(AttemptOutcome::Succeeded)));
+        for _ in 0..CAPTURES_MAX {
+            shop.vault
+                .next(Script::Answer(Ok(AttemptOutcome::Failed { reason })));
+        }
+        shop.pay(CaptureMode::Automatic).await.unwrap();
+        for _ in 0..=CAPTURES_MAX {
+            shop.clock.advance(6_000);
+            shop.sweep().await;
+        }
+        assert_eq!(only_payment(&shop).await.status, PaymentStatus::Authorized);
+        assert_eq!(shop.vault.moved(captures), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_capture_that_a_crash_kept_from_the_vault_is_performed_by_the_sweeper() {
+        let shop = Shop::open().await;
+        let id = shop.pay(CaptureMode::Manual).await.unwrap().object.id;
+        let caller = shop.caller("POST /v1/payments/{id}/capture").await;
+        shop.vault.next(Script::Answer(Err(contract::Error::Away)));
+        let done = shop
+            .engine
+            .payment_capture(&caller, Fresh::unkeyed(), id, Some(1_500))
+            .await
+            .unwrap();
+        assert_eq!(done.status, 202);
+        shop.clock.advance(6_000);
+        shop.sweep().await;
+        assert_eq!(only_payment(&shop).await.status, PaymentStatus::Captured);
+        assert_eq!(shop.vault.moved(captures), (1, 1_500));
     }
 
     #[tokio::test]
@@ -257,7 +437,7 @@ mod tests {
             .object;
         assert!(waiting.checkout_url.is_some());
         shop.clock.advance(CHECKOUT_TTL_MS);
-        shop.engine.sweep().await.unwrap();
+        shop.sweep().await;
         let expired = only_payment(&shop).await;
         assert_eq!(
             (expired.status, expired.checkout_url),
@@ -271,9 +451,75 @@ mod tests {
         shop.pay(CaptureMode::Manual).await.unwrap();
         shop.clock
             .advance(coffer_core::limits::AUTHORIZATION_TTL_MS + 1);
-        shop.engine.sweep().await.unwrap();
+        shop.sweep().await;
         assert_eq!(only_payment(&shop).await.status, PaymentStatus::Expired);
         assert_eq!(shop.vault.moved(captures), (0, 0));
         assert_eq!(shop.vault.ledger.lock().unwrap().len(), 2);
+    }
+
+    async fn events(shop: &Shop) -> Vec<EventType> {
+        let caller = shop.caller("GET /v1/events").await;
+        let page = crate::Page::new(None, None).unwrap();
+        let listed = shop
+            .engine
+            .event_list(&caller, crate::EventFilter::default(), page)
+            .await
+            .unwrap();
+        let payments = listed
+            .items
+            .iter()
+            .filter(|event| event.object.kind == "payment");
+        payments.map(|event| event.event_type).collect()
+    }
+
+    #[tokio::test]
+    async fn a_reservation_that_the_provider_does_not_give_up_has_not_expired_and_is_tried_again() {
+        let shop = Shop::open().await;
+        shop.pay(CaptureMode::Manual).await.unwrap();
+        shop.clock
+            .advance(coffer_core::limits::AUTHORIZATION_TTL_MS + 1);
+        let reason = DeclineReason::ProcessingError;
+        shop.vault
+            .next(Script::Answer(Ok(AttemptOutcome::Failed { reason })));
+        shop.sweep().await;
+        assert_eq!(only_payment(&shop).await.status, PaymentStatus::Authorized);
+        assert_eq!(events(&shop).await, [EventType::PaymentAuthorized]);
+        shop.clock.advance(EXPIRE_AGAIN_MS);
+        shop.sweep().await;
+        assert_eq!(only_payment(&shop).await.status, PaymentStatus::Expired);
+        let told = [EventType::PaymentAuthorized, EventType::PaymentExpired];
+        assert_eq!(events(&shop).await, told);
+    }
+
+    #[tokio::test]
+    async fn a_capture_that_runs_when_the_time_is_over_decides_and_is_looked_at_again() {
+        let shop = Shop::open().await;
+        let id = shop.pay(CaptureMode::Manual).await.unwrap().object.id;
+        let caller = shop.caller("POST /v1/payments/{id}/capture").await;
+        shop.clock
+            .advance(coffer_core::limits::AUTHORIZATION_TTL_MS + 1);
+        shop.vault.next(Script::Answer(Err(contract::Error::Away)));
+        shop.engine
+            .payment_capture(&caller, Fresh::unkeyed(), id, None)
+            .await
+            .unwrap();
+        shop.sweep().await;
+        assert_eq!(only_payment(&shop).await.status, PaymentStatus::Processing);
+        shop.clock.advance(EXPIRE_AGAIN_MS);
+        // The capture never was; then the reservation can be given up.
+        shop.sweep().await;
+        shop.clock.advance(EXPIRE_AGAIN_MS);
+        shop.sweep().await;
+        assert_eq!(only_payment(&shop).await.status, PaymentStatus::Expired);
+        assert_eq!(shop.vault.moved(captures), (0, 0));
+    }
+
+    #[test]
+    fn an_old_attempt_is_looked_at_more_rarely() {
+        let born = Timestamp::from_millis(0);
+        let pause = |age_ms| settle_again_ms(born, born.plus_millis(age_ms));
+        assert_eq!(pause(10_000), SETTLE_AGAIN_MS);
+        assert_eq!(pause(320_000), 10_000);
+        assert_eq!(pause(i64::MAX), SETTLE_PAUSE_MAX_MS);
     }
 }

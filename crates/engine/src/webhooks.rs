@@ -343,10 +343,14 @@ impl Engine {
         {
             Ok(_) => Ok(()),
             Err(error) if conflicts(&error, &sql::UPDATE) || conflicts(&error, &sql::ROTATE) => {
-                Err(Error::State {
+                let changing = Error::State {
                     object: "webhook_endpoint",
                     status: "changing",
                     needed: "at rest: try again",
+                };
+                Err(match fresh {
+                    Some(fresh) => self.or_twin(fresh, changing).await,
+                    None => changing,
                 })
             }
             Err(error) if conflicts(&error, &sql::DELETE) => Err(Error::NotFound {

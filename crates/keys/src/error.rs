@@ -31,7 +31,7 @@ impl From<Error> for contract::Error {
         match error {
             Error::Sealed | Error::NotInitialised => Self::Sealed,
             Error::Refused(refusal) => Self::Refused(refusal),
-            Error::Unavailable(_) => Self::Away,
+            Error::Unavailable(_) => Self::Unavailable,
             Error::AlreadyInitialised | Error::Defect(_) => Self::Defect,
         }
     }

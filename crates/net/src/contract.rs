@@ -103,6 +103,8 @@ words! {
 pub enum Error {
     /// The role, or one that it needs, cannot be reached or is overloaded: try again later; nothing is known of what happened.
     Away,
+    /// The role cannot serve now (its disk, its database): nothing was done; try again later.
+    Unavailable,
     /// The key server is sealed, or the vault cannot reach it: nothing was done, and what needs a card waits.
     Sealed,
     /// The caller's role may not use this method.
@@ -117,6 +119,7 @@ impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Away => f.write_str("the role cannot be reached"),
+            Self::Unavailable => f.write_str("the role cannot serve now"),
             Self::Sealed => f.write_str("the key server is sealed"),
             Self::NotAllowed => f.write_str("the caller's role may not use this method"),
             Self::Refused(refusal) => write!(f, "refused: {refusal}"),

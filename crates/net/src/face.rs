@@ -37,9 +37,11 @@ use crate::{
 };
 
 mod first_answer;
+mod leftover;
 mod plain_http;
 
 use first_answer::FirstAnswer;
+use leftover::Leftover;
 
 /// Two years, fit for the browsers' preload lists (R3).
 pub const HSTS: &str = "max-age=63072000; includeSubDomains; preload";
@@ -64,7 +66,10 @@ const TLS_HANDSHAKE: u8 = 0x16;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlainPolicy {
     /// 403 with code `https_required`: for the API, whose clients must not get used to it.
-    Refuse403,
+    Refuse403 {
+        /// The address of the code's page, or `about:blank` (RFC 9457).
+        page: String,
+    },
     /// 308 to the same path over HTTPS: for pages.
     Redirect308 {
         /// The host, with the port if it is not 443.
@@ -202,9 +207,10 @@ async fn answer(
     info: ConnectionInfo,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
-    let mut request = request.map(Body::new);
+    let (mut request, leftover) = Leftover::of(request);
     request.extensions_mut().insert(info);
     let mut response = app.oneshot(request).await?;
+    leftover.drain().await;
     response
         .headers_mut()
         .insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HSTS));

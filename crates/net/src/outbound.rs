@@ -192,6 +192,10 @@ impl Outbound {
                 .sender(&target, pooled, deadline)
                 .await
                 .map_err(not_sent)?;
+            // A process that was stopped for a while must not wake up and send: others count on the deadline.
+            if Instant::now() >= deadline {
+                return Err(not_sent(OutboundErrorKind::Timeout));
+            }
             let sent = timeout_at(deadline, sender.try_send_request(request)).await;
             match sent.map_err(|_| maybe_sent(OutboundErrorKind::Timeout))? {
                 Ok(response) => {

@@ -30,7 +30,7 @@ impl Error {
         match self {
             Self::Away(why) => {
                 tracing::warn!(reason = %why, "the vault cannot serve now");
-                contract::Error::Away
+                contract::Error::Unavailable
             }
             Self::Sealed => contract::Error::Sealed,
             Self::Refused(refusal) => contract::Error::Refused(refusal),
@@ -70,8 +70,9 @@ impl From<contract::Error> for Error {
     fn from(error: contract::Error) -> Self {
         match error {
             // For the asker a key server that is away is one that is sealed: nothing was done.
-            contract::Error::Away => Self::Sealed,
-            contract::Error::Sealed => Self::Sealed,
+            contract::Error::Away | contract::Error::Unavailable | contract::Error::Sealed => {
+                Self::Sealed
+            }
             contract::Error::Refused(refusal) => Self::Refused(refusal),
             contract::Error::NotAllowed | contract::Error::Defect => {
                 Self::Defect(format!("the key server: {error}"))

@@ -38,15 +38,13 @@ impl Vault {
                     card: record.card,
                 })
             }
-            Err(coffer_db::Error::Conflict(conflict)) => {
-                match self.kept(&request).await? {
-                    Some(kept) => Ok(kept),
-                    None if conflict.statement == store::TOKEN_CLAIM.name => {
-                        Err(self.claim_refusal(request.place, request.token).await)
-                    }
-                    None => Err(coffer_db::Error::Conflict(conflict).into()),
+            Err(coffer_db::Error::Conflict(conflict)) => match self.kept(&request).await? {
+                Some(kept) => Ok(kept),
+                None if conflict.statement == store::TOKEN_CLAIM.name => {
+                    Err(self.claim_refusal(request.place, request.token).await)
                 }
-            }
+                None => Err(coffer_db::Error::Conflict(conflict).into()),
+            },
             Err(error) => Err(error.into()),
         }
     }

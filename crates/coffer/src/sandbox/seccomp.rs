@@ -99,6 +99,28 @@ const X32: i64 = 0x4000_0000;
 #[cfg(target_arch = "x86_64")]
 const X32_OWN: std::ops::RangeInclusive<i64> = 512..=547;
 
+/// The x32 names of the calls that are refused with some arguments only.
+#[cfg(target_arch = "x86_64")]
+const X32_IN_PART: &[i64] = &[libc::SYS_socket, libc::SYS_clone, libc::SYS_sendto];
+
+/// New namespaces, which a process may make without being anybody: in one of its own it would be root, and more of the
+/// kernel in its reach.
+const NAMESPACES: &[i32] = &[
+    libc::CLONE_NEWUSER,
+    libc::CLONE_NEWNS,
+    libc::CLONE_NEWNET,
+    libc::CLONE_NEWPID,
+    libc::CLONE_NEWIPC,
+    libc::CLONE_NEWUTS,
+    libc::CLONE_NEWCGROUP,
+];
+/// The calls that can connect without `connect` (TCP Fast Open), and where their flags are.
+const SENDS: &[(i64, u8)] = &[
+    (libc::SYS_sendto, 3),
+    (libc::SYS_sendmsg, 2),
+    (libc::SYS_sendmmsg, 3),
+];
+
 /// The kinds of socket that a role may make.
 const SOCKETS: &[i32] = &[
     libc::AF_UNIX,
@@ -113,8 +135,11 @@ const SOCKETS_LOCAL: &[i32] = &[libc::AF_UNIX];
 pub(super) fn restrict(needs: &Needs) -> Result<(), Failure> {
     let failure =
         |error: &dyn std::fmt::Display| Failure::doing("installing the system call filter", error);
-    let program = program(needs).map_err(|error| failure(&error))?;
-    seccompiler::apply_filter(&program).map_err(|error| failure(&error))
+    for program in [program(needs), no_clone3()] {
+        let program = program.map_err(|error| failure(&error))?;
+        seccompiler::apply_filter(&program).map_err(|error| failure(&error))?;
+    }
+    Ok(())
 }
 
 /// Whether a filter is in force, as the kernel says.
@@ -129,16 +154,22 @@ fn program(needs: &Needs) -> Result<BpfProgram, seccompiler::BackendError> {
     }
     if !needs.connects {
         rules.insert(libc::SYS_connect, Vec::new());
+        for &(call, flags) in SENDS {
+            rules.insert(call, vec![with_flag(flags, libc::MSG_FASTOPEN)?]);
+        }
     }
     #[cfg(target_arch = "x86_64")]
     {
         let second_names: Vec<i64> = rules
             .keys()
+            .chain(X32_IN_PART)
             .map(|call| call | X32)
             .chain(X32_OWN.map(|call| call | X32))
             .collect();
         rules.extend(second_names.into_iter().map(|call| (call, Vec::new())));
     }
+    let namespaces = NAMESPACES.iter().map(|&flag| with_flag(0, flag));
+    rules.insert(libc::SYS_clone, namespaces.collect::<Result<_, _>>()?);
     rules.insert(
         libc::SYS_socket,
         vec![any_socket_but(if needs.connects {
@@ -147,14 +178,37 @@ fn program(needs: &Needs) -> Result<BpfProgram, seccompiler::BackendError> {
             SOCKETS_LOCAL
         })?],
     );
-    let refuse = SeccompAction::Errno(u32::try_from(libc::EPERM).unwrap_or(1));
-    SeccompFilter::new(
-        rules,
-        SeccompAction::Allow,
-        refuse,
-        TargetArch::try_from(std::env::consts::ARCH)?,
-    )?
-    .try_into()
+    filter(rules, libc::EPERM)
+}
+
+/// A filter cannot look at the flags of `clone3`. As if the kernel had none, so that the C library uses `clone` for threads.
+fn no_clone3() -> Result<BpfProgram, seccompiler::BackendError> {
+    filter(
+        BTreeMap::from([(libc::SYS_clone3, Vec::new())]),
+        libc::ENOSYS,
+    )
+}
+
+/// Answers the calls that these rules meet with an error.
+fn filter(
+    rules: BTreeMap<i64, Vec<SeccompRule>>,
+    error: i32,
+) -> Result<BpfProgram, seccompiler::BackendError> {
+    let refuse = SeccompAction::Errno(u32::try_from(error).unwrap_or(1));
+    let arch = TargetArch::try_from(std::env::consts::ARCH)?;
+    SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch)?.try_into()
+}
+
+/// Met by a call with this flag in this argument.
+fn with_flag(argument: u8, flag: i32) -> Result<SeccompRule, seccompiler::BackendError> {
+    let flag = u64::try_from(flag).unwrap_or(u64::MAX);
+    let set = SeccompCmpOp::MaskedEq(flag);
+    SeccompRule::new(vec![SeccompCondition::new(
+        argument,
+        SeccompCmpArgLen::Dword,
+        set,
+        flag,
+    )?])
 }
 
 fn any_socket_but(allowed: &[i32]) -> Result<SeccompRule, seccompiler::BackendError> {
@@ -227,5 +281,29 @@ mod tests {
             std::thread::spawn(move || within(needs(false), move || listener.accept().is_ok()));
         std::net::TcpStream::connect(address).unwrap();
         assert!(accepted.join().unwrap());
+    }
+
+    /// An own listener, closed, is a socket like a new one; TCP Fast Open connects it by sending.
+    fn connects_by_sending(to: &std::net::TcpListener) -> bool {
+        use rustix::net::{SendFlags, Shutdown, sendto, shutdown};
+        let own = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = to.local_addr().unwrap();
+        let fast_open = SendFlags::from_bits_retain(u32::try_from(libc::MSG_FASTOPEN).unwrap());
+        within(needs(false), move || {
+            shutdown(&own, Shutdown::Both).is_ok() && sendto(&own, b"out", fast_open, &to).is_ok()
+        })
+    }
+
+    #[test]
+    fn a_role_that_connects_nowhere_cannot_connect_by_sending_either() {
+        let outside = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(!connects_by_sending(&outside));
+    }
+
+    #[test]
+    fn threads_start_in_the_sandbox() {
+        assert!(within(needs(false), || {
+            std::thread::spawn(|| true).join().unwrap_or(false)
+        }));
     }
 }

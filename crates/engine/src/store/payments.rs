@@ -166,6 +166,6 @@ pub(crate) static ATTEMPT_LIST: Statement = Statement::new(
 );
 pub(crate) static ATTEMPTS_TO_SETTLE: Statement = Statement::new(
     "attempts_to_settle",
-    "SELECT account, mode, payment, attempt FROM attempts
+    "SELECT account, mode, payment, attempt, created FROM attempts
      WHERE settle_at IS NOT NULL AND settle_at <= $1 ORDER BY settle_at LIMIT $2",
 );

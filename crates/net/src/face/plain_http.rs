@@ -1,4 +1,4 @@
-//! What plain HTTP gets at a port for HTTPS: one fixed answer. Nothing of the request is interpreted but, for a redirect,
+//! What plain HTTP gets at a port for HTTPS: one answer, the same but for its id. Nothing of the request is interpreted but, for a redirect,
 //! a path of harmless characters; whatever else it carries, a key above all, has no effect.
 
 use std::{io, time::Duration};
@@ -9,7 +9,10 @@ use tokio::{
     time::timeout,
 };
 
+use coffer_core::id::RequestId;
+
 use super::PlainPolicy;
+use crate::Clock;
 
 /// Of the request line and headers, no more than this is read.
 const HEAD_MAX: usize = 16 * 1024;
@@ -20,13 +23,11 @@ const LINGER_BYTES_MAX: u64 = 64 * 1024;
 const LINGER_MAX: Duration = Duration::from_secs(2);
 const PATH_MAX: usize = 1024;
 
-const REFUSAL: &str = r#"{"title":"HTTPS is required","status":403,"code":"https_required","detail":"Use https://. A key that was sent over plain HTTP has been exposed: roll it."}"#;
-
 /// Reads the head of the request, answers, closes.
 pub(super) async fn answer(mut stream: TcpStream, policy: &PlainPolicy) -> io::Result<()> {
     let head = timeout(READ_MAX, read_head(&mut stream)).await??;
     let answer = match policy {
-        PlainPolicy::Refuse403 => refusal(),
+        PlainPolicy::Refuse403 { page } => refusal(page, Clock::system().id()),
         PlainPolicy::Redirect308 { to } => redirect(to, path(&head)),
     };
     timeout(READ_MAX, stream.write_all(answer.as_bytes())).await??;
@@ -51,10 +52,19 @@ async fn read_head(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-fn refusal() -> String {
+fn refusal(page: &str, id: RequestId) -> String {
+    let body = serde_json::json!({
+        "type": page,
+        "title": "The API answers over HTTPS only",
+        "status": 403,
+        "code": "https_required",
+        "detail": "Use https://, and replace a key that was sent without it: it has been exposed.",
+        "request_id": id.to_string(),
+    });
+    let body = body.to_string();
     format!(
-        "HTTP/1.1 403 Forbidden\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n{REFUSAL}",
-        REFUSAL.len()
+        "HTTP/1.1 403 Forbidden\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\ncache-control: no-store\r\ncoffer-request-id: {id}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
     )
 }
 

@@ -48,7 +48,7 @@ impl Visitor {
         let method = self.allowed(&request)?;
         let room = Arc::clone(&self.calls).try_acquire_owned().map_err(|_| {
             tracing::warn!(call.method = method.name, "too many calls at once");
-            Error::Away
+            Error::Unavailable
         })?;
         let within = header::<u64>(request.headers(), DEADLINE_HEADER)?.ok_or_else(malformed)?;
         let deadline = Instant::now() + Duration::from_millis(within).min(DEADLINE_MAX);
@@ -126,7 +126,7 @@ fn response(status: StatusCode, body: Zeroizing<Vec<u8>>) -> Response<Full<Bytes
 /// For people who look at the traffic of the machine; a client reads the error in the body.
 const fn status_of(error: &Error) -> StatusCode {
     match error {
-        Error::Away | Error::Sealed => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Away | Error::Unavailable | Error::Sealed => StatusCode::SERVICE_UNAVAILABLE,
         Error::NotAllowed => StatusCode::FORBIDDEN,
         Error::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Error::Defect => StatusCode::INTERNAL_SERVER_ERROR,

@@ -78,6 +78,7 @@ impl Handler for MeasuredHandler {
 const fn outcome_of(error: &contract::Error) -> &'static str {
     match error {
         contract::Error::Away => "away",
+        contract::Error::Unavailable => "unavailable",
         contract::Error::Sealed => "sealed",
         contract::Error::NotAllowed => "not_allowed",
         contract::Error::Refused(_) => "refused",

@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Extension, Router, routing::get};
+use axum::{
+    Extension, Router,
+    routing::{get, post},
+};
 use coffer_net::{
     Tasks,
     face::{ConnectionInfo, FaceLimits, HSTS, PlainPolicy, serve},
@@ -42,14 +45,19 @@ impl Face {
         load(&store);
         let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (begin, wait) = (Arc::clone(&begun), Arc::clone(&go_on));
-        let app = Router::new().route("/info", get(info)).route(
-            "/wait",
-            get(|| async move {
-                begin.notify_one();
-                wait.notified().await;
-                "done"
-            }),
-        );
+        // It answers without reading what comes.
+        let refuse = post(|| async { StatusCode::PAYLOAD_TOO_LARGE });
+        let app = Router::new()
+            .route("/info", get(info))
+            .route("/refuse", refuse)
+            .route(
+                "/wait",
+                get(|| async move {
+                    begin.notify_one();
+                    wait.notified().await;
+                    "done"
+                }),
+            );
         let tasks = Tasks::new();
         let limits = FaceLimits::new(plain);
         let serving = serve(listener, Arc::clone(&store), app, limits, tasks.clone());
@@ -128,9 +136,16 @@ fn has_hsts(answer: &str) -> bool {
         == 1
 }
 
+const PAGE: &str = "https://localhost/docs/errors/https_required";
+
+fn refused() -> PlainPolicy {
+    let page = PAGE.to_owned();
+    PlainPolicy::Refuse403 { page }
+}
+
 #[tokio::test]
 async fn plain_http_is_refused_by_the_api_whatever_it_asks() {
-    let face = Face::start(PlainPolicy::Refuse403).await;
+    let face = Face::start(refused()).await;
     for request in [
         "GET /info HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer sk_test_x\r\n\r\n",
         "POST /v1/payments HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nhello",
@@ -151,7 +166,42 @@ async fn plain_http_is_refused_by_the_api_whatever_it_asks() {
         );
         let problem: serde_json::Value = serde_json::from_str(body).unwrap();
         assert_eq!(problem["code"], "https_required");
+        assert_eq!(problem["type"], PAGE);
+        let id = problem["request_id"].as_str().unwrap();
+        assert!(head.contains(&format!("coffer-request-id: {id}")));
     }
+}
+
+#[tokio::test]
+async fn who_is_refused_while_still_sending_gets_the_answer_and_keeps_the_connection() {
+    let face = Face::start(refused()).await;
+    let body = "x".repeat(512 * 1024);
+    let requests = [
+        format!(
+            "POST /refuse HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        ),
+        format!(
+            "POST /refuse HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
+            body.len()
+        ),
+        "GET /info HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".to_owned(),
+    ];
+    let answers = face.raw_https(requests.concat().as_bytes()).await;
+    assert_eq!(answers.matches("HTTP/1.1 413 ").count(), 2, "{answers}");
+    assert!(answers.ends_with("1.3 http/1.1 127.0.0.1"), "{answers}");
+}
+
+#[tokio::test]
+async fn who_sends_without_end_is_not_listened_to_for_ever() {
+    let face = Face::start(refused()).await;
+    let mut tls = face.tls(&TLS13, &[b"http/1.1"]).await.unwrap();
+    let head = "POST /refuse HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nonly this";
+    tls.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let read = tls.read_to_end(&mut answer);
+    let _ = tokio::time::timeout(LONG, read).await.expect("an end");
+    assert!(answer.starts_with(b"HTTP/1.1 413 "));
 }
 
 #[tokio::test]
@@ -174,7 +224,7 @@ async fn plain_http_is_sent_to_https_by_pages_without_its_query() {
 
 #[tokio::test]
 async fn every_https_answer_has_hsts_even_those_that_no_handler_made() {
-    let face = Face::start(PlainPolicy::Refuse403).await;
+    let face = Face::start(refused()).await;
     let long = "a".repeat(20 * 1024);
     for (request, status) in [
         (
@@ -209,7 +259,7 @@ async fn every_https_answer_has_hsts_even_those_that_no_handler_made() {
 
 #[tokio::test]
 async fn the_application_learns_how_a_request_came() {
-    let face = Face::start(PlainPolicy::Refuse403).await;
+    let face = Face::start(refused()).await;
     assert_eq!(face.http2("/info").await.2, "1.3 h2 127.0.0.1");
     let mut tls = face.tls(&TLS12, &[]).await.unwrap();
     let request = b"GET /info HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
@@ -221,7 +271,7 @@ async fn the_application_learns_how_a_request_came() {
 
 #[tokio::test]
 async fn a_new_certificate_is_shown_without_a_restart() {
-    let face = Face::start(PlainPolicy::Refuse403).await;
+    let face = Face::start(refused()).await;
     let mut shown = Vec::new();
     for _ in 0..2 {
         let tls = face.tls(&TLS13, &[]).await.unwrap();
@@ -233,7 +283,7 @@ async fn a_new_certificate_is_shown_without_a_restart() {
 
 #[tokio::test]
 async fn the_hybrid_key_exchange_is_preferred() {
-    let face = Face::start(PlainPolicy::Refuse403).await;
+    let face = Face::start(refused()).await;
     let tls = face.tls(&TLS13, &[]).await.unwrap();
     let group = tls
         .get_ref()
@@ -246,7 +296,7 @@ async fn the_hybrid_key_exchange_is_preferred() {
 
 #[tokio::test]
 async fn a_request_in_flight_is_answered_before_the_face_stops() {
-    let face = Arc::new(Face::start(PlainPolicy::Refuse403).await);
+    let face = Arc::new(Face::start(refused()).await);
     let client = Arc::clone(&face);
     let answer = coffer_net::task::spawn("client", async move { client.http2("/wait").await.2 });
     face.begun.notified().await;

@@ -139,7 +139,7 @@ pub(super) fn settled(place: Place, id: AttemptId, reply: &Reply, now: Timestamp
 /// The word under which an error is stored with an attempt that was not sent.
 pub(super) fn word_of(error: &contract::Error) -> &'static str {
     match error {
-        contract::Error::Away => "away",
+        contract::Error::Away | contract::Error::Unavailable => "unavailable",
         contract::Error::Sealed => "sealed",
         contract::Error::Refused(refusal) => refusal.as_str(),
         contract::Error::NotAllowed | contract::Error::Defect => "defect",
@@ -148,7 +148,7 @@ pub(super) fn word_of(error: &contract::Error) -> &'static str {
 
 fn error_of(word: &str) -> contract::Error {
     match word {
-        "away" => contract::Error::Away,
+        "unavailable" => contract::Error::Unavailable,
         "sealed" => contract::Error::Sealed,
         _ => word
             .parse()
@@ -167,7 +167,7 @@ mod tests {
             .iter()
             .map(|refusal| contract::Error::Refused(*refusal));
         for error in refusals.chain([
-            contract::Error::Away,
+            contract::Error::Unavailable,
             contract::Error::Sealed,
             contract::Error::Defect,
         ]) {

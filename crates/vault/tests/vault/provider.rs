@@ -80,7 +80,12 @@ impl FakeProvider {
         let authority = Authority::create("provider", Clock::system().now().as_seconds()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address: SocketAddr = listener.local_addr().unwrap();
-        let (limits, app) = (FaceLimits::new(PlainPolicy::Refuse403), provider.router());
+        let (limits, app) = (
+            FaceLimits::new(PlainPolicy::Refuse403 {
+                page: "about:blank".to_owned(),
+            }),
+            provider.router(),
+        );
         tasks.spawn(
             "provider",
             face::serve(

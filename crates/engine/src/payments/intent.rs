@@ -1,0 +1,97 @@
+//! The first of the three steps: the intent, committed with its record and the claim of its idempotency key.
+
+use coffer_core::id::PaymentId;
+use coffer_db::Transaction;
+use coffer_net::contract::vault::{Act, Perform};
+
+use crate::{
+    Caller, Engine, Error, Fresh,
+    commit::{By, conflicts},
+    drive::perform,
+    ledger::{Attempt, Ledger},
+    store::{idempotency, payments as sql},
+};
+
+/// How often a change is decided anew because another one came between.
+const CONFLICTS_MAX: usize = 8;
+
+impl Engine {
+    /// Commits an intent with its record; when a twin holds the idempotency key, its answer is the answer.
+    pub(crate) async fn intend(
+        &self,
+        caller: &Caller,
+        fresh: &Fresh,
+        action: &'static str,
+        object: &str,
+        intent: Transaction,
+    ) -> Result<(), Error> {
+        match self
+            .commit(By::Caller(caller), caller.place, action, object, intent)
+            .await
+        {
+            Ok(_) => Ok(()),
+            Err(error) if conflicts(&error, &idempotency::CLAIM) => {
+                Err(self.twin_answer(fresh).await)
+            }
+            Err(error) if conflicts(&error, &sql::PAYMENT_UPDATE) => {
+                Err(self.or_twin(fresh, changing()).await)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Adds an attempt to a payment, as `decide` finds right for the version that it commits on.
+    pub(crate) async fn intend_on<F>(
+        &self,
+        caller: &Caller,
+        fresh: &Fresh,
+        id: PaymentId,
+        action: &'static str,
+        decide: F,
+    ) -> Result<Perform, Error>
+    where
+        F: Fn(&Self, &Ledger) -> Result<(Attempt, Act), Error>,
+    {
+        for _ in 0..CONFLICTS_MAX {
+            let now = self.now();
+            let mut ledger = self.ledger(caller.place, id).await?;
+            let (attempt, act) = match decide(self, &ledger) {
+                Ok(decided) => decided,
+                // What a twin has just done is no reason to refuse.
+                Err(error) => return Err(self.or_twin(fresh, error).await),
+            };
+            let job = perform(&ledger, &attempt, act);
+            let claim = fresh.claim(&attempt.answers, now);
+            ledger.begin(attempt);
+            let (update, _) = ledger.update(now);
+            let intent = update.append(claim);
+            match self
+                .commit(
+                    By::Caller(caller),
+                    caller.place,
+                    action,
+                    &id.to_string(),
+                    intent,
+                )
+                .await
+            {
+                Ok(_) => return Ok(job),
+                Err(error) if conflicts(&error, &idempotency::CLAIM) => {
+                    return Err(self.twin_answer(fresh).await);
+                }
+                Err(error) if conflicts(&error, &sql::PAYMENT_UPDATE) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Unavailable)
+    }
+}
+
+/// Another change came between, and nothing was done.
+pub(super) const fn changing() -> Error {
+    Error::State {
+        object: "payment",
+        status: "changing",
+        needed: "at rest: try again",
+    }
+}
