@@ -147,7 +147,7 @@ impl Problem {
     pub(crate) fn answer(self, api_origin: &str, request_id: RequestId) -> Response {
         let row = self.code.row();
         let view = ProblemView {
-            r#type: format!("{api_origin}/docs/errors/{}", row.name),
+            r#type: page::address(api_origin, self.code),
             title: row.title,
             status: i64::from(row.status),
             code: row.name,

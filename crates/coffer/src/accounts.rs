@@ -292,5 +292,8 @@ fn failed(error: coffer_engine::Error) -> Failure {
     if let coffer_engine::Error::NotFound { object } = error {
         return Failure::Operator(format!("there is no such {object}"));
     }
+    if let coffer_engine::Error::Refused(why) = error {
+        return Failure::Operator(why.to_owned());
+    }
     Failure::System(format!("the api's store refused: {error:?}"))
 }

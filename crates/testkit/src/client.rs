@@ -26,6 +26,49 @@ pub struct Answer {
     pub text: String,
 }
 
+impl Answer {
+    /// The same, when it has this status.
+    ///
+    /// # Panics
+    /// When it has another.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", self.text);
+        self
+    }
+
+    /// The id of the object in it.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    #[track_caller]
+    pub fn id(&self) -> String {
+        self.json["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// The ids of the list in it.
+    ///
+    /// # Panics
+    /// When it is no list.
+    #[must_use]
+    #[track_caller]
+    pub fn ids(&self) -> Vec<String> {
+        let objects = self.json["data"].as_array().expect("a list");
+        let id = |object: &Value| object["id"].as_str().expect("an id").to_owned();
+        objects.iter().map(id).collect()
+    }
+
+    /// A header, empty when it is missing.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    }
+}
+
 /// The client. Clones share their connections.
 #[derive(Clone)]
 pub struct Client(Outbound);
@@ -77,10 +120,32 @@ impl Client {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Answer, OutboundError> {
+        let json = [("content-type", "application/json")];
+        let headers: Vec<_> = json
+            .into_iter()
+            .filter(|_| body.is_some())
+            .chain(headers.iter().copied())
+            .collect();
+        let body = body.map(|body| body.to_string().into_bytes());
+        self.send_bytes(method, url, &headers, body.unwrap_or_default())
+            .await
+    }
+
+    /// Sends any bytes with these headers alone, for requests that are not as they should be.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    ///
+    /// # Panics
+    /// When the request is not one that can be sent.
+    pub async fn send_bytes(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Answer, OutboundError> {
         let mut all = HeaderMap::new();
-        if body.is_some() {
-            all.insert("content-type", "application/json".parse().unwrap());
-        }
         for (name, value) in headers {
             all.insert(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
         }
@@ -88,10 +153,7 @@ impl Client {
             method: method.parse::<Method>().unwrap(),
             url: url.to_owned(),
             headers: all,
-            body: body
-                .map(|body| body.to_string().into_bytes())
-                .unwrap_or_default()
-                .into(),
+            body: body.into(),
             plain_http: false,
         };
         let response = self.0.send(request, LIMITS).await?;

@@ -10,12 +10,25 @@
     reason = "what fails here fails the test that uses it"
 )]
 
+mod canary;
+mod chance;
 mod client;
+mod hunt;
+mod inside;
+mod knock;
 mod merchant;
+mod outage;
 mod process;
+mod receiver;
 
+pub use chance::Chance;
 pub use client::{Answer, Client};
+pub use hunt::{Hunt, files_under};
+pub use inside::Copied;
+pub use knock::{Knocked, Tls, knock};
 pub use merchant::{Card, Merchant};
+pub use outage::Frozen;
+pub use receiver::{Received, Receiver, Reply};
 
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
@@ -24,20 +37,47 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{sync::mpsc::UnboundedReceiver, time::timeout};
 
+use inside::Log;
 use process::Up;
 
 /// How long anything here may take to happen on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How often [`eventually`] looks.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+const ROLES: [&str; 4] = ["api", "vault", "keys", "simulator"];
+
+/// Looks again and again until `probe` finds something.
+///
+/// # Panics
+/// When it does not within this time.
+pub async fn eventually<T, F>(within: Duration, what: &str, probe: impl Fn() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let search = async {
+        loop {
+            if let Some(found) = probe().await {
+                return found;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    timeout(within, search)
+        .await
+        .unwrap_or_else(|_| panic!("not within {} s: {what}", within.as_secs()))
+}
 
 /// A running Coffer. Dropping it stops all its processes and deletes its directory.
 pub struct Coffer {
     // The order of fields is the order of their end: processes before their files.
     up: Up,
+    binary: String,
     events: UnboundedReceiver<Value>,
     pids: BTreeMap<String, u32>,
     addresses: BTreeMap<String, SocketAddr>,
     demo: Value,
     client: Client,
+    log: Log,
     directory: TempDir,
 }
 
@@ -47,18 +87,30 @@ impl Coffer {
     /// # Panics
     /// When it is not up in time.
     pub async fn start(binary: &str) -> Self {
+        Self::start_prepared(binary, async |_| ()).await
+    }
+
+    /// As [`Self::start`], after `prepare` worked on the data directory, when no process has run in it yet.
+    ///
+    /// # Panics
+    /// When it is not up in time.
+    pub async fn start_prepared(binary: &str, prepare: impl AsyncFnOnce(&Path)) -> Self {
         let directory = tempfile::Builder::new().prefix("coffer").tempdir().unwrap();
         process::initialise(binary, directory.path());
-        let (up, events) = Up::start(binary, directory.path());
+        prepare(directory.path()).await;
+        let log = Log::default();
+        let (up, events) = Up::start(binary, directory.path(), &BTreeMap::new(), &log);
         let client = Client::trusting(&directory.path().join("public/development-ca.pem"));
         let (pids, addresses) = (BTreeMap::new(), BTreeMap::new());
         let mut coffer = Self {
             up,
+            binary: binary.to_owned(),
             events,
             pids,
             addresses,
             demo: Value::Null,
             client,
+            log,
             directory,
         };
         coffer.until("up", None).await;
@@ -169,6 +221,31 @@ impl Coffer {
         self.until("ready", Some(role)).await;
     }
 
+    /// Kills the supervisor without warning, and starts it again when the roles have seen that it is gone.
+    pub async fn kill_supervisor(&mut self) {
+        process::kill(self.supervisor());
+        self.start_again().await;
+    }
+
+    /// Kills every process without warning, as a power cut does, and starts them again.
+    pub async fn kill_all(&mut self) {
+        process::kill(self.supervisor());
+        for role in ROLES {
+            process::kill(self.pid(role));
+        }
+        self.start_again().await;
+    }
+
+    /// Starts the supervisor anew, at the same addresses, once nothing of the one before runs any more.
+    async fn start_again(&mut self) {
+        for role in ROLES {
+            process::ended(&self.directory().join(role)).await;
+        }
+        let (directory, log) = (self.directory.path(), &self.log);
+        (self.up, self.events) = Up::start(&self.binary, directory, &self.addresses, log);
+        self.until("up", None).await;
+    }
+
     /// Waits for an event of the supervisor's, of this role if one is named; remembers what passes by.
     ///
     /// # Panics
@@ -198,8 +275,14 @@ impl Coffer {
                 self.pids
                     .insert(event["role"].as_str().unwrap().to_owned(), pid);
                 for (name, address) in event["addresses"].as_object().unwrap() {
-                    self.addresses
-                        .insert(name.clone(), address.as_str().unwrap().parse().unwrap());
+                    let address = address.as_str().unwrap().parse().unwrap();
+                    // Every role has one of this name.
+                    let name = if name == "metrics" {
+                        format!("metrics_{}", event["role"].as_str().unwrap())
+                    } else {
+                        name.clone()
+                    };
+                    self.addresses.insert(name, address);
                 }
             }
             Some("account") => self.demo = event.clone(),

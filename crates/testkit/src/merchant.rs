@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use coffer_net::outbound::OutboundError;
 use serde_json::{Value, json};
 
 use crate::{Answer, Client, Coffer, account_with_keys};
@@ -85,14 +86,36 @@ impl Merchant {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Answer {
+        self.try_call(method, path, headers, body)
+            .await
+            .unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    /// As [`Self::call`], for a request that may find nobody.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn try_call(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Answer, OutboundError> {
         let bearer = format!("Bearer {}", self.secret_key);
         let headers: Vec<(&str, &str)> = [("authorization", bearer.as_str())]
             .into_iter()
             .chain(headers.iter().copied())
             .collect();
         self.client
-            .send(method, &format!("{}{path}", self.api), &headers, body)
+            .try_send(method, &format!("{}{path}", self.api), &headers, body)
             .await
+    }
+
+    /// The address of a path of the API.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.api)
     }
 
     /// Gets an object or a list.
@@ -111,13 +134,26 @@ impl Merchant {
             .await
     }
 
+    /// As [`Self::post_once`], for a request that may find nobody.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn try_post_once(
+        &self,
+        path: &str,
+        key: &str,
+        body: &Value,
+    ) -> Result<Answer, OutboundError> {
+        self.try_call("POST", path, &[("idempotency-key", key)], Some(body))
+            .await
+    }
+
     /// Lets a payer type a card on the merchant's site; answers the token.
     ///
     /// # Panics
     /// When the card is not accepted.
     pub async fn deposit(&self, card: Card) -> String {
-        let ticket = self.ticket().await;
-        let answer = self.deposit_with(&ticket, card).await;
+        let answer = self.try_deposit(card).await.expect("an answer");
         assert_eq!(answer.status, 201, "{}", answer.text);
         answer.json["id"]
             .as_str()
@@ -125,22 +161,24 @@ impl Merchant {
             .to_owned()
     }
 
+    /// As [`Self::deposit`], with whatever is answered, if anything is.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn try_deposit(&self, card: Card) -> Result<Answer, OutboundError> {
+        let answer = self.try_ticket().await?;
+        match answer.json["ticket"].as_str() {
+            Some(ticket) => self.try_deposit_with(ticket, card).await,
+            None => Ok(answer),
+        }
+    }
+
     /// Permission to deposit one card, as the merchant's site gets it.
     ///
     /// # Panics
     /// When it is refused.
     pub async fn ticket(&self) -> String {
-        let bearer = format!("Bearer {}", self.publishable_key);
-        let headers = [("authorization", bearer.as_str()), ("origin", SITE)];
-        let answer = self
-            .client
-            .send(
-                "POST",
-                &format!("{}/v1/intakes", self.api),
-                &headers,
-                Some(&json!({})),
-            )
-            .await;
+        let answer = self.try_ticket().await.expect("an answer");
         assert_eq!(answer.status, 201, "{}", answer.text);
         answer.json["ticket"]
             .as_str()
@@ -148,24 +186,35 @@ impl Merchant {
             .to_owned()
     }
 
+    async fn try_ticket(&self) -> Result<Answer, OutboundError> {
+        let bearer = format!("Bearer {}", self.publishable_key);
+        let headers = [("authorization", bearer.as_str()), ("origin", SITE)];
+        let url = format!("{}/v1/intakes", self.api);
+        self.client
+            .try_send("POST", &url, &headers, Some(&json!({})))
+            .await
+    }
+
     /// Deposits a card with a ticket.
     ///
     /// # Panics
     /// When there is no answer.
     pub async fn deposit_with(&self, ticket: &str, card: Card) -> Answer {
+        self.try_deposit_with(ticket, card)
+            .await
+            .expect("an answer")
+    }
+
+    async fn try_deposit_with(&self, ticket: &str, card: Card) -> Result<Answer, OutboundError> {
         let body =
             json!({"number": card.number, "cvc": card.cvc, "exp_month": 12, "exp_year": 2040});
         let headers = [
             ("coffer-intake", ticket),
             ("origin", self.fields_origin.as_str()),
         ];
+        let url = format!("{}/v1/tokens", self.fields);
         self.client
-            .send(
-                "POST",
-                &format!("{}/v1/tokens", self.fields),
-                &headers,
-                Some(&body),
-            )
+            .try_send("POST", &url, &headers, Some(&body))
             .await
     }
 }

@@ -14,6 +14,12 @@ use super::table::{Code, CodeRow};
 const CSS: &str = ":root{color-scheme:light dark}body{font:1.05rem/1.6 system-ui,sans-serif;max-width:42rem;margin:3rem auto;padding:0 1.25rem}\
 h1{font-size:1.5rem;line-height:1.3}code{font-family:ui-monospace,monospace}nav a{color:inherit}.next{border-left:.25rem solid;padding-left:1rem}";
 
+/// Where the page of a code is, at the API of this origin.
+#[must_use]
+pub fn address(api_origin: &str, code: Code) -> String {
+    format!("{api_origin}/docs/errors/{}", code.row().name)
+}
+
 /// The page of the code with this name.
 pub(crate) fn page_of(name: &str) -> Option<Response> {
     let row = Code::ALL

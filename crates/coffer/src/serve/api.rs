@@ -3,7 +3,10 @@
 use std::{net::TcpListener, sync::Arc};
 
 use axum::{Json, routing::get};
-use coffer_api::Api;
+use coffer_api::{
+    Api,
+    problems::{Code, page},
+};
 use coffer_crypto::Key;
 use coffer_db::Database;
 use coffer_engine::{Engine, MIGRATIONS, STATEMENTS, Settings};
@@ -99,7 +102,8 @@ async fn serve(
         metrics: RequestMetrics::register(&registry),
     };
     let app = Api::new(engine.clone(), settings).router();
-    certificate.serve(listeners.face, app, PlainPolicy::Refuse403, &tasks)?;
+    let page = page::address(&api_origin, Code::HttpsRequired);
+    certificate.serve(listeners.face, app, PlainPolicy::Refuse403 { page }, &tasks)?;
     let profile = process.configuration.profile;
     let status = json!({"role": process.role, "profile": profile, "api_origin": api_origin});
     let desk = Desk::new(engine.clone(), process.clock.clone());

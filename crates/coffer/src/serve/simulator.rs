@@ -34,7 +34,14 @@ pub(super) fn run(mut process: Process) -> Result<(), Failure> {
             .map_err(|error| Failure::doing("starting the simulator", error))?;
         let tasks = Tasks::new();
         simulator.run(&tasks);
-        certificate.serve(bound, simulator.router(), PlainPolicy::Refuse403, &tasks)?;
+        certificate.serve(
+            bound,
+            simulator.router(),
+            PlainPolicy::Refuse403 {
+                page: "about:blank".to_owned(),
+            },
+            &tasks,
+        )?;
         let store = db.clone();
         let readiness = move || {
             if store.healthy() {
