@@ -124,7 +124,7 @@ impl Engine {
         let change = Transaction::new()
             .one(&sql::CARD_INSERT, row)
             .append(self.tell(card.place, &[happened(EventType::CardCreated, card.id, 1)]))
-            .append(fresh.answered(&id, card.created, &answer));
+            .append(self.answered(fresh, &id, card.created, &answer)?);
         match self
             .commit(By::Caller(caller), card.place, "card.keep", &id, change)
             .await

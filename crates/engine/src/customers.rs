@@ -17,7 +17,7 @@ use crate::{
     events::Happened,
     idempotency::key_of,
     rows,
-    store::{customers as sql, idempotency},
+    store::customers as sql,
 };
 
 /// A customer at one version.
@@ -106,26 +106,13 @@ impl Engine {
                 caller.place,
                 &[happened(EventType::CustomerCreated, customer.id, 1)],
             ))
-            .append(fresh.answered(&id, now, &answer));
-        match self
-            .commit(
-                By::Caller(caller),
-                caller.place,
-                "customer.create",
-                &id,
-                change,
-            )
-            .await
-        {
-            Ok(_) => Ok(Done {
-                status: 201,
-                object: customer,
-            }),
-            Err(error) if conflicts(&error, &idempotency::CLAIM) => {
-                Err(self.twin_answer(&fresh).await)
-            }
-            Err(error) => Err(error.into()),
-        }
+            .append(self.answered(&fresh, &id, now, &answer)?);
+        self.intend(caller, &fresh, "customer.create", &id, change)
+            .await?;
+        Ok(Done {
+            status: 201,
+            object: customer,
+        })
     }
 
     /// One customer.

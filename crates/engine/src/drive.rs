@@ -24,7 +24,7 @@ use tokio::sync::RwLock;
 use crate::{
     Engine, Error, Payment, StoredAnswer,
     commit::{By, conflicts},
-    idempotency::{self, key_of},
+    idempotency::key_of,
     ledger::{Attempt, Ledger},
     store::{idempotency as idempotency_sql, payments as sql},
 };
@@ -250,7 +250,7 @@ impl Engine {
         let place = ledger.payment.place;
         let (status, body) = match attempt.refund {
             Some(id) => {
-                let refund = self.refund_after(place, id, attempt).await?;
+                let refund = self.refund_after(&ledger.payment, id, attempt).await?;
                 (
                     crate::refunds::answer_status(&refund),
                     (self.0.render.refund)(&refund),
@@ -268,11 +268,7 @@ impl Engine {
                 )
             }
         };
-        Ok(idempotency::store_answer(
-            place,
-            &attempt.answers,
-            &StoredAnswer { status, body },
-        ))
+        self.store_answer(place, &attempt.answers, &StoredAnswer { status, body })
     }
 
     /// Signs the order that opens one record for one attempt.

@@ -60,6 +60,7 @@ pub struct Settings {
 pub(crate) struct Secrets {
     pub(crate) pepper: Key,
     pub(crate) idempotency: Key,
+    pub(crate) answers: Key,
     pub(crate) webhooks: Key,
 }
 
@@ -102,6 +103,7 @@ impl Engine {
         let secrets = Secrets {
             pepper: purpose("coffer api key hashes v1"),
             idempotency: purpose("coffer idempotency v1"),
+            answers: purpose("coffer stored answers v1"),
             webhooks: purpose("coffer webhook secrets v1"),
         };
         let checkout = Checkout {

@@ -9,7 +9,7 @@ use coffer_core::{
     Malformed, Timestamp,
     limits::{IDEMPOTENCY_KEY_MAX, IDEMPOTENCY_WAIT_MS},
 };
-use coffer_crypto::{Context, Mac, mac};
+use coffer_crypto::{Context, Mac, mac, open, seal};
 use coffer_db::{Transaction, params};
 use coffer_net::contract::Place;
 
@@ -96,20 +96,6 @@ impl Fresh {
             ],
         )
     }
-
-    /// Claims the key and stores its answer at once, for what needs no act outside.
-    pub(crate) fn answered(
-        &self,
-        object: &str,
-        now: Timestamp,
-        answer: &StoredAnswer,
-    ) -> Transaction {
-        let Some(claim) = &self.0 else {
-            return Transaction::new();
-        };
-        self.claim(object, now)
-            .append(store_answer(claim.place, object, answer))
-    }
 }
 
 /// The object of a request and the HTTP status of its answer.
@@ -121,22 +107,49 @@ pub struct Done<T> {
     pub object: T,
 }
 
-/// Stores the answer of the request that waits for this object, if one does and has none yet.
-pub(crate) fn store_answer(place: Place, object: &str, answer: &StoredAnswer) -> Transaction {
-    let [account, mode] = key_of(place);
-    let status = i64::from(answer.status);
-    Transaction::new().any(
-        &sql::ANSWER,
-        params![account, mode, object, status, answer.body.as_slice()],
-    )
-}
-
 /// Account and mode as the first columns of every table's key.
 pub(crate) fn key_of(place: Place) -> [coffer_db::Value; 2] {
     [place.account.to_string().into(), place.mode.as_str().into()]
 }
 
+/// What binds a sealed answer to its row.
+fn answer_context(place: Place, object: &str) -> Context {
+    Context::new("coffer stored answer v1")
+        .bytes(place.account.as_bytes())
+        .text(place.mode.as_str())
+        .text(object)
+}
+
 impl Engine {
+    /// Claims the key and stores its answer at once, for what needs no act outside.
+    pub(crate) fn answered(
+        &self,
+        fresh: &Fresh,
+        object: &str,
+        now: Timestamp,
+        answer: &StoredAnswer,
+    ) -> Result<Transaction, Error> {
+        let Some(claim) = &fresh.0 else {
+            return Ok(Transaction::new());
+        };
+        let stored = self.store_answer(claim.place, object, answer)?;
+        Ok(fresh.claim(object, now).append(stored))
+    }
+
+    /// Stores the answer of the request that waits for this object, if one does and has none yet.
+    pub(crate) fn store_answer(
+        &self,
+        place: Place,
+        object: &str,
+        answer: &StoredAnswer,
+    ) -> Result<Transaction, Error> {
+        let [account, mode] = key_of(place);
+        let status = i64::from(answer.status);
+        let context = answer_context(place, object);
+        let body = seal(&self.secrets().answers, &context, &answer.body)?;
+        Ok(Transaction::new().any(&sql::ANSWER, params![account, mode, object, status, body]))
+    }
+
     /// Finds out whether a POST with this key is the first. A twin of one that still runs waits for its answer.
     ///
     /// # Errors
@@ -227,10 +240,39 @@ impl Engine {
             return Ok(Some(None));
         };
         let status = u16::try_from(status).map_err(|_| Error::Defect)?;
-        let body = row
-            .optional_bytes("answer_body")?
-            .unwrap_or_default()
+        let sealed = row.optional_bytes("answer_body")?.unwrap_or_default();
+        let context = answer_context(claim.place, row.text("object")?);
+        let body = open(&self.secrets().answers, &context, sealed)?
+            .expose()
             .to_vec();
         Ok(Some(Some(StoredAnswer { status, body })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::Shop;
+
+    #[tokio::test]
+    async fn a_stored_answer_is_ciphertext_and_opens_in_its_own_row_only() {
+        let shop = Shop::open().await;
+        let given = shop.pay_once("order-1").await.unwrap();
+        shop.pay_once("order-2").await.unwrap();
+        let db = shop.engine.db();
+        let caller = shop.caller("POST /v1/payments").await;
+        let [account, mode] = key_of(caller.place);
+        let find = params![account, mode, caller.origin.route, "order-1"];
+        let row = db.read_optional(&sql::FIND, find).await.unwrap().unwrap();
+        let sealed = row.bytes("answer_body").unwrap();
+        let (key, object) = (&shop.engine.secrets().answers, row.text("object").unwrap());
+        let opened = open(key, &answer_context(caller.place, object), sealed).unwrap();
+        assert_eq!(opened.expose(), given);
+        assert!(
+            !sealed
+                .windows(8)
+                .any(|part| given.windows(8).any(|clear| clear == part))
+        );
+        assert!(open(key, &answer_context(caller.place, "pay_other"), sealed).is_err());
     }
 }

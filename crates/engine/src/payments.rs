@@ -171,7 +171,7 @@ impl Engine {
             status: 201,
             body: (self.0.render.payment)(&ledger.payment),
         };
-        let intent = insert.append(fresh.answered(&id, now, &answer));
+        let intent = insert.append(self.answered(fresh, &id, now, &answer)?);
         self.intend(caller, fresh, "payment.create", &id, intent)
             .await?;
         Ok(Done {
@@ -201,7 +201,7 @@ impl Engine {
         let attempt: AttemptId = self.0.clock.id();
         let change = update
             .append(self.tell(caller.place, &happened))
-            .append(fresh.answered(&attempt.to_string(), now, &answer));
+            .append(self.answered(fresh, &attempt.to_string(), now, &answer)?);
         self.intend(caller, fresh, "payment.cancel", &id.to_string(), change)
             .await?;
         Ok(Done {

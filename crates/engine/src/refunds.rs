@@ -11,7 +11,7 @@ use coffer_db::{Row, params};
 use coffer_net::contract::{Place, vault::Act};
 
 use crate::{
-    Caller, Done, Engine, Error, Fresh, Listed, Metadata, Page, Text,
+    Caller, Done, Engine, Error, Fresh, Listed, Metadata, Page, Payment, Text,
     commit::{By, conflicts},
     drive::perform,
     error::corrupt,
@@ -224,16 +224,17 @@ impl Engine {
     /// The refund as it will be once its attempt's outcome is stored.
     pub(crate) async fn refund_after(
         &self,
-        place: Place,
+        payment: &Payment,
         id: RefundId,
         attempt: &Attempt,
     ) -> Result<Refund, Error> {
-        let mut refund = self.refund_in(place, id).await?;
+        let mut refund = self.refund_in(payment.place, id).await?;
         if refund.status == RefundStatus::Processing && !attempt.is_pending() {
             refund.status = status_of(attempt.status);
             refund.decline_reason = attempt.decline_reason;
             refund.version = refund.version.saturating_add(1);
-            refund.updated = self.now();
+            // By the same transaction as the payment, so at the same time.
+            refund.updated = payment.updated;
         }
         Ok(refund)
     }

@@ -167,7 +167,9 @@ impl Engine {
                     reason: DeclineReason::ProcessingError,
                 }
             }
-            // Nobody has asked the vault yet; whoever does, it performs the attempt once.
+            // It may still be on its way to the vault, which sends nothing after the deadline.
+            Settlement::NotRecorded if self.now() >= found.deadline => return Ok(()),
+            // Whoever asks the vault, and however often: it performs the attempt once.
             Settlement::NotRecorded => {
                 return match follow_up(&ledger, found) {
                     Some(job) => self

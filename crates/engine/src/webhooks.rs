@@ -335,7 +335,7 @@ impl Engine {
             };
             // Filed under the version too: an endpoint's making and each rotation are answers of their own.
             let filed = format!("{id}@{}", endpoint.version);
-            steps = steps.append(fresh.answered(&filed, self.now(), &answer));
+            steps = steps.append(self.answered(fresh, &filed, self.now(), &answer)?);
         }
         match self
             .commit(By::Caller(caller), caller.place, event.as_str(), &id, steps)

@@ -1,7 +1,7 @@
 //! The steps that store a payment and its attempts: all of it the first time, what changed later.
 
 use coffer_core::{Timestamp, decline::DeclineReason};
-use coffer_db::{Transaction, params};
+use coffer_db::{Transaction, Value, params};
 
 use super::{Attempt, Ledger, SETTLE_AFTER_MS, SETTLE_AGAIN_MS};
 use crate::{
@@ -14,90 +14,69 @@ impl Ledger {
     /// The steps that store the payment for the first time.
     pub(crate) fn insert(&mut self, now: Timestamp) -> Transaction {
         self.derive(now);
-        let [account, mode] = key_of(self.payment.place);
         let p = &self.payment;
-        let card = p.card.as_ref();
-        let mut steps = Transaction::new().one(
-            &sql::PAYMENT_INSERT,
-            params![
-                account,
-                mode,
-                p.id.to_string(),
-                p.version,
-                p.status.as_str(),
-                self.closing.as_str(),
-                i64::from(self.at_checkout),
-                p.amount,
-                p.currency.code(),
-                p.amount_captured,
-                p.amount_refunded,
-                p.capture.as_str(),
-                self.provider.as_str(),
-                card.map(|card| card.brand.as_str()),
-                card.map(|card| card.last4.to_string()),
-                card.map(|card| card.expiry.month()),
-                card.map(|card| card.expiry.year()),
-                p.customer.map(|id| id.to_string()),
-                p.reference.as_ref().map(|text| text.as_str()),
-                p.description.as_ref().map(|text| text.as_str()),
-                p.metadata.to_store(),
-                p.return_url.as_deref(),
-                p.challenge_url.as_deref(),
-                p.last_attempt.map(|last| last.operation.as_str()),
-                p.last_attempt.map(|last| last.status.as_str()),
-                p.last_attempt
-                    .and_then(|last| last.decline_reason)
-                    .map(DeclineReason::as_str),
-                p.created.as_millis(),
-                p.updated.as_millis(),
-                self.expires.map(Timestamp::as_millis),
-            ],
-        );
+        let mut row = self.key_at(p.version);
+        row.extend(self.changing());
+        row.extend(params![
+            i64::from(self.at_checkout),
+            p.amount,
+            p.currency.code(),
+            p.capture.as_str(),
+            self.provider.as_str(),
+            p.customer.map(|id| id.to_string()),
+            p.reference.as_ref().map(|text| text.as_str()),
+            p.description.as_ref().map(|text| text.as_str()),
+            p.metadata.to_store(),
+            p.return_url.as_deref(),
+            p.created.as_millis(),
+        ]);
+        let mut steps = Transaction::new().one(&sql::PAYMENT_INSERT, row);
         self.push_attempts(&mut steps, now);
         steps
     }
 
     /// The steps that store what changed, provided that nobody changed it meanwhile; and what happened, for the events.
     pub(crate) fn update(&mut self, now: Timestamp) -> (Transaction, Vec<Happened>) {
-        let read_version = self.payment.version;
+        let mut row = self.key_at(self.payment.version);
         self.derive(now);
-        let [account, mode] = key_of(self.payment.place);
-        let p = &self.payment;
-        let card = p.card.as_ref();
-        let mut steps = Transaction::new().one(
-            &sql::PAYMENT_UPDATE,
-            params![
-                account,
-                mode,
-                p.id.to_string(),
-                read_version,
-                p.status.as_str(),
-                self.closing.as_str(),
-                p.amount_captured,
-                p.amount_refunded,
-                card.map(|card| card.brand.as_str()),
-                card.map(|card| card.last4.to_string()),
-                card.map(|card| card.expiry.month()),
-                card.map(|card| card.expiry.year()),
-                p.challenge_url.as_deref(),
-                p.last_attempt.map(|last| last.operation.as_str()),
-                p.last_attempt.map(|last| last.status.as_str()),
-                p.last_attempt
-                    .and_then(|last| last.decline_reason)
-                    .map(DeclineReason::as_str),
-                p.updated.as_millis(),
-                self.expires.map(Timestamp::as_millis),
-            ],
-        );
+        row.extend(self.changing());
+        let mut steps = Transaction::new().one(&sql::PAYMENT_UPDATE, row);
         self.push_attempts(&mut steps, now);
-        let happened = std::mem::take(&mut self.happened);
+        let happened = std::mem::take(&mut self.happened).into_iter();
         (
             steps,
             happened
-                .into_iter()
                 .map(|what| what.of_payment(&self.payment))
                 .collect(),
         )
+    }
+
+    /// The payment's key and a version.
+    fn key_at(&self, version: i64) -> Vec<Value> {
+        let [account, mode] = key_of(self.payment.place);
+        params![account, mode, self.payment.id.to_string(), version]
+    }
+
+    /// The columns that can change, in the order of both statements.
+    fn changing(&self) -> Vec<Value> {
+        let (p, card, last) = (&self.payment, self.payment.card, self.payment.last_attempt);
+        params![
+            p.status.as_str(),
+            self.closing.as_str(),
+            p.amount_captured,
+            p.amount_refunded,
+            card.map(|card| card.brand.as_str()),
+            card.map(|card| card.last4.to_string()),
+            card.map(|card| card.expiry.month()),
+            card.map(|card| card.expiry.year()),
+            p.challenge_url.as_deref(),
+            last.map(|last| last.operation.as_str()),
+            last.map(|last| last.status.as_str()),
+            last.and_then(|last| last.decline_reason)
+                .map(DeclineReason::as_str),
+            p.updated.as_millis(),
+            self.expires.map(Timestamp::as_millis),
+        ]
     }
 
     fn push_attempts(&self, steps: &mut Transaction, now: Timestamp) {

@@ -1,4 +1,5 @@
-//! Idempotency keys and the answers of the requests that used them first.
+//! Idempotency keys and the answers of the requests that used them first. An answer's body is here as ciphertext only,
+//! bound to its row: it may hold the address of a checkout page, and whoever has that may pay.
 
 use coffer_db::Statement;
 
@@ -27,7 +28,7 @@ pub(crate) static CLAIM: Statement = Statement::new(
 );
 pub(crate) static FIND: Statement = Statement::new(
     "idempotency_find",
-    "SELECT digest, answer_status, answer_body FROM idempotency
+    "SELECT digest, object, answer_status, answer_body FROM idempotency
      WHERE account = $1 AND mode = $2 AND route = $3 AND idempotency_key = $4",
 );
 /// The first answer stays.

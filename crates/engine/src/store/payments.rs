@@ -78,10 +78,10 @@ pub(crate) const STATEMENTS: &[&Statement] = &[
 
 pub(crate) static PAYMENT_INSERT: Statement = Statement::new(
     "payment_insert",
-    "INSERT INTO payments (account, mode, payment, version, status, closing, at_checkout, amount, currency,
-        amount_captured, amount_refunded, capture, provider, card_brand, card_last4, card_exp_month, card_exp_year,
-        customer, reference, description, metadata, return_url, challenge_url, last_operation, last_status,
-        last_decline_reason, created, updated, expires)
+    "INSERT INTO payments (account, mode, payment, version, status, closing, amount_captured, amount_refunded,
+        card_brand, card_last4, card_exp_month, card_exp_year, challenge_url, last_operation, last_status,
+        last_decline_reason, updated, expires, at_checkout, amount, currency, capture, provider, customer, reference,
+        description, metadata, return_url, created)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
         $24, $25, $26, $27, $28, $29)",
 );

@@ -61,7 +61,10 @@ pub(crate) fn record(number: u8) -> RecordId {
 pub(crate) fn refused<T>(outcome: Result<T, Error>) -> Option<Refusal> {
     match outcome {
         Err(Error::Refused(refusal)) => Some(refusal),
-        Ok(_) | Err(Error::Away | Error::Unavailable | Error::Sealed | Error::NotAllowed | Error::Defect) => None,
+        Ok(_)
+        | Err(
+            Error::Away | Error::Unavailable | Error::Sealed | Error::NotAllowed | Error::Defect,
+        ) => None,
     }
 }
 
