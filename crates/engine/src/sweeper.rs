@@ -37,6 +37,8 @@ use crate::{
 
 /// The longest pause between two looks at one attempt.
 const SETTLE_PAUSE_MAX_MS: i64 = 10 * 60 * 1000;
+/// Idempotency keys forgotten by one transaction.
+const PRUNE_MAX: i64 = 1_000;
 /// Attempts and payments taken up by one pass.
 const SWEEP_MAX: i64 = 64;
 
@@ -249,17 +251,21 @@ impl Engine {
     /// Forgets what is kept only for a time.
     pub(crate) async fn prune(&self) -> Result<(), Error> {
         let now = self.now();
-        let steps = Transaction::new()
-            .any(
-                &idempotency::PRUNE,
-                params![now.plus_millis(-IDEMPOTENCY_KEPT_MS).as_millis()],
-            )
-            .any(
-                &accounts::CHANGES_PRUNE,
-                params![now.plus_millis(-CHANGES_KEPT_MS).as_millis()],
-            );
-        self.db().transact(steps).await?;
-        Ok(())
+        let changes = now.plus_millis(-CHANGES_KEPT_MS).as_millis();
+        let forget = Transaction::new().any(&accounts::CHANGES_PRUNE, params![changes]);
+        self.db().transact(forget).await?;
+        let keys = now.plus_millis(-IDEMPOTENCY_KEPT_MS).as_millis();
+        loop {
+            let forget = Transaction::new().any(&idempotency::PRUNE, params![keys, PRUNE_MAX]);
+            let forgotten = self
+                .db()
+                .transact(forget)
+                .await?
+                .touched(&idempotency::PRUNE);
+            if forgotten == 0 {
+                return Ok(());
+            }
+        }
     }
 }
 
@@ -523,5 +529,17 @@ mod tests {
         assert_eq!(pause(10_000), SETTLE_AGAIN_MS);
         assert_eq!(pause(320_000), 10_000);
         assert_eq!(pause(i64::MAX), SETTLE_PAUSE_MAX_MS);
+    }
+
+    #[tokio::test]
+    async fn an_idempotency_key_is_forgotten_after_its_time_and_not_before() {
+        let shop = Shop::open().await;
+        let first = shop.pay_once("order-1").await.unwrap();
+        shop.clock.advance(IDEMPOTENCY_KEPT_MS - 1);
+        shop.engine.prune().await.unwrap();
+        assert_eq!(shop.pay_once("order-1").await.unwrap(), first);
+        shop.clock.advance(2);
+        shop.engine.prune().await.unwrap();
+        assert_ne!(shop.pay_once("order-1").await.unwrap(), first);
     }
 }

@@ -37,9 +37,11 @@ pub(crate) static ANSWER: Statement = Statement::new(
     "UPDATE idempotency SET answer_status = $4, answer_body = $5
      WHERE account = $1 AND mode = $2 AND object = $3 AND answer_status IS NULL",
 );
+/// A bounded number at a time, so that no other transaction waits long.
 pub(crate) static PRUNE: Statement = Statement::new(
     "idempotency_prune",
-    "DELETE FROM idempotency WHERE created < $1",
+    "DELETE FROM idempotency WHERE (account, mode, route, idempotency_key) IN (
+        SELECT account, mode, route, idempotency_key FROM idempotency WHERE created < $1 ORDER BY created LIMIT $2)",
 );
 /// For a request of which nothing was sent, so that it may be made again.
 pub(crate) static RELEASE: Statement = Statement::new(
