@@ -35,14 +35,16 @@ const WIRE_HEADER: &str = "coffer-wire";
 /// How long the caller waits, in milliseconds from now: clocks of two machines differ.
 const DEADLINE_HEADER: &str = "deadline-ms";
 
-/// A message as it travels. The buffer has its final size at once, so that growing leaves no copies behind.
+/// A message as it travels. It is measured before it is written, so that the buffer has its final size at once: a buffer that
+/// grows leaves copies behind, and one of the largest size would be wiped for every small message.
 ///
 /// # Errors
 /// `Refused(Malformed)` for a message over the limit.
 pub fn encode<T: Serialize>(message: &T) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let mut buffer = Zeroizing::new(vec![0; LINK_BODY_MAX]);
-    let length = postcard::to_slice(message, &mut buffer).map(|used| used.len());
-    buffer.truncate(length.map_err(|_| malformed())?);
+    let size = postcard::serialize_with_flavor(message, postcard::ser_flavors::Size::default());
+    let size = size.ok().filter(|size| *size <= LINK_BODY_MAX);
+    let mut buffer = Zeroizing::new(vec![0; size.ok_or_else(malformed)?]);
+    postcard::to_slice(message, &mut buffer).map_err(|_| malformed())?;
     Ok(buffer)
 }
 
