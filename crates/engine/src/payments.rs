@@ -12,6 +12,7 @@ use coffer_core::{
     payment::{AttemptStatus, Closing, Operation, PaymentStatus},
     provider::Provider,
 };
+use coffer_db::Transaction;
 use coffer_net::contract::{
     Place,
     vault::{Act, CardSource},
@@ -103,6 +104,7 @@ impl Engine {
                 Ok((
                     engine.own_attempt(Operation::Capture, amount),
                     Act::Capture { money, authorize },
+                    Transaction::new(),
                 ))
             })
             .await?;
@@ -132,6 +134,7 @@ impl Engine {
                 Ok((
                     engine.own_attempt(Operation::Void, ledger.payment.amount),
                     Act::Void { authorize },
+                    Transaction::new(),
                 ))
             })
             .await?;

@@ -7,18 +7,16 @@ use coffer_core::{
     limits::REFERENCE_MAX,
     payment::{AttemptStatus, Operation, PaymentStatus, RefundStatus},
 };
-use coffer_db::{Row, params};
+use coffer_db::{Row, Transaction, params};
 use coffer_net::contract::{Place, vault::Act};
 
 use crate::{
     Caller, Done, Engine, Error, Fresh, Listed, Metadata, Page, Payment, Text,
-    commit::{By, conflicts},
-    drive::perform,
     error::corrupt,
     idempotency::key_of,
     ledger::{Attempt, Ledger},
     rows,
-    store::{idempotency, payments, refunds as sql},
+    store::refunds as sql,
 };
 
 /// A refund at one version.
@@ -70,9 +68,6 @@ pub struct RefundFilter {
     pub payment: Option<PaymentId>,
 }
 
-/// How often a refund is decided anew because another change of the payment came between.
-const CONFLICTS_MAX: usize = 8;
-
 impl Engine {
     /// Gives captured money back.
     ///
@@ -85,58 +80,25 @@ impl Engine {
         new: NewRefund,
     ) -> Result<Done<Refund>, Error> {
         let id: RefundId = self.0.clock.id();
-        for _ in 0..CONFLICTS_MAX {
-            let now = self.now();
-            let mut ledger = self.ledger(caller.place, new.payment).await?;
-            let (attempt, act) = match self.decide_refund(&ledger, id, new.amount) {
-                Ok(decided) => decided,
-                // What a twin has just refunded is no reason to refuse.
-                Err(error) => return Err(self.or_twin(&fresh, error).await),
-            };
-            let (amount, job) = (attempt.amount, perform(&ledger, &attempt, act));
-            let (currency, claim) = (ledger.payment.currency, fresh.claim(&attempt.answers, now));
-            ledger.begin(attempt);
-            let (update, _) = ledger.update(now);
-            let [account, mode] = key_of(caller.place);
-            let row = params![
-                account,
-                mode,
-                id.to_string(),
-                new.payment.to_string(),
-                RefundStatus::Processing.as_str(),
-                amount,
-                currency.code(),
-                new.reference.as_ref().map(|text| text.as_str()),
-                new.metadata.to_store(),
-                now.as_millis(),
-            ];
-            let intent = update.one(&sql::REFUND_INSERT, row).append(claim);
-            match self
-                .commit(
-                    By::Caller(caller),
-                    caller.place,
-                    "refund.create",
-                    &id.to_string(),
-                    intent,
-                )
-                .await
-            {
-                Ok(_) => {
-                    self.drive(caller.place, new.payment, job).await?;
-                    let refund = self.refund(caller, id).await?;
-                    return Ok(Done {
-                        status: answer_status(&refund),
-                        object: refund,
-                    });
-                }
-                Err(error) if conflicts(&error, &idempotency::CLAIM) => {
-                    return Err(self.twin_answer(&fresh).await);
-                }
-                Err(error) if conflicts(&error, &payments::PAYMENT_UPDATE) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(Error::Unavailable)
+        let job = self
+            .intend_on(
+                caller,
+                &fresh,
+                new.payment,
+                "refund.create",
+                |engine, ledger| {
+                    let (attempt, act) = engine.decide_refund(ledger, id, new.amount)?;
+                    let row = insert(ledger, id, &new, &attempt);
+                    Ok((attempt, act, row))
+                },
+            )
+            .await?;
+        self.drive(caller.place, new.payment, job).await?;
+        let refund = self.refund(caller, id).await?;
+        Ok(Done {
+            status: answer_status(&refund),
+            object: refund,
+        })
     }
 
     /// One refund.
@@ -238,6 +200,24 @@ impl Engine {
         }
         Ok(refund)
     }
+}
+
+/// The step that stores a refund for the first time, beside its attempt.
+fn insert(ledger: &Ledger, id: RefundId, new: &NewRefund, attempt: &Attempt) -> Transaction {
+    let [account, mode] = key_of(ledger.payment.place);
+    let row = params![
+        account,
+        mode,
+        id.to_string(),
+        new.payment.to_string(),
+        RefundStatus::Processing.as_str(),
+        attempt.amount,
+        ledger.payment.currency.code(),
+        new.reference.as_ref().map(|text| text.as_str()),
+        new.metadata.to_store(),
+        attempt.created.as_millis(),
+    ];
+    Transaction::new().one(&sql::REFUND_INSERT, row)
 }
 
 /// How a refund stands when its attempt stands so.

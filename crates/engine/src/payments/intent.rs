@@ -40,7 +40,7 @@ impl Engine {
         }
     }
 
-    /// Adds an attempt to a payment, as `decide` finds right for the version that it commits on.
+    /// Adds an attempt to a payment, and what else goes with it, as `decide` finds right for the version that it commits on.
     pub(crate) async fn intend_on<F>(
         &self,
         caller: &Caller,
@@ -50,29 +50,26 @@ impl Engine {
         decide: F,
     ) -> Result<Perform, Error>
     where
-        F: Fn(&Self, &Ledger) -> Result<(Attempt, Act), Error>,
+        F: Fn(&Self, &Ledger) -> Result<(Attempt, Act, Transaction), Error>,
     {
         for _ in 0..CONFLICTS_MAX {
             let now = self.now();
             let mut ledger = self.ledger(caller.place, id).await?;
-            let (attempt, act) = match decide(self, &ledger) {
+            let (attempt, act, also) = match decide(self, &ledger) {
                 Ok(decided) => decided,
                 // What a twin has just done is no reason to refuse.
                 Err(error) => return Err(self.or_twin(fresh, error).await),
             };
             let job = perform(&ledger, &attempt, act);
             let claim = fresh.claim(&attempt.answers, now);
+            let object = attempt
+                .refund
+                .map_or_else(|| id.to_string(), |refund| refund.to_string());
             ledger.begin(attempt);
             let (update, _) = ledger.update(now);
-            let intent = update.append(claim);
+            let intent = update.append(also).append(claim);
             match self
-                .commit(
-                    By::Caller(caller),
-                    caller.place,
-                    action,
-                    &id.to_string(),
-                    intent,
-                )
+                .commit(By::Caller(caller), caller.place, action, &object, intent)
                 .await
             {
                 Ok(_) => return Ok(job),
