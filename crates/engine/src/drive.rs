@@ -27,6 +27,7 @@ use crate::{
     idempotency::key_of,
     ledger::{Attempt, Ledger},
     store::{idempotency as idempotency_sql, payments as sql},
+    sweeper::Turn,
 };
 
 /// The key with which this process signs orders, asked for once.
@@ -74,6 +75,8 @@ impl Engine {
         let mut job = job;
         loop {
             let attempt = job.attempt;
+            // Or the sweeper could record the outcome first, and the client be told that nothing is known yet.
+            let _turn = Turn::hold(self, attempt);
             let outcome = match self.0.vault.perform(job).await {
                 Ok(outcome) => outcome,
                 // It may have been sent, also when the vault failed at it: the sweeper will ask.

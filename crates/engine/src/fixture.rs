@@ -253,8 +253,9 @@ impl Shop {
         }
     }
 
-    /// One pass of the sweeper, to its end.
+    /// One pass of the sweeper, to its end, of a process that began nothing of what it finds.
     pub(crate) async fn sweep(&self) {
+        self.engine.0.settling.forget();
         for begun in self.engine.sweep().await.unwrap() {
             begun.await.unwrap();
         }

@@ -50,6 +50,12 @@ const SETTLING_MAX: usize = 256;
 pub(crate) struct Settling(Mutex<HashSet<AttemptId>>);
 
 impl Settling {
+    /// As after a crash, or on another node: nothing is in hand.
+    #[cfg(test)]
+    pub(crate) fn forget(&self) {
+        self.lock().clear();
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashSet<AttemptId>> {
         // A panic elsewhere leaves the set whole: every change of it is one call.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -57,12 +63,22 @@ impl Settling {
 }
 
 /// One attempt of [`Settling`]; leaves it when dropped, however its task ends.
-struct Turn {
+pub(crate) struct Turn {
     engine: Engine,
     attempt: AttemptId,
 }
 
 impl Turn {
+    /// For the task that performs the attempt: while it does, there is nothing to settle. `None` when this process has it
+    /// in hand already.
+    pub(crate) fn hold(engine: &Engine, attempt: AttemptId) -> Option<Self> {
+        let held = engine.0.settling.lock().insert(attempt);
+        held.then(|| Self {
+            engine: engine.clone(),
+            attempt,
+        })
+    }
+
     /// `None` when the attempt has its turn already, or there are too many.
     fn take(engine: &Engine, attempt: AttemptId) -> Option<Self> {
         let mut settling = engine.0.settling.lock();
@@ -111,12 +127,12 @@ impl Engine {
     async fn begin_settling(&self, row: &Row) -> Result<Option<JoinHandle<()>>, Error> {
         let (place, payment) = (rows::place(row)?, rows::word(row, "payment")?);
         let (attempt, created) = (rows::word(row, "attempt")?, rows::time(row, "created")?);
-        let Some(turn) = Turn::take(self, attempt) else {
-            return Ok(None);
-        };
         if !self.postpone(place, payment, (attempt, created)).await? {
             return Ok(None);
         }
+        let Some(turn) = Turn::take(self, attempt) else {
+            return Ok(None);
+        };
         Ok(Some(task::spawn("settle", async move {
             if let Err(error) = turn.engine.settle(place, payment, attempt).await {
                 tracing::warn!(%error, attempt.id = %attempt, "an attempt is not settled yet");
