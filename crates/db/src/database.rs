@@ -3,17 +3,20 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::postgres::Postgres;
 use crate::sqlite::Sqlite;
-use crate::{Error, Migration, Outcome, Row, Statement, Transaction, Value};
+use crate::{Error, Migration, Outcome, PostgresAddress, Row, Statement, Transaction, Value};
 
 /// A database, cheap to clone.
 #[derive(Clone)]
 pub struct Database {
-    engine: Arc<Engine>,
+    engine: Engine,
 }
 
+#[derive(Clone)]
 enum Engine {
-    Sqlite(Sqlite),
+    Sqlite(Arc<Sqlite>),
+    Postgres(Arc<Postgres>),
 }
 
 impl Database {
@@ -27,9 +30,25 @@ impl Database {
         migrations: &[Migration],
         statements: &[&[&'static Statement]],
     ) -> Result<Self, Error> {
-        let engine = Engine::Sqlite(Sqlite::open(path, migrations, statements)?);
+        let sqlite = Sqlite::open(path, migrations, statements)?;
         Ok(Self {
-            engine: Arc::new(engine),
+            engine: Engine::Sqlite(Arc::new(sqlite)),
+        })
+    }
+
+    /// Opens a PostgreSQL database, which exists and is empty or ours: migrates it forward and prepares every statement.
+    ///
+    /// # Errors
+    /// As [`Database::open_sqlite`]; `Unavailable` also when the server cannot be reached, `Refused` also when it
+    /// does not let us in.
+    pub async fn open_postgres(
+        address: &PostgresAddress,
+        migrations: &[Migration],
+        statements: &[&[&'static Statement]],
+    ) -> Result<Self, Error> {
+        let postgres = Postgres::open(address, migrations, statements).await?;
+        Ok(Self {
+            engine: Engine::Postgres(Arc::new(postgres)),
         })
     }
 
@@ -39,8 +58,9 @@ impl Database {
     /// `Conflict` when a step found other data than it expected; `Unavailable` when the store cannot serve;
     /// `Defect` for a statement that was not registered or has other parameters.
     pub async fn transact(&self, transaction: Transaction) -> Result<Outcome, Error> {
-        match &*self.engine {
+        match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.transact(transaction).await,
+            Engine::Postgres(postgres) => postgres.transact(transaction).await,
         }
     }
 
@@ -54,8 +74,9 @@ impl Database {
         statement: &'static Statement,
         params: Vec<Value>,
     ) -> Result<Vec<Row>, Error> {
-        match &*self.engine {
+        match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.read(statement, &params),
+            Engine::Postgres(postgres) => postgres.read(statement, &params).await,
         }
     }
 
@@ -81,16 +102,18 @@ impl Database {
 
     /// Commits what is waiting, refuses what comes, and brings the files to rest. Later calls answer `Closed`.
     pub async fn close(&self) {
-        match &*self.engine {
+        match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.close().await,
+            Engine::Postgres(postgres) => postgres.close().await,
         }
     }
 
     /// False after the storage failed, until something was committed again.
     #[must_use]
     pub fn healthy(&self) -> bool {
-        match &*self.engine {
+        match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.healthy(),
+            Engine::Postgres(postgres) => postgres.healthy(),
         }
     }
 }

@@ -61,7 +61,7 @@ pub enum Unavailable {
     #[error("the database's storage failed: {0}")]
     Io(String),
     /// The connection, or the thread that owns it, ended before it answered.
-    #[error("the connection to the database was lost")]
+    #[error("the database cannot be reached, or the connection to it was lost")]
     ConnectionLost,
     /// More work is waiting than the queue may hold, or another process holds the lock.
     #[error("the database is overloaded")]

@@ -137,29 +137,32 @@ pub async fn claim(
     lease_ms: i64,
     limit: u32,
 ) -> Result<Vec<Claimed>, Error> {
-    // Most polls find nothing: a read tells without troubling the writer.
-    if database
-        .read_optional(&JOB_DUE, params![queue, now_ms])
-        .await?
-        .is_none()
-    {
-        return Ok(Vec::new());
-    }
     let lease_until_ms = now_ms.saturating_add(lease_ms);
-    let params = params![queue, now_ms, lease_until_ms, limit.min(CLAIM_MAX)];
-    let outcome = database
-        .transact(Transaction::new().any(&JOB_CLAIM, params))
-        .await?;
-    let claimed = outcome.rows(&JOB_CLAIM).map(|row| {
-        Ok(Claimed {
-            job: job(queue, row)?,
-            lease_until_ms,
-        })
-    });
-    let mut claimed = claimed.collect::<Result<Vec<_>, Error>>()?;
-    // RETURNING promises no order.
-    claimed.sort_by(|a, b| (a.job.run_at_ms, &a.job.id).cmp(&(b.job.run_at_ms, &b.job.id)));
-    Ok(claimed)
+    // Most polls find nothing: a read tells without troubling the writer.
+    while is_due(database, queue, now_ms).await? {
+        let params = params![queue, now_ms, lease_until_ms, limit.min(CLAIM_MAX)];
+        let claim = Transaction::new().any(&JOB_CLAIM, params);
+        let outcome = database.transact(claim).await?;
+        let claimed = outcome.rows(&JOB_CLAIM).map(|row| {
+            Ok(Claimed {
+                job: job(queue, row)?,
+                lease_until_ms,
+            })
+        });
+        let mut claimed = claimed.collect::<Result<Vec<_>, Error>>()?;
+        // None when another worker took the same ones first: there may be others.
+        if !claimed.is_empty() || limit == 0 {
+            // RETURNING promises no order.
+            claimed.sort_by(|a, b| (a.job.run_at_ms, &a.job.id).cmp(&(b.job.run_at_ms, &b.job.id)));
+            return Ok(claimed);
+        }
+    }
+    Ok(Vec::new())
+}
+
+async fn is_due(database: &Database, queue: &str, now_ms: i64) -> Result<bool, Error> {
+    let due = database.read_optional(&JOB_DUE, params![queue, now_ms]);
+    Ok(due.await?.is_some())
 }
 
 fn job(queue: &str, row: &Row) -> Result<Job, Error> {

@@ -3,10 +3,13 @@
 //! A [`Transaction`] is a list of registered [`Statement`]s with their parameters and the rows each must
 //! touch. [`Database::transact`] commits all of it or nothing of it. No other crate names a database driver.
 
+mod catalog;
 mod database;
 mod error;
+mod health;
 pub mod jobs;
 mod migration;
+mod postgres;
 mod row;
 mod sqlite;
 mod statement;
@@ -17,6 +20,7 @@ pub use database::Database;
 pub use error::{Conflict, ConflictKind, Error, Unavailable};
 pub use jobs::{JOBS_MIGRATION, Job};
 pub use migration::Migration;
+pub use postgres::PostgresAddress;
 pub use row::Row;
 pub use statement::Statement;
 pub use transaction::{Expect, Outcome, Transaction};

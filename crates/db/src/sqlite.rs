@@ -1,9 +1,8 @@
 //! The embedded engine: one writer thread that commits in groups, and a few read-only connections.
 
-mod catalog;
 mod failure;
 mod group;
-mod health;
+mod proof;
 mod reader;
 mod run;
 mod schema;
@@ -17,10 +16,9 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags};
 
-use self::catalog::Catalog;
-use self::health::Health;
 use self::reader::Readers;
 use self::writer::Writer;
+use crate::health::Health;
 use crate::{Error, Migration, Outcome, Row, Statement, Transaction, Unavailable, Value};
 
 /// An open SQLite database.
@@ -42,7 +40,7 @@ impl Sqlite {
             Connection::open_with_flags(path, flags).map_err(|error| failure::opening(&error))?;
         settings::apply_to_writer(&connection)?;
         schema::migrate(&connection, migrations)?;
-        let catalog = Arc::new(Catalog::build(&connection, statements)?);
+        let catalog = Arc::new(proof::catalog(&connection, statements)?);
         let health = Arc::new(Health::new());
         let readers = Readers::open(path, Arc::clone(&catalog), Arc::clone(&health))?;
         let writer = Writer::start(connection, catalog, Arc::clone(&health))?;

@@ -2,8 +2,8 @@
 
 use rusqlite::Connection;
 
-use super::catalog::Catalog;
 use super::failure::{self, Place};
+use super::proof::Catalog;
 use super::run;
 use crate::{Error, Outcome, Transaction, Unavailable};
 
@@ -136,7 +136,7 @@ mod tests {
         connection
             .execute_batch("CREATE TABLE t (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT")
             .unwrap();
-        let catalog = Catalog::build(&connection, &[&[&INSERT, &DELETE]]).unwrap();
+        let catalog = crate::sqlite::proof::catalog(&connection, &[&[&INSERT, &DELETE]]).unwrap();
         (connection, catalog)
     }
 

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::catalog::Catalog;
 use super::failure::{self, Place};
-use super::health::Health;
+use super::proof::Catalog;
 use super::{run, settings};
+use crate::health::Health;
 use crate::{Error, Row, Statement, Unavailable, Value};
 
 /// Reads at one time; a runtime rarely has more threads that do not wait for the network.
@@ -52,7 +52,7 @@ impl Readers {
         params: &[Value],
     ) -> Result<Vec<Row>, Error> {
         let entry = self.catalog.entry(statement)?;
-        if !entry.reads {
+        if !entry.proof.reads {
             return Err(Error::Defect(format!(
                 "statement {} writes; it belongs in a transaction",
                 statement.name

@@ -3,8 +3,8 @@
 use rusqlite::ToSql;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
-use super::catalog::Entry;
 use super::failure::{self, Place};
+use super::proof::Entry;
 use crate::{Error, Row, Value};
 
 /// The most rows one statement may return. What may grow is read in pages.
@@ -39,14 +39,9 @@ fn bind(
     params: &[Value],
     place: Place,
 ) -> Result<(), Error> {
-    if params.len() != entry.order.len() {
-        let (wanted, given) = (entry.order.len(), params.len());
-        return Err(defect(
-            place,
-            &format!("takes {wanted} parameters, {given} given"),
-        ));
-    }
-    for (parameter, position) in (1..).zip(&entry.order) {
+    let order = &entry.proof.order;
+    entry.check_count(order.len(), params.len())?;
+    for (parameter, position) in (1..).zip(order) {
         let value = params.get(*position).map(Bound);
         prepared
             .raw_bind_parameter(parameter, value)

@@ -7,10 +7,10 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
-use super::catalog::Catalog;
 use super::failure;
 use super::group::Group;
-use super::health::Health;
+use super::proof::Catalog;
+use crate::health::Health;
 use crate::{Error, Outcome, Transaction, Unavailable};
 
 /// Transactions that may wait; one more is answered `Overloaded` at once.
@@ -220,7 +220,7 @@ mod tests {
     }
 
     fn thread(connection: Connection) -> Thread {
-        let catalog = Arc::new(Catalog::build(&connection, &[&[&INSERT]]).unwrap());
+        let catalog = Arc::new(crate::sqlite::proof::catalog(&connection, &[&[&INSERT]]).unwrap());
         Thread {
             connection,
             catalog,

@@ -5,23 +5,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::{Error, Unavailable};
 
 /// Bad after the storage failed, good again after a commit that wrote something.
-pub(super) struct Health {
+pub(crate) struct Health {
     good: AtomicBool,
 }
 
 impl Health {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             good: AtomicBool::new(true),
         }
     }
 
-    pub(super) fn is_good(&self) -> bool {
+    pub(crate) fn is_good(&self) -> bool {
         self.good.load(Ordering::Relaxed)
     }
 
     /// Logged here, once per turn for the worse, because every caller only answers 503.
-    pub(super) fn failed(&self, error: &Error) {
+    pub(crate) fn failed(&self, error: &Error) {
         let storage = match error {
             Error::Unavailable(
                 Unavailable::DiskFull | Unavailable::Io(_) | Unavailable::ConnectionLost,
@@ -36,7 +36,7 @@ impl Health {
         }
     }
 
-    pub(super) fn committed(&self) {
+    pub(crate) fn committed(&self) {
         if !self.is_good() && !self.good.swap(true, Ordering::Relaxed) {
             tracing::info!("the database stores again");
         }

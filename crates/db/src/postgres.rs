@@ -1,0 +1,207 @@
+//! The server engine: transactions pipelined on connections of their own, reads on a few that they share.
+//!
+//! Isolation is READ COMMITTED: a step sees what was committed before it began, and a conditional `UPDATE` looks at its
+//! condition again after it waited for another's lock. So what guards a rule is a row that is updated or a unique key,
+//! never a `SELECT` or `NOT EXISTS` alone.
+
+mod address;
+mod failure;
+mod readers;
+mod run;
+mod schema;
+mod session;
+mod value;
+mod writers;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use tokio::task::JoinHandle;
+use tokio::time::{Duration, sleep};
+
+pub use self::address::PostgresAddress;
+use self::failure::Failed;
+use self::readers::Readers;
+use self::run::Catalog;
+use self::writers::Writers;
+use crate::health::Health;
+use crate::{Error, Migration, Outcome, Row, Statement, Transaction, Unavailable, Value};
+
+/// Transactions and reads that may wait or run; one more is answered `Overloaded` at once.
+const IN_FLIGHT_MAX: u32 = 4096;
+/// How often a server that failed is asked whether it works again.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a transaction is run that only lost against another (a deadlock), or its connection before the commit.
+const TRIES: u32 = 5;
+
+/// An open PostgreSQL database.
+pub(crate) struct Postgres {
+    parts: Arc<Parts>,
+    in_flight: Arc<Semaphore>,
+}
+
+/// What a transaction needs while it runs, whoever waits for it.
+struct Parts {
+    catalog: Catalog,
+    writers: Writers,
+    readers: Readers,
+    health: Health,
+    closed: AtomicBool,
+}
+
+impl Postgres {
+    pub(crate) async fn open(
+        address: &PostgresAddress,
+        migrations: &[Migration],
+        statements: &[&[&'static Statement]],
+    ) -> Result<Self, Error> {
+        let writers = Writers::new(session::manager(address)?)?;
+        let lent = writers.lend().await.map_err(|failed| failed.error)?;
+        let client = lent.client().ok_or(Unavailable::Closed)?;
+        schema::migrate(client, migrations).await?;
+        let catalog = run::catalog(client, statements).await?;
+        lent.give_back();
+        let parts = Parts {
+            catalog,
+            writers,
+            readers: Readers::new(session::manager(address)?),
+            health: Health::new(),
+            closed: AtomicBool::new(false),
+        };
+        Ok(Self {
+            parts: Arc::new(parts),
+            in_flight: Arc::new(Semaphore::new(
+                IN_FLIGHT_MAX.try_into().unwrap_or(usize::MAX),
+            )),
+        })
+    }
+
+    pub(crate) async fn transact(&self, transaction: Transaction) -> Result<Outcome, Error> {
+        let permit = self.enter()?;
+        let parts = Arc::clone(&self.parts);
+        // A task of its own, so that a caller that goes away does not leave a transaction half sent.
+        let task = spawn(async move {
+            let _permit = permit;
+            parts.transact(&transaction).await
+        });
+        let done = task
+            .await
+            .unwrap_or_else(|_| Err(Unavailable::ConnectionLost.into()));
+        done.inspect_err(|error| self.note(error))
+    }
+
+    pub(crate) async fn read(
+        &self,
+        statement: &'static Statement,
+        params: &[Value],
+    ) -> Result<Vec<Row>, Error> {
+        let _permit = self.enter()?;
+        let read = self.parts.read(statement, params).await;
+        read.inspect_err(|error| self.note(error))
+    }
+
+    /// Waits for what is on its way, then lets the connections go.
+    pub(crate) async fn close(&self) {
+        self.parts.closed.store(true, Ordering::SeqCst);
+        drop(self.in_flight.acquire_many(IN_FLIGHT_MAX).await);
+        self.in_flight.close();
+        self.parts.writers.close();
+        self.parts.readers.close();
+    }
+
+    pub(crate) fn healthy(&self) -> bool {
+        self.parts.health.is_good()
+    }
+
+    /// After the first failure someone looks until the server stores again, whether or not there is other work.
+    fn note(&self, error: &Error) {
+        let was_good = self.parts.health.is_good();
+        self.parts.health.failed(error);
+        if was_good && !self.parts.health.is_good() {
+            let parts = Arc::clone(&self.parts);
+            spawn(async move { parts.recover().await });
+        }
+    }
+
+    fn enter(&self) -> Result<OwnedSemaphorePermit, Unavailable> {
+        if self.parts.closed.load(Ordering::SeqCst) {
+            return Err(Unavailable::Closed);
+        }
+        let permit = Arc::clone(&self.in_flight).try_acquire_owned();
+        permit.map_err(|error| match error {
+            TryAcquireError::NoPermits => Unavailable::Overloaded,
+            TryAcquireError::Closed => Unavailable::Closed,
+        })
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this crate stands below the one that names tasks; what waits for a task sees its panic"
+)]
+fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    tokio::spawn(task)
+}
+
+impl Parts {
+    async fn transact(&self, transaction: &Transaction) -> Result<Outcome, Error> {
+        let mut tries = 1;
+        loop {
+            match self.attempt(transaction).await {
+                Ok(outcome) => {
+                    self.health.committed();
+                    return Ok(outcome);
+                }
+                Err(failed) if failed.again && tries < TRIES => tries = tries.saturating_add(1),
+                Err(failed) => return Err(failed.error),
+            }
+        }
+    }
+
+    async fn attempt(&self, transaction: &Transaction) -> Result<Outcome, Failed> {
+        let lent = self.writers.lend().await?;
+        let client = lent
+            .client()
+            .ok_or(Unavailable::Closed)
+            .map_err(Error::from)?;
+        let done = run::transact(client, &self.catalog, transaction).await;
+        // A connection is kept only in a known state: after a commit, or a rollback that the server confirmed.
+        if done.is_ok() || client.batch_execute("ROLLBACK").await.is_ok() {
+            lent.give_back();
+        }
+        done
+    }
+
+    async fn recover(&self) {
+        while !self.health.is_good() && !self.closed.load(Ordering::SeqCst) {
+            sleep(PROBE_INTERVAL).await;
+            let Ok(lent) = self.writers.lend().await else {
+                continue;
+            };
+            if let Some(client) = lent.client()
+                && run::probe(client).await.is_ok()
+            {
+                self.health.committed();
+                lent.give_back();
+            }
+        }
+    }
+
+    async fn read(
+        &self,
+        statement: &'static Statement,
+        params: &[Value],
+    ) -> Result<Vec<Row>, Error> {
+        let entry = self.catalog.entry(statement)?;
+        let mut tries = 1;
+        loop {
+            let client = self.readers.client().await?;
+            match run::read(&client, entry, params).await {
+                Ok(rows) => return Ok(rows),
+                Err(failed) if failed.again && tries < TRIES => tries = tries.saturating_add(1),
+                Err(failed) => return Err(failed.error),
+            }
+        }
+    }
+}
