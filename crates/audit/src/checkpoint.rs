@@ -58,7 +58,8 @@ pub trait Notary {
 }
 
 impl Audit {
-    /// Has the head signed and stores the checkpoint; nothing when the head is signed already.
+    /// Has the head signed and stores the checkpoint; nothing when the head is signed already, or another node holds the
+    /// lease: of two that ask at once, the notary would think that one shows it another log.
     ///
     /// # Errors
     /// The notary's; `RolledBack` when it remembers more entries than there are; `Store` or `Damaged`.
@@ -66,13 +67,19 @@ impl Audit {
         &self,
         db: &Database,
         notary: &N,
+        now: Timestamp,
     ) -> Result<Option<Checkpoint>, N::Error> {
         let tree = Self::head(db).await?.tree;
         let last = last(db).await?;
         if last.is_some_and(|last| last.tree == tree) || tree.size == 0 {
             return Ok(None);
         }
+        if !self.leads(db, now).await? {
+            return Ok(None);
+        }
         let from_size = notary.remembered().await?;
+        // Read again, after the notary: what it remembers of a whole log is never beyond the head.
+        let tree = Self::head(db).await?.tree;
         if from_size > tree.size {
             return Err(Error::RolledBack {
                 size: tree.size,

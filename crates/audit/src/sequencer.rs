@@ -63,8 +63,18 @@ impl Audit {
             .append(chained);
         match db.transact(steps).await {
             Ok(_) => Ok(leaves.len()),
-            // Another node was first: it holds the lease, or it has moved the head.
+            // Another node was first: it holds the lease, it has moved the head, or it had placed these leaves before the
+            // head was read here.
             Err(StoreError::Conflict(conflict)) if is_race(&conflict) => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether this node is the one that works on the log now.
+    pub(crate) async fn leads(&self, db: &Database, now: Timestamp) -> Result<bool, Error> {
+        match db.transact(self.lease(now)).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::Conflict(conflict)) if is_race(&conflict) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
@@ -123,5 +133,11 @@ fn write(steps: &mut Transaction, tile: &Tile) -> Result<(), Error> {
 }
 
 fn is_race(conflict: &Conflict) -> bool {
-    [LEASE_TAKE.name, HEAD_ADVANCE.name, HEAD_FIRST.name].contains(&conflict.statement)
+    [
+        LEASE_TAKE.name,
+        HEAD_ADVANCE.name,
+        HEAD_FIRST.name,
+        LEAF_SEQUENCE.name,
+    ]
+    .contains(&conflict.statement)
 }

@@ -132,10 +132,11 @@ pub(crate) const CHECKPOINT_INSERT: Statement = Statement::new(
      ON CONFLICT (size) DO NOTHING",
 );
 
-/// A lease that ends too far in the future was taken by a clock that was wrong, and binds nobody.
+/// A lease that ends too far in the future was taken by a clock that was wrong, and binds nobody; clocks may differ by as
+/// much as a lease lasts.
 pub(crate) const LEASE_TAKE: Statement = Statement::new(
     "audit_lease_take",
     "INSERT INTO audit_lease (log, holder, lease_until) VALUES (1, $1, $3)
      ON CONFLICT (log) DO UPDATE SET holder = excluded.holder, lease_until = excluded.lease_until
-     WHERE audit_lease.holder = $1 OR audit_lease.lease_until < $2 OR audit_lease.lease_until > $3",
+     WHERE audit_lease.holder = $1 OR audit_lease.lease_until < $2 OR audit_lease.lease_until > $3 + ($3 - $2)",
 );

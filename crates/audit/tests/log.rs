@@ -16,6 +16,7 @@ use coffer_audit::{
 use coffer_core::{Timestamp, id::LeafId};
 use coffer_crypto::{Key, SigningKey};
 use coffer_db::{Database, Migration, Statement, Transaction, Value, params};
+use coffer_testkit::TestStore;
 use proptest::prelude::*;
 
 const MIGRATION: Migration = Migration {
@@ -128,7 +129,7 @@ struct Log {
     audit: Audit,
     signer: Signer,
     written: u32,
-    _folder: tempfile::TempDir,
+    _store: TestStore,
 }
 
 fn now() -> Timestamp {
@@ -142,24 +143,18 @@ fn entry(number: u32) -> Entry {
 }
 
 impl Log {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let db = Database::open_sqlite(
-            &folder.path().join("log.db"),
-            &[MIGRATION],
-            &[STATEMENTS, TAMPER],
-        )
-        .unwrap();
+    async fn new() -> Self {
+        let store = TestStore::open(&[MIGRATION], &[STATEMENTS, TAMPER]).await;
         let signer = Signer {
             key: SigningKey::generate().unwrap(),
             remembered: std::sync::Mutex::new(Tree::empty()),
         };
         Self {
-            db,
+            db: store.db.clone(),
             audit: Audit::new(Key::from_array([7; 32]), "one"),
             signer,
             written: 0,
-            _folder: folder,
+            _store: store,
         }
     }
 
@@ -181,14 +176,14 @@ impl Log {
             u64::from(count)
         );
         self.audit
-            .checkpoint(&self.db, &self.signer)
+            .checkpoint(&self.db, &self.signer, now())
             .await
             .unwrap()
             .unwrap();
     }
 
     async fn with(counts: &[u32]) -> Self {
-        let mut log = Self::new();
+        let mut log = Self::new().await;
         for count in counts {
             log.grow(*count).await;
         }
@@ -326,7 +321,7 @@ async fn a_log_rolled_back_is_found() {
             signed: 10
         })
     );
-    let refused = log.audit.checkpoint(&log.db, &log.signer).await;
+    let refused = log.audit.checkpoint(&log.db, &log.signer, now()).await;
     assert_eq!(
         refused.unwrap_err(),
         Error::RolledBack {
@@ -441,7 +436,10 @@ async fn another_node_waits_for_the_lease() {
 async fn a_head_is_signed_once() {
     let log = Log::with(&[5]).await;
     assert_eq!(
-        log.audit.checkpoint(&log.db, &log.signer).await.unwrap(),
+        log.audit
+            .checkpoint(&log.db, &log.signer, now())
+            .await
+            .unwrap(),
         None
     );
 }
@@ -513,7 +511,7 @@ proptest! {
 
     #[test]
     fn no_mutation_goes_unseen((size, mutation) in (2..40_i64).prop_flat_map(|size| (Just(size), mutation(size)))) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let log = Log::with(&[u32::try_from(size).unwrap()]).await;
             assert_eq!(log.fault().await, None);

@@ -170,8 +170,8 @@ impl Engine {
         let [account, mode] = key_of(place);
         let change = Transaction::new()
             .one(&sql::API_KEY_REVOKE, params![account, mode, id.to_string()])
-            .append(self.changed("api_key", &id.to_string()))
-            .append(self.tell(place, &[happened(EventType::ApiKeyRevoked, id, 2)]));
+            .append(self.tell(place, &[happened(EventType::ApiKeyRevoked, id, 2)]))
+            .append(self.changed("api_key", &id.to_string()));
         match self
             .commit(
                 By::Operator,

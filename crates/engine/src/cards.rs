@@ -106,8 +106,8 @@ impl Engine {
         let [account, mode] = key_of(card.place);
         let id = card.id.to_string();
         let row = params![
-            account,
-            mode,
+            account.clone(),
+            mode.clone(),
             id.as_str(),
             card.customer.to_string(),
             record.to_string(),
@@ -121,10 +121,12 @@ impl Engine {
             status: 201,
             body: (self.0.render.card)(&card),
         };
+        let customer = params![account, mode, card.customer.to_string()];
         let change = Transaction::new()
+            .one(&sql::CUSTOMER_HOLD, customer)
             .one(&sql::CARD_INSERT, row)
-            .append(self.tell(card.place, &[happened(EventType::CardCreated, card.id, 1)]))
-            .append(self.answered(fresh, &id, card.created, &answer)?);
+            .append(self.answered(fresh, &id, card.created, &answer)?)
+            .append(self.tell(card.place, &[happened(EventType::CardCreated, card.id, 1)]));
         match self
             .commit(By::Caller(caller), card.place, "card.keep", &id, change)
             .await
@@ -136,7 +138,10 @@ impl Engine {
             Err(error) if conflicts(&error, &idempotency::CLAIM) => {
                 Err(self.twin_answer(fresh).await)
             }
-            Err(error) if conflicts(&error, &sql::CARD_INSERT) => {
+            Err(error)
+                if conflicts(&error, &sql::CUSTOMER_HOLD)
+                    || conflicts(&error, &sql::CARD_INSERT) =>
+            {
                 Err(self.why_not_kept(fresh, &card, record).await)
             }
             Err(error) => Err(error.into()),

@@ -40,7 +40,8 @@ impl Changes {
 }
 
 impl Engine {
-    /// The steps that tell every node that this object changed.
+    /// The steps that tell every node that this object changed. They lock a counter that all accounts share, so they come
+    /// last in a transaction, after its events.
     pub(crate) fn changed(&self, kind: &str, id: &str) -> Transaction {
         Transaction::new().one(&sql::CHANGE_COUNT, params![]).one(
             &sql::CHANGE_INSERT,

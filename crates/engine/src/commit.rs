@@ -19,6 +19,9 @@ pub(crate) enum By<'a> {
 
 impl Engine {
     /// Commits a change and its record. Nothing a caller asked for is stored by another way.
+    ///
+    /// A change ends with its events: they lock the account's counter until the commit, for which nothing else should wait.
+    /// So the record comes before all of it.
     pub(crate) async fn commit(
         &self,
         by: By<'_>,
@@ -28,7 +31,7 @@ impl Engine {
         change: Transaction,
     ) -> Result<Outcome, coffer_db::Error> {
         let record = self.record(by, place, action, object, self.now())?;
-        self.db().transact(change.append(record)).await
+        self.db().transact(record.append(change)).await
     }
 
     /// The steps that record an act, for a transaction that is put together elsewhere.

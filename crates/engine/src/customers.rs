@@ -102,11 +102,11 @@ impl Engine {
         };
         let change = Transaction::new()
             .one(&sql::CUSTOMER_INSERT, row)
+            .append(self.answered(&fresh, &id, now, &answer)?)
             .append(self.tell(
                 caller.place,
                 &[happened(EventType::CustomerCreated, customer.id, 1)],
-            ))
-            .append(self.answered(&fresh, &id, now, &answer)?);
+            ));
         self.intend(caller, &fresh, "customer.create", &id, change)
             .await?;
         Ok(Done {
@@ -214,6 +214,7 @@ impl Engine {
             customer.version.saturating_add(1),
         )];
         let steps = Transaction::new()
+            // Waits for a card that is being kept with this customer; a later one finds no customer.
             .one(&sql::CUSTOMER_DELETE, key())
             // A card kept in between would lose its row here and stay in the vault for ever.
             .then(

@@ -30,6 +30,8 @@ use crate::{
 
 /// How often due queues are looked for.
 const POLL: Duration = Duration::from_millis(100);
+/// How long they are left alone when the store could not say.
+const POLL_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// Queues begun at a time.
 const QUEUES_MAX: i64 = 64;
 /// Queues worked on at a time. Slow endpoints with a backlog stay due, so they count apart from those that are begun.
@@ -70,12 +72,16 @@ impl Engine {
             let running = Arc::new(Mutex::new(HashSet::new()));
             tokio::pin!(stopping);
             loop {
-                if let Err(error) = engine.start_due_queues(&running, &tracker).await {
-                    tracing::warn!(%error, "webhook deliveries wait");
-                }
+                let pause = match engine.start_due_queues(&running, &tracker).await {
+                    Ok(()) => POLL,
+                    Err(error) => {
+                        tracing::warn!(%error, "webhook deliveries wait");
+                        POLL_AFTER_FAILURE
+                    }
+                };
                 tokio::select! {
                     () = &mut stopping => return,
-                    () = tokio::time::sleep(POLL) => {}
+                    () = tokio::time::sleep(pause) => {}
                 }
             }
         });
@@ -158,7 +164,7 @@ impl Engine {
                 let steps = job.done();
                 let recovered = stored.failing_since.is_some();
                 self.finish(if recovered {
-                    steps.append(failing(endpoint.id, None))
+                    failing(endpoint.id, None).append(steps)
                 } else {
                     steps
                 })
@@ -251,19 +257,20 @@ impl Engine {
         let steps = job.again(now.plus_millis(pause_ms.max(asked_ms)).as_millis());
         let first = stored.failing_since.is_none();
         self.finish(if first {
-            steps.append(failing(stored.endpoint.id, Some(now)))
+            failing(stored.endpoint.id, Some(now)).append(steps)
         } else {
             steps
         })
         .await
     }
 
-    /// Turns the endpoint off and drops what was on its way.
+    /// Turns the endpoint off and drops what was on its way, unless someone else has changed it meanwhile: other deliveries
+    /// to it may end the same way at the same time. Like every transaction with both, it locks the endpoint before its jobs.
     async fn disable(&self, stored: &StoredEndpoint, done: Transaction) -> Result<(), Error> {
         let endpoint = &stored.endpoint;
         let id = endpoint.id.to_string();
         let [account, mode] = key_of(endpoint.place);
-        let row = params![account, mode, id.as_str()];
+        let row = params![account, mode, id.as_str(), endpoint.version];
         let version = endpoint.version.saturating_add(1);
         let object = EventObject {
             kind: "webhook_endpoint",
@@ -274,20 +281,24 @@ impl Engine {
             event: EventType::WebhookEndpointDisabled,
             object,
         }];
-        let steps = done
-            .any(&sql::DISABLE, row)
+        let steps = Transaction::new()
+            .one(&sql::DISABLE, row)
+            .append(done)
             .any(&sql::QUEUE_DROP, params![queue_of(endpoint.id)])
             .append(self.tell(endpoint.place, &happened));
-        tracing::warn!(webhook.endpoint = id, "a webhook endpoint was disabled");
-        self.commit(
-            By::System,
-            endpoint.place,
-            "webhook_endpoint.disable",
-            &id,
-            steps,
-        )
-        .await?;
-        Ok(())
+        let action = "webhook_endpoint.disable";
+        match self
+            .commit(By::System, endpoint.place, action, &id, steps)
+            .await
+        {
+            Ok(_) => {
+                tracing::warn!(webhook.endpoint = id, "a webhook endpoint was disabled");
+                Ok(())
+            }
+            // What was not disabled is delivered again when its lease runs out.
+            Err(coffer_db::Error::Conflict(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Commits how a delivery ended. When its lease went to another worker, that one decides.

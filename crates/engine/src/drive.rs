@@ -1,6 +1,6 @@
 //! The act and its outcome: asks the vault to perform an attempt and records how it ended, until nothing is left to do.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use coffer_core::{
     Money,
@@ -9,7 +9,7 @@ use coffer_core::{
     payment::{Operation, PaymentStatus},
 };
 use coffer_crypto::Key;
-use coffer_db::Transaction;
+use coffer_db::{Transaction, params};
 use coffer_net::{
     contract::{
         self, Place, Refusal,
@@ -25,10 +25,13 @@ use crate::{
     Engine, Error, Payment, StoredAnswer,
     commit::{By, conflicts},
     idempotency::key_of,
-    ledger::{Attempt, Ledger},
+    ledger::{Attempt, Ledger, SETTLE_AFTER_MS},
     store::{idempotency as idempotency_sql, payments as sql},
     sweeper::Turn,
 };
+
+/// How often a task that waits for the vault says so: twice before [`SETTLE_AFTER_MS`] is over.
+const HOLD_EVERY: Duration = Duration::from_secs(2);
 
 /// The key with which this process signs orders, asked for once.
 pub(crate) struct OrderSigner(RwLock<Option<Arc<(String, Key)>>>);
@@ -77,7 +80,7 @@ impl Engine {
             let attempt = job.attempt;
             // Or the sweeper could record the outcome first, and the client be told that nothing is known yet.
             let _turn = Turn::hold(self, attempt);
-            let outcome = match self.0.vault.perform(job).await {
+            let outcome = match self.perform_held(place, payment, job).await {
                 Ok(outcome) => outcome,
                 // It may have been sent, also when the vault failed at it: the sweeper will ask.
                 Err(contract::Error::Away | contract::Error::Defect) => AttemptOutcome::Unknown,
@@ -100,6 +103,47 @@ impl Engine {
                 None => return Ok(settled),
             }
         }
+    }
+
+    /// Has the vault perform an attempt. Until it answers, the sweepers of other nodes are told again and again that somebody
+    /// waits: should one settle the attempt, the client would be told that nothing is known yet.
+    async fn perform_held(
+        &self,
+        place: Place,
+        payment: PaymentId,
+        job: Perform,
+    ) -> Result<AttemptOutcome, contract::Error> {
+        let attempt = job.attempt;
+        let holding = async {
+            loop {
+                tokio::time::sleep(HOLD_EVERY).await;
+                if let Err(error) = self.hold(place, payment, attempt).await {
+                    tracing::warn!(%error, attempt.id = %attempt, "another node may settle what this one performs");
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            outcome = self.0.vault.perform(job) => outcome,
+            () = holding => Err(contract::Error::Defect),
+        }
+    }
+
+    /// Keeps the attempt from the sweepers for a while longer.
+    pub(crate) async fn hold(
+        &self,
+        place: Place,
+        payment: PaymentId,
+        attempt: AttemptId,
+    ) -> Result<(), Error> {
+        let until = self.now().plus_millis(SETTLE_AFTER_MS).as_millis();
+        let [account, mode] = key_of(place);
+        let (payment, attempt) = (payment.to_string(), attempt.to_string());
+        let row = params![account, mode, payment, attempt, until, until];
+        self.db()
+            .transact(Transaction::new().any(&sql::ATTEMPT_POSTPONE, row))
+            .await?;
+        Ok(())
     }
 
     /// Records how an attempt ended, with its events and the answer of the request that waits for it; and the intent of
@@ -125,11 +169,10 @@ impl Engine {
             // What failed once is tried again by the sweeper, after a pause.
             let resting = capture.is_none();
             let next = capture.filter(|_| !again);
-            let steps = if ended {
-                let (update, happened) = ledger.update(now);
-                update.append(self.tell(place, &happened))
+            let (steps, happened) = if ended {
+                ledger.update(now)
             } else {
-                Transaction::new()
+                (Transaction::new(), Vec::new())
             };
             // A payer at a challenge goes on only when the client learns of it.
             let settled = ended
@@ -145,6 +188,7 @@ impl Engine {
             if steps.is_empty() {
                 return Ok((ledger.payment, next));
             }
+            let steps = steps.append(self.tell(place, &happened));
             match self
                 .commit(
                     By::System,
@@ -179,6 +223,10 @@ impl Engine {
             let Some(found) = ledger.attempt(attempt) else {
                 return Err(Error::Defect);
             };
+            if !found.is_pending() {
+                // Another node has settled it meanwhile, and that stays.
+                return Err(error.into());
+            }
             if ledger.is_own_capture(found) {
                 let failed = AttemptOutcome::Failed {
                     reason: DeclineReason::ProcessingError,
@@ -202,12 +250,11 @@ impl Engine {
                 );
             }
             let (update, happened) = ledger.update(now);
-            let steps = update.append(self.tell(place, &happened));
             let [account, mode] = key_of(place);
-            let steps = steps.any(
-                &idempotency_sql::RELEASE,
-                vec![account, mode, answers.into()],
-            );
+            let release = vec![account, mode, answers.into()];
+            let steps = update
+                .any(&idempotency_sql::RELEASE, release)
+                .append(self.tell(place, &happened));
             match self
                 .commit(
                     By::System,

@@ -50,14 +50,19 @@ impl Happened {
 }
 
 impl Engine {
-    /// The steps that write events and enqueue their deliveries.
+    /// The steps that enqueue the deliveries of events and write them. They come last in a transaction: from the first
+    /// number on, every other change of this account and mode waits for the commit.
     pub(crate) fn tell(&self, place: Place, happened: &[Happened]) -> Transaction {
-        let now = self.now();
-        happened.iter().fold(Transaction::new(), |steps, what| {
-            let [account, mode] = key_of(place);
+        let now = self.now().as_millis();
+        let [account, mode] = key_of(place);
+        let key = || vec![account.clone(), mode.clone()];
+        let (mut deliveries, mut events) = (Transaction::new(), Transaction::new());
+        for what in happened {
             let id: EventId = self.0.clock.id();
             let (id, event) = (id.to_string(), what.event.as_str());
-            let key = || vec![account.clone(), mode.clone()];
+            let mut delivery = key();
+            delivery.extend(params![id.as_str(), now, id.as_bytes(), event]);
+            deliveries = deliveries.any(&sql::DELIVERIES_ENQUEUE, delivery);
             let mut row = key();
             row.extend(params![
                 id.as_str(),
@@ -65,15 +70,11 @@ impl Engine {
                 what.object.kind,
                 what.object.id.as_str(),
                 what.object.version,
-                now.as_millis(),
+                now,
             ]);
-            let mut delivery = key();
-            delivery.extend(params![id.as_str(), now.as_millis(), id.as_bytes(), event]);
-            steps
-                .one(&sql::COUNT, key())
-                .one(&sql::EVENT_INSERT, row)
-                .any(&sql::DELIVERIES_ENQUEUE, delivery)
-        })
+            events = events.one(&sql::COUNT, key()).one(&sql::EVENT_INSERT, row);
+        }
+        deliveries.append(events)
     }
 
     /// One event.

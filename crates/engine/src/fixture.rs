@@ -18,7 +18,6 @@ use coffer_core::{
     permission::Permissions,
 };
 use coffer_crypto::Key;
-use coffer_db::Database;
 use coffer_net::{
     Clock,
     contract::{
@@ -28,7 +27,7 @@ use coffer_net::{
     },
     outbound::{AddressPolicy, Outbound, Roots},
 };
-use tempfile::TempDir;
+use coffer_testkit::TestStore;
 
 use crate::{
     Begun, CallOrigin, Caller, CardInput, Done, Engine, Error, Fresh, IdempotencyKey, Metadata,
@@ -211,35 +210,19 @@ pub(crate) struct Shop {
     pub(crate) clock: Clock,
     pub(crate) key: String,
     pub(crate) place: Place,
-    _folder: TempDir,
+    pub(crate) store: TestStore,
 }
 
 impl Shop {
     pub(crate) async fn open() -> Self {
-        let folder = TempDir::new().unwrap();
-        let db = Database::open_sqlite(
-            &folder.path().join("api.db"),
-            crate::MIGRATIONS,
-            crate::STATEMENTS,
-        )
-        .unwrap();
+        let store = TestStore::open(crate::MIGRATIONS, crate::STATEMENTS).await;
         let (vault, clock) = (
             Arc::new(FakeVault::default()),
             Clock::fixed(Timestamp::from_millis(1_795_341_600_000)),
         );
         coffer_net::tls::install_provider();
-        let settings = Settings {
-            clock: clock.clone(),
-            service_key: Key::from_array([9; 32]),
-            instance: "test".to_owned(),
-            checkout_origin: "https://pay.example".to_owned(),
-            fields_origin: "https://fields.example".to_owned(),
-            development: true,
-            webhooks: Outbound::new(AddressPolicy::public_only(), Roots::public()),
-            live_provider: None,
-            render: RENDER,
-        };
-        let engine = Engine::open(db, vault.clone(), Arc::new(NoKeys), settings)
+        let settings = settings(&clock, "test");
+        let engine = Engine::open(store.db.clone(), vault.clone(), Arc::new(NoKeys), settings)
             .await
             .unwrap();
         let (place, key) = merchant(&engine, "shop").await;
@@ -249,8 +232,16 @@ impl Shop {
             clock,
             key,
             place,
-            _folder: folder,
+            store,
         }
+    }
+
+    /// Another node of the same installation, with connections of its own to the store.
+    pub(crate) async fn another_node(&self) -> Engine {
+        let (db, settings) = (self.store.another().await, settings(&self.clock, "other"));
+        Engine::open(db, self.vault.clone(), Arc::new(NoKeys), settings)
+            .await
+            .unwrap()
     }
 
     /// One pass of the sweeper, to its end, of a process that began nothing of what it finds.
@@ -303,6 +294,20 @@ impl Shop {
                 Err(error) => Err(error),
             },
         }
+    }
+}
+
+fn settings(clock: &Clock, instance: &str) -> Settings {
+    Settings {
+        clock: clock.clone(),
+        service_key: Key::from_array([9; 32]),
+        instance: instance.to_owned(),
+        checkout_origin: "https://pay.example".to_owned(),
+        fields_origin: "https://fields.example".to_owned(),
+        development: true,
+        webhooks: Outbound::new(AddressPolicy::public_only(), Roots::public()),
+        live_provider: None,
+        render: RENDER,
     }
 }
 

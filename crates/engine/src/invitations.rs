@@ -2,7 +2,7 @@
 
 use coffer_audit::{Actor, ActorKind, Entry};
 use coffer_crypto::{Context, mac, random_secret};
-use coffer_db::{Transaction, params};
+use coffer_db::params;
 use data_encoding::BASE64URL_NOPAD;
 
 use crate::{Engine, Error, store::accounts as sql};
@@ -27,10 +27,12 @@ impl Engine {
         let expires = now.plus_millis(OWNER_INVITATION_TTL_MS).as_millis();
         let row = params![*hash.as_bytes(), "owner", now.as_millis(), expires];
         let entry = Entry::new(Actor::new(ActorKind::Operator, "local"), "owner.invite");
-        let steps = Transaction::new()
+        let record = self.0.audit.leaf(now, self.0.clock.id(), entry)?;
+        let steps = record
+            // First, because its lock is what makes each invitation see and end the one before.
+            .append(self.changed("invitation", "owner"))
             .any(&sql::INVITATIONS_END, params!["owner"])
-            .one(&sql::INVITATION_INSERT, row)
-            .append(self.0.audit.leaf(now, self.0.clock.id(), entry)?);
+            .one(&sql::INVITATION_INSERT, row);
         self.db().transact(steps).await?;
         Ok(text)
     }

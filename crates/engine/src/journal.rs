@@ -8,8 +8,9 @@ use crate::{Engine, Error};
 impl Engine {
     /// One pass: chains what was recorded since the last one, and has the head signed.
     pub(crate) async fn keep_log(&self) -> Result<(), Error> {
-        self.0.audit.sequence(self.db(), self.now()).await?;
-        match self.0.audit.checkpoint(self.db(), self).await {
+        let now = self.now();
+        self.0.audit.sequence(self.db(), now).await?;
+        match self.0.audit.checkpoint(self.db(), self, now).await {
             // A key server that is sealed or away signs later; the log goes on.
             Ok(_) | Err(Error::Sealed | Error::Unavailable) => Ok(()),
             Err(error) => Err(error),

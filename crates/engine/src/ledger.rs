@@ -20,8 +20,8 @@ use coffer_net::contract::vault::AttemptOutcome;
 
 use crate::{Error, Payment, events::Happened, payment::LastAttempt};
 
-/// How long after its start an attempt is looked at by the sweeper, should the task that runs it be gone.
-const SETTLE_AFTER_MS: i64 = 5_000;
+/// How long after its start, or after the task that performs it was last heard of, an attempt is looked at by a sweeper.
+pub(crate) const SETTLE_AFTER_MS: i64 = 5_000;
 /// How long until the sweeper looks again at an attempt whose outcome is not known.
 pub(crate) const SETTLE_AGAIN_MS: i64 = 2_000;
 /// How long until a payment that could not be closed when its time ran out is looked at again.

@@ -25,6 +25,8 @@ mod intakes;
 mod invitations;
 mod journal;
 mod ledger;
+#[cfg(test)]
+mod nodes;
 mod page;
 mod payment;
 mod payments;

@@ -203,8 +203,8 @@ impl Engine {
         };
         let attempt: AttemptId = self.0.clock.id();
         let change = update
-            .append(self.tell(caller.place, &happened))
-            .append(self.answered(fresh, &attempt.to_string(), now, &answer)?);
+            .append(self.answered(fresh, &attempt.to_string(), now, &answer)?)
+            .append(self.tell(caller.place, &happened));
         self.intend(caller, fresh, "payment.cancel", &id.to_string(), change)
             .await?;
         Ok(Done {

@@ -322,7 +322,7 @@ impl Engine {
             id: id.clone(),
             version: endpoint.version,
         };
-        let mut steps = change.append(self.tell(caller.place, &[Happened { event, object }]));
+        let mut steps = change;
         if let Some(fresh) = fresh {
             let status = if event == EventType::WebhookEndpointCreated {
                 201
@@ -337,6 +337,7 @@ impl Engine {
             let filed = format!("{id}@{}", endpoint.version);
             steps = steps.append(self.answered(fresh, &filed, self.now(), &answer)?);
         }
+        let steps = steps.append(self.tell(caller.place, &[Happened { event, object }]));
         match self
             .commit(By::Caller(caller), caller.place, event.as_str(), &id, steps)
             .await

@@ -88,6 +88,7 @@ impl Keys {
                     keys: self,
                     unsealed,
                 },
+                self.clock().now(),
             )
             .await?;
         Ok(())

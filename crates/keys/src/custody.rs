@@ -97,6 +97,9 @@ impl Keys {
             .place(place.account, place.mode)
             .object(subject);
         self.commit(steps, entry).await?;
+        // Once more: a first key may have been made at the same moment. After the tombstone is stored none is used.
+        let rest = hierarchy::delete(place, subject);
+        self.0.db.transact(rest).await?;
         if let Some(unsealed) = self.0.unsealed.load_full() {
             unsealed.hierarchy.forget_subjects();
         }
@@ -219,7 +222,8 @@ impl Keys {
         self.0.unsealed.load_full().ok_or(Error::Sealed)
     }
 
-    /// Commits the steps together with their entry in the log.
+    /// Commits the steps together with their entry in the log, which comes first: the steps may end with a look at what
+    /// must still be so at the commit.
     pub(crate) async fn commit(
         &self,
         steps: Transaction,
@@ -229,7 +233,7 @@ impl Keys {
         let leaf = self.0.audit.leaf(clock.now(), clock.id(), entry);
         // An entry made here is short and not personal, so only a machine without randomness or memory refuses it.
         let leaf = leaf.map_err(|error| coffer_db::Error::Defect(error.to_string()))?;
-        self.0.db.transact(steps.append(leaf)).await.map(|_| ())
+        self.0.db.transact(leaf.append(steps)).await.map(|_| ())
     }
 
     /// Counts one use of the account's budget.

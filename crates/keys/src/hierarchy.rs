@@ -346,7 +346,8 @@ fn vanished() -> Error {
     Error::Defect("a key vanished while it was made".to_owned())
 }
 
-/// The step that makes a use of a subject's key conflict when the key was destroyed meanwhile.
+/// The step that makes a use of a subject's key conflict when the key was destroyed meanwhile. It comes last in the
+/// transaction that records the use, because it locks nothing: it sees what was destroyed before it looks.
 pub(crate) fn live(place: Place, subject: Subject, version: i64) -> Transaction {
     let mut values = subject_params(place, subject);
     values.push(version.into());
@@ -368,5 +369,10 @@ pub(crate) fn destroy(place: Place, subject: Subject, now: Timestamp) -> Transac
     tombstone.push(now.as_millis().into());
     Transaction::new()
         .any(&TOMBSTONE_INSERT, tombstone)
-        .any(&SUBJECT_KEY_DELETE, subject_params(place, subject))
+        .append(delete(place, subject))
+}
+
+/// The step that deletes a subject's keys.
+pub(crate) fn delete(place: Place, subject: Subject) -> Transaction {
+    Transaction::new().any(&SUBJECT_KEY_DELETE, subject_params(place, subject))
 }

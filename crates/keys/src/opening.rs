@@ -114,8 +114,12 @@ impl Keys {
         request: &Open,
     ) -> Result<Recorded<'o>, Error> {
         let order = verified.order;
-        let steps = live(order.place, request.subject, request.wrapped.parent_version)
-            .append(opening(verified, self.clock().now()));
+        let version = request.wrapped.parent_version;
+        let steps = opening(verified, self.clock().now()).append(live(
+            order.place,
+            request.subject,
+            version,
+        ));
         match self.commit(steps, opening_entry(peer, order)).await {
             Ok(_) => Ok(Recorded(order)),
             Err(error) => {

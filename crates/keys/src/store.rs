@@ -199,7 +199,7 @@ pub(crate) const SUBJECT_KEY_INSERT: Statement = Statement::new(
      VALUES ($1, $2, $3, $4, $5, $6, $7)",
 );
 
-/// A step of every transaction that uses the key: whatever a cache still holds, a destroyed key is not used.
+/// The last step of every transaction that uses the key: whatever a cache still holds, a destroyed key is not used.
 pub(crate) const SUBJECT_KEY_LIVE: Statement = Statement::new(
     "subject_key_live",
     "SELECT k.version FROM subject_keys k

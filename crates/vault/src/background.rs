@@ -58,11 +58,9 @@ impl Vault {
     }
 
     async fn keep_log(&self) -> Result<(), Error> {
-        self.parts
-            .audit
-            .sequence(&self.parts.db, self.parts.clock.now())
-            .await?;
-        match self.parts.audit.checkpoint(&self.parts.db, self).await {
+        let (db, now) = (&self.parts.db, self.parts.clock.now());
+        self.parts.audit.sequence(db, now).await?;
+        match self.parts.audit.checkpoint(db, self, now).await {
             // A key server that is sealed or away signs later, and says so itself; the log goes on.
             Ok(_) | Err(Error::Sealed | Error::Away(_)) => Ok(()),
             Err(error) => Err(error),

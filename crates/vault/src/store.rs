@@ -91,9 +91,10 @@ statements! {
          WHERE account = $1 AND mode = $2 AND record = $3 AND card IS NULL AND wrapped_key = $8";
     RECORD_DELETE = "record_delete",
         "DELETE FROM records WHERE account = $1 AND mode = $2 AND record = $3";
+    /// Looks at the time outside the inner query too: a card that is being kept is looked at again, and then stays.
     RECORDS_PRUNE = "records_prune",
-        "DELETE FROM records WHERE (account, mode, record) IN
-           (SELECT account, mode, record FROM records WHERE expires < $1 LIMIT 500)";
+        "DELETE FROM records WHERE expires < $1 AND (account, mode, record) IN
+           (SELECT account, mode, record FROM records WHERE expires < $1 ORDER BY expires LIMIT 500)";
     TOKEN_INSERT = "token_insert",
         "INSERT INTO tokens (account, mode, token, record, instance, cvc_given, claimed_by, expires)
          VALUES ($1, $2, $3, $4, $5, $6, NULL, $7)";
@@ -112,7 +113,7 @@ statements! {
         "UPDATE tokens SET claimed_by = NULL WHERE account = $1 AND mode = $2 AND token = $3 AND claimed_by = $4";
     TOKENS_PRUNE = "tokens_prune",
         "DELETE FROM tokens WHERE (account, mode, token) IN
-           (SELECT account, mode, token FROM tokens WHERE expires < $1 LIMIT 500)";
+           (SELECT account, mode, token FROM tokens WHERE expires < $1 ORDER BY expires LIMIT 500)";
     INTAKE_INSERT = "intake_insert",
         "INSERT INTO intakes (account, mode, intake, token, fingerprint_version, fingerprint, expires)
          VALUES ($1, $2, $3, $4, $5, $6, $7)";
@@ -120,7 +121,7 @@ statements! {
         "SELECT token, fingerprint_version, fingerprint FROM intakes WHERE account = $1 AND mode = $2 AND intake = $3";
     INTAKES_PRUNE = "intakes_prune",
         "DELETE FROM intakes WHERE (account, mode, intake) IN
-           (SELECT account, mode, intake FROM intakes WHERE expires < $1 LIMIT 500)";
+           (SELECT account, mode, intake FROM intakes WHERE expires < $1 ORDER BY expires LIMIT 500)";
     ATTEMPT_INSERT = "attempt_insert",
         "INSERT INTO attempts (account, mode, attempt, payment, provider, operation, amount, currency, authorize, token,
            content, deadline, status, created, updated)

@@ -109,7 +109,8 @@ impl Vault {
 #[cfg(test)]
 mod tests {
     use coffer_core::{Mode, id::AccountId};
-    use coffer_db::{Database, params};
+    use coffer_db::params;
+    use coffer_testkit::TestStore;
 
     use super::*;
 
@@ -126,25 +127,18 @@ mod tests {
         TokenId::from_bytes([2; 16])
     }
 
-    async fn with_token() -> (tempfile::TempDir, Database) {
-        let dir = tempfile::tempdir().unwrap();
-        let db = Database::open_sqlite(
-            &dir.path().join("vault.db"),
-            store::MIGRATIONS,
-            store::STATEMENTS,
-        )
-        .unwrap();
+    async fn with_token() -> TestStore {
+        let opened = TestStore::open(store::MIGRATIONS, store::STATEMENTS).await;
         let mut values = row_key(place(1), id());
         values.extend(params!["rec_1", "vault-1", 1_i64, NOW.as_millis()]);
-        db.transact(Transaction::new().one(&store::TOKEN_INSERT, values))
-            .await
-            .unwrap();
-        (dir, db)
+        let made = Transaction::new().one(&store::TOKEN_INSERT, values);
+        opened.db.transact(made).await.unwrap();
+        opened
     }
 
     #[tokio::test]
     async fn only_one_claim_of_a_token_ever_commits() {
-        let (_dir, db) = with_token().await;
+        let TestStore { db, .. } = &with_token().await;
         let before = NOW.plus_millis(-1);
         assert!(
             db.transact(claim(place(2), id(), "att_1", before))
@@ -174,7 +168,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_token_whose_time_is_over_cannot_be_claimed() {
-        let (_dir, db) = with_token().await;
+        let TestStore { db, .. } = &with_token().await;
         assert!(
             db.transact(claim(place(1), id(), "att_1", NOW))
                 .await

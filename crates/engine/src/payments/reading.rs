@@ -38,6 +38,18 @@ impl Engine {
         filter: PaymentFilter,
         page: Page,
     ) -> Result<Listed<Payment>, Error> {
+        if filter
+            .reference
+            .as_ref()
+            .is_some_and(|text| text.chars().any(char::is_control))
+        {
+            // No reference has any, and not every store could even be asked.
+            let expected = "text without control characters";
+            return Err(Error::Invalid {
+                field: "reference",
+                expected,
+            });
+        }
         let [account, mode] = key_of(caller.place);
         let from = filter.created_after.map_or(i64::MIN, Timestamp::as_millis);
         let until = filter.created_before.map_or(i64::MAX, Timestamp::as_millis);

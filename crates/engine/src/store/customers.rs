@@ -35,6 +35,7 @@ pub(crate) const STATEMENTS: &[&Statement] = &[
     &CUSTOMER_INSERT,
     &CUSTOMER_FIND,
     &CUSTOMER_UPDATE,
+    &CUSTOMER_HOLD,
     &CUSTOMER_DELETE,
     &CUSTOMER_LIST,
     &CARD_INSERT,
@@ -73,12 +74,17 @@ pub(crate) static CUSTOMER_DELETE: Statement = Statement::new(
     "customer_delete",
     "DELETE FROM customers WHERE account = $1 AND mode = $2 AND customer = $3",
 );
-/// Only beside its customer: a card kept while the customer is deleted is not left behind.
+/// Changes nothing, but locks the row: a customer is not deleted while a card is being kept with it, and no card is kept
+/// while its customer is being deleted.
+pub(crate) static CUSTOMER_HOLD: Statement = Statement::new(
+    "customer_hold",
+    "UPDATE customers SET version = version WHERE account = $1 AND mode = $2 AND customer = $3",
+);
+/// Only after [`CUSTOMER_HOLD`].
 pub(crate) static CARD_INSERT: Statement = Statement::new(
     "card_insert",
     "INSERT INTO cards (account, mode, card, customer, record, version, brand, last4, exp_month, exp_year, created)
-     SELECT account, mode, $3, customer, $5, 1, $6, $7, $8, $9, $10 FROM customers
-     WHERE account = $1 AND mode = $2 AND customer = $4",
+     VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $8, $9, $10)",
 );
 macro_rules! select_cards {
     ($rest:literal) => {

@@ -154,6 +154,7 @@ pub(crate) static ATTEMPT_UPDATE: Statement = Statement::new(
     "UPDATE attempts SET status = $5, decline_reason = $6, challenge_url = $7, settle_at = $8, updated = $9
      WHERE account = $1 AND mode = $2 AND payment = $3 AND attempt = $4 AND status IN ('sending', 'unknown')",
 );
+/// Only while it waits, and only if nobody postponed it beyond `$6`.
 pub(crate) static ATTEMPT_POSTPONE: Statement = Statement::new(
     "attempt_postpone",
     "UPDATE attempts SET settle_at = $5

@@ -90,10 +90,11 @@ pub(crate) static COUNT: Statement = Statement::new(
     "webhook_endpoint_count",
     "SELECT COUNT(*) AS endpoints FROM webhook_endpoints WHERE account = $1 AND mode = $2",
 );
+/// Not when the merchant has just changed it, or turned it on again.
 pub(crate) static DISABLE: Statement = Statement::new(
     "webhook_endpoint_disable",
-    "UPDATE webhook_endpoints SET version = version + 1, state = 'disabled'
-     WHERE account = $1 AND mode = $2 AND webhook_endpoint = $3",
+    "UPDATE webhook_endpoints SET version = $4 + 1, state = 'disabled'
+     WHERE account = $1 AND mode = $2 AND webhook_endpoint = $3 AND version = $4",
 );
 /// Since when deliveries fail; NULL clears it.
 pub(crate) static FAILING: Statement = Statement::new(

@@ -1,5 +1,6 @@
 //! The hourly budget: never exceeded, and never counted too low.
 
+use coffer_keys::Keys;
 use coffer_net::contract::{
     Refusal,
     keys::{Fingerprint, Subject, WrappedKey},
@@ -100,4 +101,27 @@ async fn opening_and_fingerprints_are_counted_apart() {
         .await;
     assert_eq!(refused(outcome), Some(Refusal::BudgetExhausted));
     assert_eq!(opens(&fixture, &wrapped, 2).await, 2);
+}
+
+#[tokio::test]
+async fn two_nodes_together_stay_within_the_budget() {
+    let fixture = Fixture::with(|settings| settings.fingerprint_per_hour = 300).await;
+    let other = fixture.another_node().await;
+    let asks = async |keys: &Keys| {
+        let mut answered = 0;
+        for _ in 0..310 {
+            let request = Fingerprint {
+                place: place(),
+                inner: [7; 32],
+            };
+            let outcome = keys.service().fingerprint(&fixture.vault, request).await;
+            match outcome {
+                Ok(_) => answered += 1,
+                outcome @ Err(_) => assert_eq!(refused(outcome), Some(Refusal::BudgetExhausted)),
+            }
+        }
+        answered
+    };
+    let (one, two) = tokio::join!(asks(&fixture.keys), asks(&other));
+    assert_eq!(one + two, 300);
 }

@@ -21,6 +21,7 @@ use coffer_net::{
         order::{Order, SignedOrder},
     },
 };
+use coffer_testkit::TestStore;
 use data_encoding::HEXLOWER;
 
 /// Quick on purpose: these tests are not about stretching.
@@ -77,7 +78,7 @@ pub(crate) struct Fixture {
     pub(crate) vault: Peer,
     order_key: Option<(String, Key)>,
     attempts: std::sync::atomic::AtomicU8,
-    folder: tempfile::TempDir,
+    store: TestStore,
 }
 
 impl Fixture {
@@ -86,11 +87,11 @@ impl Fixture {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
         let clock = Clock::fixed(Timestamp::from_millis(1_795_341_600_000));
         let mut settings = Settings::new("keys-1", clock.clone());
         change(&mut settings);
-        let db = database(&folder);
+        let store = TestStore::open(MIGRATIONS, &[STATEMENTS, &[EXTRA]].concat()).await;
+        let db = store.db.clone();
         initialise(&db, &passphrase("correct"), clock.now(), STRETCH)
             .await
             .unwrap();
@@ -114,14 +115,22 @@ impl Fixture {
             vault,
             order_key,
             attempts,
-            folder,
+            store,
         }
+    }
+
+    /// Another key server on the same database, with connections of its own.
+    pub(crate) async fn another_node(&self) -> Keys {
+        let (db, settings) = (self.store.another().await, self.settings.clone());
+        let other = Keys::open(db, settings).await.unwrap();
+        other.unseal(&passphrase("correct")).await.unwrap();
+        other
     }
 
     /// The same database, opened by a new process.
     pub(crate) async fn restart(mut self) -> Self {
-        self.db.close().await;
-        self.db = database(&self.folder);
+        self.store.reopen().await;
+        self.db = self.store.db.clone();
         self.keys = Keys::open(self.db.clone(), self.settings.clone())
             .await
             .unwrap();
@@ -219,11 +228,6 @@ impl Service for Keys {
     fn service(&self) -> Arc<dyn KeysService> {
         Arc::new(self.clone())
     }
-}
-
-fn database(folder: &tempfile::TempDir) -> Database {
-    let statements = [STATEMENTS, &[EXTRA]].concat();
-    Database::open_sqlite(&folder.path().join("keys.db"), MIGRATIONS, &statements).unwrap()
 }
 
 pub(crate) async fn enrol(keys: &Keys, role: Role, instance: &str) -> Peer {

@@ -8,6 +8,7 @@ use coffer_net::contract::{
         PassphraseOnLink, Renew, Seal, SignCheckpoint, Subject, Unseal,
     },
 };
+use coffer_testkit::TestStore;
 
 use crate::fixture::{Fixture, STRETCH, Service as _, passphrase, place, record};
 
@@ -157,14 +158,10 @@ async fn initialising_twice_harms_nothing() {
 
 #[tokio::test]
 async fn without_a_root_key_there_is_nothing_to_open() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("keys.db");
-    let db =
-        coffer_db::Database::open_sqlite(&path, coffer_keys::MIGRATIONS, coffer_keys::STATEMENTS)
-            .unwrap();
+    let empty = TestStore::open(coffer_keys::MIGRATIONS, coffer_keys::STATEMENTS).await;
     let fixture = Fixture::new().await;
     assert_eq!(
-        Keys::open(db, fixture.settings).await.err(),
+        Keys::open(empty.db.clone(), fixture.settings).await.err(),
         Some(KeysError::NotInitialised)
     );
 }

@@ -24,6 +24,7 @@ use coffer_net::{
         },
     },
 };
+use coffer_testkit::TestStore;
 use coffer_vault::{Adapter, MIGRATIONS, ProviderSettings, STATEMENTS, Settings, Vault};
 use serde_json::Value;
 use tower::ServiceExt as _;
@@ -77,7 +78,7 @@ pub(crate) struct Shop {
     pub(crate) provider: FakeProvider,
     pub(crate) clock: Clock,
     pub(crate) db: Database,
-    pub(crate) dir: tempfile::TempDir,
+    store: TestStore,
     url: String,
     ca_pem: String,
     _tasks: Tasks,
@@ -93,10 +94,8 @@ pub(crate) struct Said {
 
 impl Shop {
     pub(crate) async fn open() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let statements = [STATEMENTS, &[OWN]].concat();
-        let db =
-            Database::open_sqlite(&dir.path().join("vault.db"), MIGRATIONS, &statements).unwrap();
+        let store = TestStore::open(MIGRATIONS, &[STATEMENTS, &[OWN]].concat()).await;
+        let db = store.db.clone();
         let tasks = Tasks::new();
         let Listening {
             provider,
@@ -113,7 +112,7 @@ impl Shop {
             provider,
             clock,
             db,
-            dir,
+            store,
             url,
             ca_pem,
             _tasks: tasks,
@@ -260,10 +259,7 @@ impl Shop {
 
     /// Everything that is on disk.
     pub(crate) fn disk(&self) -> Vec<u8> {
-        let files = std::fs::read_dir(self.dir.path()).unwrap();
-        files
-            .flat_map(|file| std::fs::read(file.unwrap().path()).unwrap())
-            .collect()
+        self.store.contents()
     }
 }
 
