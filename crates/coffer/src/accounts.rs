@@ -277,7 +277,7 @@ pub(crate) fn answer<T: Serialize>(outcome: Result<T, Failure>) -> Response {
         Err(failure) => {
             let status = match failure {
                 Failure::Operator(_) => StatusCode::BAD_REQUEST,
-                Failure::System(_) => StatusCode::SERVICE_UNAVAILABLE,
+                Failure::Away(_) | Failure::System(_) => StatusCode::SERVICE_UNAVAILABLE,
             };
             (
                 status,

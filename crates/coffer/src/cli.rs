@@ -5,7 +5,10 @@ use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use coffer_core::Malformed;
 
-use crate::{configuration::Profile, directory::Role};
+use crate::{
+    configuration::{Names, Profile, Server},
+    directory::Role,
+};
 
 /// A payment API that a company runs itself.
 #[derive(Parser)]
@@ -66,6 +69,12 @@ pub(crate) struct InitArguments {
     /// File with the passphrase of the root key; needed in production, outside the data directory.
     #[arg(long, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
+    /// Keep the roles' data in PostgreSQL at this address instead of SQLite files; settled at the beginning, for good.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) postgres: Option<Server>,
+    /// What databases and users are called there, before `_api`, `_vault` and `_keys` [default: coffer].
+    #[arg(long, value_name = "NAMES", requires = "postgres")]
+    pub(crate) postgres_names: Option<Names>,
 }
 
 #[derive(Args)]

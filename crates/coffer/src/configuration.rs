@@ -5,8 +5,10 @@
 
 mod document;
 mod overrides;
+mod postgres;
 mod section;
 
+pub(crate) use postgres::{Names, Postgres, Server};
 pub(crate) use section::{AdapterName, Log, LogFormat, ProviderSection};
 
 use std::{
@@ -51,6 +53,8 @@ pub(crate) struct Configuration {
     /// The role `keys`.
     #[serde(default)]
     pub(crate) keys: Keys,
+    /// The server that keeps the roles' data; each keeps its own in files when there is none.
+    pub(crate) postgres: Option<Postgres>,
     /// The provider of test mode.
     #[serde(default)]
     pub(crate) simulator: Simulator,
@@ -88,6 +92,21 @@ impl Configuration {
         Self::written(path).map(|written| written.keys.passphrase_file)
     }
 
+    /// The server that keeps the data of an installation whose settings may not be complete yet. The environment counts: the
+    /// roles will look where it says.
+    pub(crate) fn postgres_of(path: &Path) -> Result<Option<Postgres>, Failure> {
+        let overrides = overrides::from_environment()
+            .into_iter()
+            .filter(|(name, _)| name.starts_with("COFFER_POSTGRES_"))
+            .collect();
+        let shown = path.display().to_string();
+        let written = Self::written_with(&shown, &read_text(path)?, overrides)?;
+        written
+            .check_postgres()
+            .map_err(|reason| Failure::Operator(format!("{shown}: {reason}")))?;
+        Ok(written.postgres)
+    }
+
     /// How the processes of an installation are called, whose settings may not be complete yet.
     pub(crate) fn instances_of(path: &Path) -> Result<impl Fn(Role) -> String + use<>, Failure> {
         let written = Self::written(path)?;
@@ -106,17 +125,27 @@ impl Configuration {
 
     /// As [`Self::load`], of a text and overrides that are given.
     fn read(shown: &str, text: &str, overrides: Vec<(String, String)>) -> Result<Self, Failure> {
-        let refused = |reason: String| Failure::Operator(reason);
-        let written: Self = document::parse(shown, text).map_err(refused)?;
-        let configuration = if overrides.is_empty() {
-            written
-        } else {
-            overrides::apply(text, overrides).map_err(refused)?
-        };
+        let configuration = Self::written_with(shown, text, overrides)?;
         configuration
             .check()
-            .map_err(|reason| refused(format!("{shown}: {reason}")))?;
+            .map_err(|reason| Failure::Operator(format!("{shown}: {reason}")))?;
         Ok(configuration)
+    }
+
+    fn written_with(
+        shown: &str,
+        text: &str,
+        overrides: Vec<(String, String)>,
+    ) -> Result<Self, Failure> {
+        let written: Self = document::parse(shown, text).map_err(Failure::Operator)?;
+        if overrides.is_empty() {
+            return Ok(written);
+        }
+        overrides::apply(text, overrides).map_err(Failure::Operator)
+    }
+
+    fn check_postgres(&self) -> Result<(), String> {
+        self.postgres.as_ref().map_or(Ok(()), Postgres::check)
     }
 
     /// What no single section can know.
@@ -126,6 +155,7 @@ impl Configuration {
         self.providers.check()?;
         self.metrics.check()?;
         self.faces.check()?;
+        self.check_postgres()?;
         match self.profile {
             Profile::Development => Ok(()),
             Profile::Production => self.check_production(),
@@ -208,6 +238,32 @@ mod tests {
         );
         let refusal = read_with(text, "COFFER_FACES_API", "everywhere").unwrap_err();
         assert!(refusal.contains("COFFER_FACES_API"), "{refusal}");
+    }
+
+    #[test]
+    fn without_a_section_there_is_no_postgres_and_the_environment_can_name_one() {
+        let text = "profile = \"development\"\n";
+        assert_eq!(read(text).unwrap().postgres, None);
+        let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let named = Configuration::read(
+            "coffer.toml",
+            text,
+            vec![
+                set("COFFER_POSTGRES_NAMES", "shop"),
+                set("COFFER_POSTGRES_CA_FILE", "ca.pem"),
+                set("COFFER_POSTGRES_ADDRESS", "db.shop.eu:5432"),
+            ],
+        );
+        let postgres = named.unwrap().postgres.unwrap();
+        assert_eq!(postgres.name_of(Role::Vault), "shop_vault");
+        assert_eq!(postgres.address.port(), 5432);
+        let refusal = read_with(text, "COFFER_POSTGRES_ADDRESS", "db.shop.eu:5432").unwrap_err();
+        assert!(refusal.contains("ca_file is missing"), "{refusal}");
+        let refusal = read(&format!("{text}[postgres]\naddress = \"db\"\n")).unwrap_err();
+        assert!(
+            refusal.contains("line 3") && refusal.contains("a host and a port"),
+            "{refusal}"
+        );
     }
 
     #[test]

@@ -60,6 +60,14 @@ impl Role {
         }
     }
 
+    /// Whether its data goes where `[postgres]` says; the simulator stands for another company and keeps its own.
+    pub(crate) const fn is_on_postgres(self) -> bool {
+        match self {
+            Self::Api | Self::Vault | Self::Keys => true,
+            Self::Simulator => false,
+        }
+    }
+
     /// Whether it serves a face that browsers or foreign programs connect to.
     pub(crate) const fn has_face(self) -> bool {
         match self {
@@ -134,7 +142,7 @@ impl Directory {
         self.role(role).join(name)
     }
 
-    /// A role's database.
+    /// A role's database, unless it is at a server.
     pub(crate) fn database(&self, role: Role) -> PathBuf {
         self.file(role, &format!("{role}.db"))
     }

@@ -1,6 +1,7 @@
 //! `coffer init`: creates the data directory. A second time it completes what is missing and harms nothing that is there.
 
 pub(crate) mod development;
+mod postgres;
 pub(crate) mod roles;
 mod template;
 
@@ -12,11 +13,15 @@ use data_encoding::BASE64URL_NOPAD;
 use crate::{
     accounts::Reach,
     cli::InitArguments,
-    configuration::{Configuration, Profile},
+    configuration::{Configuration, Postgres, Profile, Server},
     console,
     directory::{Directory, Role},
     failure::Failure,
-    runtime, secret_file, serve,
+    runtime, secret_file,
+    serve::{
+        self,
+        store::{self, PASSWORD},
+    },
 };
 
 /// A role's own key, 32 random bytes.
@@ -32,6 +37,7 @@ const DEVELOPMENT_PASSPHRASE: &str = "passphrase";
 pub(crate) fn run(arguments: &InitArguments) -> Result<(), Failure> {
     let path = &arguments.place.dir;
     let profile = profile(path, arguments)?;
+    let postgres = postgres_asked(path, arguments)?;
     let passphrase_file = arguments.passphrase_file.as_deref();
     let passphrase_file = match profile {
         Profile::Production => Some(production_passphrase(path, passphrase_file)?),
@@ -41,12 +47,28 @@ pub(crate) fn run(arguments: &InitArguments) -> Result<(), Failure> {
     let mut report = Report::default();
     let passphrase_file = match passphrase_file {
         Some(file) => file,
-        None => development_passphrase(&directory, &mut report)?,
+        None => development_passphrase(&directory, postgres.as_ref(), &mut report)?,
     };
-    configuration(&directory, profile, &passphrase_file, &mut report)?;
-    secrets(&directory, &mut report)?;
+    let written = directory.configuration();
+    report.note(written.exists(), "coffer.toml", || {
+        let text = template::configuration(profile, &passphrase_file, postgres.as_ref());
+        development::write_public(&written, &text)
+    })?;
+    let postgres = Configuration::postgres_of(&written)?;
+    for &role in Role::ALL {
+        store::check_unmoved(&directory, postgres.as_ref(), role)?;
+    }
+    secrets(&directory, postgres.as_ref(), &mut report)?;
+    if let Some(postgres) = &postgres {
+        postgres::complete(&directory, postgres, &mut report)?;
+    }
     let clock = Clock::system();
-    roles::complete(&directory, profile, &passphrase_file, &clock, &mut report)?;
+    let beginning = roles::Beginning {
+        profile,
+        passphrase_file: &passphrase_file,
+        postgres: postgres.as_ref(),
+    };
+    roles::complete(&directory, &beginning, &clock, &mut report)?;
     if profile == Profile::Development {
         report.note(
             development::is_complete(&directory, clock.now()),
@@ -148,6 +170,30 @@ fn profile(path: &Path, arguments: &InitArguments) -> Result<Profile, Failure> {
     }
 }
 
+/// The server that keeps the data: what was asked for at the beginning, and later the same.
+fn postgres_asked(path: &Path, arguments: &InitArguments) -> Result<Option<Postgres>, Failure> {
+    let asked = arguments.postgres.clone();
+    let written = path.join("coffer.toml");
+    if !written.exists() {
+        let names = arguments.postgres_names.clone().unwrap_or_default();
+        return Ok(asked.map(|address| Postgres::at(address, names)));
+    }
+    let found = Configuration::postgres_of(&written)?;
+    let is_same = |asked: &Server| {
+        found.as_ref().is_some_and(|found| {
+            let names = arguments.postgres_names.as_ref();
+            found.address == *asked && names.is_none_or(|names| found.names == *names)
+        })
+    };
+    match asked.filter(|asked| !is_same(asked)) {
+        None => Ok(found),
+        Some(_) => Err(Failure::Operator(format!(
+            "{} keeps its data elsewhere, as its coffer.toml says; data is not moved: use another directory",
+            path.display()
+        ))),
+    }
+}
+
 /// In production the passphrase must not lie beside what it protects.
 fn production_passphrase(directory: &Path, given: Option<&Path>) -> Result<PathBuf, Failure> {
     let Some(file) = known_passphrase(directory, given)? else {
@@ -193,32 +239,28 @@ fn absolute(file: &Path) -> Result<PathBuf, Failure> {
         .map_err(|error| Failure::Operator(format!("{} cannot be read: {error}", file.display())))
 }
 
-fn development_passphrase(directory: &Directory, report: &mut Report) -> Result<PathBuf, Failure> {
+fn development_passphrase(
+    directory: &Directory,
+    postgres: Option<&Postgres>,
+    report: &mut Report,
+) -> Result<PathBuf, Failure> {
     let path = directory.file(Role::Keys, DEVELOPMENT_PASSPHRASE);
     report.note(path.exists(), "passphrase", || {
-        refuse_if_used(directory, Role::Keys, DEVELOPMENT_PASSPHRASE)?;
+        refuse_if_used(directory, postgres, Role::Keys, DEVELOPMENT_PASSPHRASE)?;
         create_text_secret(&path)
     })?;
     Ok(path)
 }
 
-fn configuration(
+fn secrets(
     directory: &Directory,
-    profile: Profile,
-    passphrase_file: &Path,
+    postgres: Option<&Postgres>,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    let path = directory.configuration();
-    report.note(path.exists(), "coffer.toml", || {
-        development::write_public(&path, &template::configuration(profile, passphrase_file))
-    })
-}
-
-fn secrets(directory: &Directory, report: &mut Report) -> Result<(), Failure> {
     for role in [Role::Api, Role::Vault] {
         let path = directory.file(role, SERVICE_KEY);
         report.note(path.exists(), &format!("{role}/{SERVICE_KEY}"), || {
-            refuse_if_used(directory, role, SERVICE_KEY)?;
+            refuse_if_used(directory, postgres, role, SERVICE_KEY)?;
             let key = coffer_crypto::random_secret().map_err(no_randomness)?;
             // Exposed to be written to the file that is its home.
             secret_file::create(&path, key.expose())
@@ -235,16 +277,25 @@ fn secrets(directory: &Directory, report: &mut Report) -> Result<(), Failure> {
     )
 }
 
-/// A new secret would not open what the lost one closed.
-fn refuse_if_used(directory: &Directory, role: Role, name: &str) -> Result<(), Failure> {
-    let (secret, database) = (directory.file(role, name), directory.database(role));
-    if database.exists() {
-        let (secret, database) = (secret.display(), database.display());
-        return Err(Failure::Operator(format!(
-            "{secret} is missing though {database} needs it; restore it from its backup, or begin in another directory"
-        )));
-    }
-    Ok(())
+/// A new secret would not open what the lost one closed. That there is something shows by the role's database; a server is not
+/// asked: there it shows by what the role has had since its database was made.
+fn refuse_if_used(
+    directory: &Directory,
+    postgres: Option<&Postgres>,
+    role: Role,
+    name: &str,
+) -> Result<(), Failure> {
+    let secret = directory.file(role, name);
+    let mut traces = vec![directory.database(role), directory.file(role, PASSWORD)];
+    traces.extend(postgres.map(|_| directory.file(role, roles::CERTIFICATE)));
+    let trace = traces.iter().find(|path| **path != secret && path.exists());
+    let Some(trace) = trace else {
+        return Ok(());
+    };
+    let (secret, trace) = (secret.display(), trace.display());
+    Err(Failure::Operator(format!(
+        "{secret} is missing though {trace} shows that it was in use; restore it from its backup, or begin in another directory"
+    )))
 }
 
 /// The same secret in several places; copies that are there already count for nothing without the others.

@@ -20,8 +20,20 @@ pub(crate) struct Needs {
     pub(crate) own: PathBuf,
     /// Files to read.
     pub(crate) read: Vec<PathBuf>,
-    /// Whether it makes connections of its own; one that does not cannot send anything anywhere.
-    pub(crate) connects: bool,
+    /// Where it connects to.
+    pub(crate) connects: Connects,
+}
+
+/// Where a role makes connections of its own to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Connects {
+    /// It cannot send anything anywhere.
+    Nowhere,
+    /// TCP to this port, and no names are resolved. Landlock knows ports, not addresses: that it is only one machine's port
+    /// is for a firewall to say. Sockets of this machine that its user may open are not closed either.
+    Port(u16),
+    /// Anywhere; which addresses, the role's own guard decides.
+    Anywhere,
 }
 
 /// Installs the sandbox. Must run before any thread exists: a sandbox holds for the calling thread and those that it starts.

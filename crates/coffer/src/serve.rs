@@ -8,6 +8,7 @@ pub(crate) mod origin;
 mod process;
 mod renewal;
 mod simulator;
+pub(crate) mod store;
 mod vault;
 
 use std::net::{Ipv4Addr, Ipv6Addr};

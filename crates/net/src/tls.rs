@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use arc_swap::ArcSwap;
 use coffer_crypto::{SecretBytes, pki};
 use rustls::{
-    ServerConfig,
+    ClientConfig, RootCertStore, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
@@ -80,6 +80,25 @@ pub(crate) fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, Ce
         return Err(CertificateError::Malformed);
     }
     Ok(chain)
+}
+
+/// For a client that has no certificate, of a server whose certificate is for its name and from one of these authorities.
+///
+/// # Errors
+/// [`CertificateError::Malformed`] for a text that holds no certificates of authorities.
+pub fn client_config(authorities_pem: &str) -> Result<Arc<ClientConfig>, CertificateError> {
+    let mut roots = RootCertStore::empty();
+    for authority in certificates(authorities_pem)? {
+        roots
+            .add(authority)
+            .map_err(|_| CertificateError::Malformed)?;
+    }
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(|_| CertificateError::Malformed)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
 }
 
 /// The certificates of one public face, replaceable while it serves.
@@ -222,6 +241,16 @@ mod tests {
         let refused = store.load_pem(&chain(&key, "a.test"), &other.pem());
         assert_eq!(refused, Err(CertificateError::KeyMismatch));
         assert!(store.shelf.find(Some("a.test")).is_none());
+    }
+
+    #[test]
+    fn a_server_is_not_verified_against_nothing() {
+        let key = KeyPair::generate().unwrap();
+        assert!(client_config(&chain(&key, "db.test")).is_ok());
+        for wrong in [String::new(), "-----BEGIN CERTIFICATE-----\n".to_owned()] {
+            let refused = client_config(&wrong);
+            assert_eq!(refused.err(), Some(CertificateError::Malformed));
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ const SECTIONS: &[&str] = &[
     "api",
     "vault",
     "keys",
+    "postgres",
     "simulator",
     "webhooks",
     "log",
@@ -39,7 +40,12 @@ fn is_setting(name: &str) -> bool {
 }
 
 /// The settings of the file's text with the overrides in place.
-pub(super) fn apply(text: &str, overrides: Vec<(String, String)>) -> Result<Configuration, String> {
+pub(super) fn apply(
+    text: &str,
+    mut overrides: Vec<(String, String)>,
+) -> Result<Configuration, String> {
+    // In the order of their names, so that a section's `address` is there before what belongs to it.
+    overrides.sort();
     let mut table: Table = text
         .parse()
         .map_err(|error: toml::de::Error| error.message().to_owned())?;

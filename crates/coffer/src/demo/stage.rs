@@ -1,6 +1,12 @@
 //! The installation that the demo plays on: made, started, listened to, taken down.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -29,6 +35,13 @@ const FREE_PORTS: &[&str] = &[
     "COFFER_METRICS_SIMULATOR",
 ];
 
+/// What would keep its data elsewhere than in its directory, where the thief copies it from.
+const ELSEWHERE: &[&str] = &[
+    "COFFER_POSTGRES_ADDRESS",
+    "COFFER_POSTGRES_NAMES",
+    "COFFER_POSTGRES_CA_FILE",
+];
+
 /// A running installation in a temporary directory.
 pub(super) struct Stage {
     child: Child,
@@ -49,7 +62,7 @@ impl Stage {
             .map_err(system("a temporary directory"))?;
         let program = std::env::current_exe().map_err(system("finding this program"))?;
         let data = folder.path().join("data");
-        let made = Command::new(&program)
+        let made = coffer(&program)
             .args(["init", "--profile", "development", "--dir"])
             .arg(&data)
             .stdin(Stdio::null())
@@ -62,7 +75,7 @@ impl Stage {
             ));
         }
         let log = std::fs::File::create(folder.path().join("log")).map_err(system("the log"))?;
-        let mut child = Command::new(&program)
+        let mut child = coffer(&program)
             .args(["up", "--json", "--allow-root", "--dir"])
             .arg(&data)
             .envs(FREE_PORTS.iter().map(|name| (name, "127.0.0.1:0")))
@@ -208,6 +221,15 @@ impl Stage {
             lines.into_iter().rev().collect::<Vec<_>>().join("\n")
         ))
     }
+}
+
+/// This program, whose data stays in its directory.
+fn coffer(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    for name in ELSEWHERE {
+        command.env_remove(name);
+    }
+    command
 }
 
 /// Should the demo fail halfway, the supervisor is told to stop all the same, and stops its children.

@@ -5,16 +5,16 @@ use std::path::Path;
 use coffer_core::Timestamp;
 use coffer_crypto::{SecretBytes, Stretch, pki::KeyPair};
 use coffer_db::Database;
-use coffer_keys::{CERTIFICATE_LIFETIME_MS, Error, Keys, Settings};
+use coffer_keys::{CERTIFICATE_LIFETIME_MS, Error, Keys, MIGRATIONS, STATEMENTS, Settings};
 use coffer_net::Clock;
 
 use super::{Report, development::write_public};
 use crate::{
-    configuration::{Configuration, Profile},
+    configuration::{Configuration, Postgres, Profile},
     directory::{Directory, Role},
     failure::Failure,
     runtime, secret_file,
-    serve::{certificates, keys as key_server},
+    serve::{certificates, keys as key_server, store::Store},
 };
 
 /// A role's certificate, in its directory.
@@ -25,32 +25,49 @@ pub(crate) const CERTIFICATE_KEY: &str = "key.pem";
 /// Where every certificate ends and the next one begins.
 const PEM_BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 
+/// What an installation begins with.
+pub(super) struct Beginning<'a> {
+    pub(super) profile: Profile,
+    pub(super) passphrase_file: &'a Path,
+    pub(super) postgres: Option<&'a Postgres>,
+}
+
 /// Initialises the key server unless it is, and issues the certificates that are missing.
 pub(super) fn complete(
     directory: &Directory,
-    profile: Profile,
-    passphrase_file: &Path,
+    beginning: &Beginning<'_>,
     clock: &Clock,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    refuse_second_root(directory)?;
+    let had_root = directory.authority().exists();
+    if had_root && beginning.postgres.is_none() && !directory.database(Role::Keys).exists() {
+        return Err(root_lost(directory.database(Role::Keys).display()));
+    }
     let missing: Vec<Role> = on_links()
         .filter(|role| !has_certificate(directory, *role, clock.now()))
         .collect();
-    if missing.is_empty() && directory.authority().exists() {
+    if missing.is_empty() && had_root {
         report.note(true, "root key", || Ok(()))?;
         return report.note(true, "role certificates", || Ok(()));
     }
     let _lock = directory.lock(Role::Keys)?;
-    let passphrase = secret_file::read_text(passphrase_file)?;
+    let passphrase = secret_file::read_text(beginning.passphrase_file)?;
+    let store = Store::of(directory, beginning.postgres, Role::Keys)?;
     let instances = Configuration::instances_of(&directory.configuration())?;
     runtime::command(async {
-        let db = key_server::database(directory)?;
-        let is_new = initialise(&db, &passphrase, clock, profile).await?;
+        let db = store.open(MIGRATIONS, STATEMENTS).await?;
+        let is_new = !had_root && initialise(&db, &passphrase, clock, beginning.profile).await?;
         report.note(!is_new, "root key", || Ok(()))?;
         let keys = Keys::open(db.clone(), Settings::new("init", clock.clone()))
             .await
-            .map_err(key_server::failed)?;
+            .map_err(|error| match error {
+                Error::NotInitialised => root_lost(&store),
+                Error::Sealed
+                | Error::AlreadyInitialised
+                | Error::Refused(_)
+                | Error::Unavailable(_)
+                | Error::Defect(_) => key_server::failed(error),
+            })?;
         keys.unseal(&passphrase).await.map_err(key_server::failed)?;
         for role in missing {
             issue(directory, &keys, role, &instances(role)).await?;
@@ -75,15 +92,11 @@ fn has_certificate(directory: &Directory, role: Role, now: Timestamp) -> bool {
 }
 
 /// A root key that was lost cannot be made again: what it protects would stay closed for ever.
-fn refuse_second_root(directory: &Directory) -> Result<(), Failure> {
-    let database = directory.database(Role::Keys);
-    if directory.authority().exists() && !database.exists() {
-        return Err(Failure::Operator(format!(
-            "{} is missing though this installation had one; restore it from its backup, or begin in another directory",
-            database.display()
-        )));
-    }
-    Ok(())
+fn root_lost(store: impl std::fmt::Display) -> Failure {
+    Failure::Operator(format!(
+        "{store} is missing, or empty, though this installation had a root key there; restore it from its backup, or begin in \
+         another directory"
+    ))
 }
 
 /// Whether there was no root key before.

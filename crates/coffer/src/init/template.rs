@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::configuration::Profile;
+use crate::configuration::{Postgres, Profile};
 
 const TEMPLATE: &str = include_str!("coffer.toml");
 
@@ -21,8 +21,19 @@ const FACES_PRODUCTION: &str = r#"# api = "127.0.0.1:8443"
 # dashboard_origin = "https://dashboard.example.com"
 # fields_origin = "https://fields.example.com""#;
 
+const POSTGRES_NONE: &str = r#"# [postgres]
+# address = "127.0.0.1:5432"
+# names = "coffer"
+# ca_file = "postgres-ca.pem""#;
+
+const POSTGRES_CA_FILE: &str = r#"# ca_file = "postgres-ca.pem""#;
+
 /// The text for a new installation.
-pub(super) fn configuration(profile: Profile, passphrase_file: &Path) -> String {
+pub(super) fn configuration(
+    profile: Profile,
+    passphrase_file: &Path,
+    postgres: Option<&Postgres>,
+) -> String {
     let faces = match profile {
         Profile::Development => FACES_DEVELOPMENT,
         Profile::Production => FACES_PRODUCTION,
@@ -32,6 +43,24 @@ pub(super) fn configuration(profile: Profile, passphrase_file: &Path) -> String 
         .replace("@PROFILE@", profile.as_str())
         .replace("@FACES@", faces)
         .replace("@PASSPHRASE@", &format!("passphrase_file = {passphrase}"))
+        .replace(
+            "@POSTGRES@",
+            &postgres.map_or_else(|| POSTGRES_NONE.to_owned(), postgres_section),
+        )
+}
+
+/// What it holds is checked when it is parsed: nothing in it needs quoting.
+fn postgres_section(postgres: &Postgres) -> String {
+    let Postgres {
+        address,
+        names,
+        ca_file,
+    } = postgres;
+    let ca_file = match ca_file {
+        Some(name) => format!("ca_file = \"{name}\""),
+        None => POSTGRES_CA_FILE.to_owned(),
+    };
+    format!("[postgres]\naddress = \"{address}\"\nnames = \"{names}\"\n{ca_file}")
 }
 
 #[cfg(test)]
@@ -61,7 +90,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("coffer.toml");
         for profile in [Profile::Development, Profile::Production] {
-            let text = configuration(profile, Path::new("/etc/coffer/passphrase"));
+            let text = configuration(profile, Path::new("/etc/coffer/passphrase"), None);
             let full = all_set(&text).replace("example.com", "shop.eu");
             std::fs::write(&path, &full).unwrap();
             let loaded = Configuration::load(&path).unwrap();
@@ -70,9 +99,28 @@ mod tests {
                 loaded.keys.passphrase_file.as_deref(),
                 Some(Path::new("/etc/coffer/passphrase"))
             );
+            assert!(loaded.postgres.is_some_and(|found| found.ca_file.is_some()));
         }
-        let development = configuration(Profile::Development, Path::new("/p"));
+        let development = configuration(Profile::Development, Path::new("/p"), None);
         std::fs::write(&path, development).unwrap();
-        Configuration::load(&path).unwrap();
+        assert_eq!(Configuration::load(&path).unwrap().postgres, None);
+    }
+
+    #[test]
+    fn the_server_that_was_asked_for_is_what_is_read_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("coffer.toml");
+        for (server, ca_file) in [
+            ("127.0.0.1:5432", None),
+            ("[::1]:5432", None),
+            ("db.shop.eu:6432", Some("postgres-ca.pem")),
+        ] {
+            let asked = Postgres::at(server.parse().unwrap(), "shop".parse().unwrap());
+            let text = configuration(Profile::Development, Path::new("/p"), Some(&asked));
+            std::fs::write(&path, text).unwrap();
+            let found = Configuration::load(&path).unwrap().postgres;
+            assert_eq!(found.as_ref(), Some(&asked));
+            assert_eq!(asked.ca_file.as_deref(), ca_file);
+        }
     }
 }

@@ -9,7 +9,7 @@ use seccompiler::{
     SeccompRule, TargetArch,
 };
 
-use super::Needs;
+use super::{Connects, Needs};
 use crate::failure::Failure;
 
 /// Other processes, other programs, the kernel itself, and ways around a filter.
@@ -128,8 +128,14 @@ const SOCKETS: &[i32] = &[
     libc::AF_INET6,
     libc::AF_NETLINK,
 ];
+/// The kinds that a role may make which connects to one port: it asks for no names.
+const SOCKETS_PORT: &[i32] = &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6];
 /// The kinds that a role may make which connects nowhere: for its admin socket.
 const SOCKETS_LOCAL: &[i32] = &[libc::AF_UNIX];
+/// The bits of a socket's type beside its flags.
+const SOCKET_TYPE: u64 = 0xf;
+/// TCP, by default or by name.
+const TCP: &[i32] = &[0, libc::IPPROTO_TCP];
 
 /// Restricts this thread and all that it will start.
 pub(super) fn restrict(needs: &Needs) -> Result<(), Failure> {
@@ -152,12 +158,7 @@ fn program(needs: &Needs) -> Result<BpfProgram, seccompiler::BackendError> {
     for &call in REFUSED.iter().chain(REFUSED_HERE) {
         rules.insert(call, Vec::new());
     }
-    if !needs.connects {
-        rules.insert(libc::SYS_connect, Vec::new());
-        for &(call, flags) in SENDS {
-            rules.insert(call, vec![with_flag(flags, libc::MSG_FASTOPEN)?]);
-        }
-    }
+    rules.extend(connecting(needs.connects)?);
     #[cfg(target_arch = "x86_64")]
     {
         let second_names: Vec<i64> = rules
@@ -170,15 +171,51 @@ fn program(needs: &Needs) -> Result<BpfProgram, seccompiler::BackendError> {
     }
     let namespaces = NAMESPACES.iter().map(|&flag| with_flag(0, flag));
     rules.insert(libc::SYS_clone, namespaces.collect::<Result<_, _>>()?);
-    rules.insert(
-        libc::SYS_socket,
-        vec![any_socket_but(if needs.connects {
-            SOCKETS
-        } else {
-            SOCKETS_LOCAL
-        })?],
-    );
+    rules.insert(libc::SYS_socket, sockets(needs.connects)?);
     filter(rules, libc::EPERM)
+}
+
+/// The ways to connect that are refused. Fast open also to a role that connects to one port: Landlock does not see it.
+fn connecting(
+    connects: Connects,
+) -> Result<Vec<(i64, Vec<SeccompRule>)>, seccompiler::BackendError> {
+    let fast_open = SENDS
+        .iter()
+        .map(|&(call, flags)| Ok((call, vec![with_flag(flags, libc::MSG_FASTOPEN)?])));
+    let connect = (libc::SYS_connect, Vec::new());
+    match connects {
+        Connects::Nowhere => fast_open.chain([Ok(connect)]).collect(),
+        Connects::Port(_) => fast_open.collect(),
+        Connects::Anywhere => Ok(Vec::new()),
+    }
+}
+
+/// The sockets that are refused.
+fn sockets(connects: Connects) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    match connects {
+        Connects::Nowhere => Ok(vec![any_but(0, SOCKETS_LOCAL)?]),
+        Connects::Port(_) => port_sockets(),
+        Connects::Anywhere => Ok(vec![any_but(0, SOCKETS)?]),
+    }
+}
+
+/// Landlock watches over TCP alone: whatever else could send (UDP, multipath TCP) is refused.
+fn port_sockets() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    let stream = u64::try_from(libc::SOCK_STREAM).unwrap_or(1);
+    let kinds = (0..=SOCKET_TYPE).filter(|kind| *kind != stream);
+    let other_kinds = kinds.map(|kind| {
+        let is = SeccompCmpOp::MaskedEq(SOCKET_TYPE);
+        SeccompRule::new(vec![SeccompCondition::new(
+            1,
+            SeccompCmpArgLen::Dword,
+            is,
+            kind,
+        )?])
+    });
+    [any_but(0, SOCKETS_PORT), any_but(2, TCP)]
+        .into_iter()
+        .chain(other_kinds)
+        .collect()
 }
 
 /// A filter cannot look at the flags of `clone3`. As if the kernel had none, so that the C library uses `clone` for threads.
@@ -211,10 +248,11 @@ fn with_flag(argument: u8, flag: i32) -> Result<SeccompRule, seccompiler::Backen
     )?])
 }
 
-fn any_socket_but(allowed: &[i32]) -> Result<SeccompRule, seccompiler::BackendError> {
-    let differs = |&family: &i32| {
-        let family = u64::try_from(family).unwrap_or(u64::MAX);
-        SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, family)
+/// Met by a call with none of these values in this argument.
+fn any_but(argument: u8, allowed: &[i32]) -> Result<SeccompRule, seccompiler::BackendError> {
+    let differs = |&value: &i32| {
+        let value = u64::try_from(value).unwrap_or(u64::MAX);
+        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, value)
     };
     SeccompRule::new(allowed.iter().map(differs).collect::<Result<_, _>>()?)
 }
@@ -234,7 +272,7 @@ mod tests {
         .unwrap()
     }
 
-    fn needs(connects: bool) -> Needs {
+    fn needs(connects: Connects) -> Needs {
         Needs {
             own: "/".into(),
             read: Vec::new(),
@@ -257,52 +295,81 @@ mod tests {
     #[test]
     fn no_role_can_start_a_program() {
         assert!(starts_a_program());
-        assert!(!within(needs(true), starts_a_program));
+        assert!(!within(needs(Connects::Anywhere), starts_a_program));
     }
 
     #[test]
     fn a_role_that_connects_nowhere_has_no_socket_to_do_it_with() {
-        assert!(within(needs(true), connects));
-        assert!(!within(needs(false), connects));
-        assert!(within(needs(false), || {
+        assert!(within(needs(Connects::Anywhere), connects));
+        assert!(!within(needs(Connects::Nowhere), connects));
+        assert!(within(needs(Connects::Nowhere), || {
             std::os::unix::net::UnixDatagram::unbound().is_ok()
         }));
-        assert!(!within(needs(false), || std::net::UdpSocket::bind(
-            "127.0.0.1:0"
-        )
-        .is_ok()));
+        assert!(!within(needs(Connects::Nowhere), || {
+            std::net::UdpSocket::bind("127.0.0.1:0").is_ok()
+        }));
     }
 
     #[test]
     fn listening_sockets_outlive_the_sandbox() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let accepted =
-            std::thread::spawn(move || within(needs(false), move || listener.accept().is_ok()));
+        let accepted = std::thread::spawn(move || {
+            within(needs(Connects::Nowhere), move || listener.accept().is_ok())
+        });
         std::net::TcpStream::connect(address).unwrap();
         assert!(accepted.join().unwrap());
     }
 
     /// An own listener, closed, is a socket like a new one; TCP Fast Open connects it by sending.
-    fn connects_by_sending(to: &std::net::TcpListener) -> bool {
+    fn connects_by_sending(to: &std::net::TcpListener, connects: Connects) -> bool {
         use rustix::net::{SendFlags, Shutdown, sendto, shutdown};
         let own = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let to = to.local_addr().unwrap();
         let fast_open = SendFlags::from_bits_retain(u32::try_from(libc::MSG_FASTOPEN).unwrap());
-        within(needs(false), move || {
+        within(needs(connects), move || {
             shutdown(&own, Shutdown::Both).is_ok() && sendto(&own, b"out", fast_open, &to).is_ok()
         })
     }
 
     #[test]
-    fn a_role_that_connects_nowhere_cannot_connect_by_sending_either() {
+    fn a_role_that_connects_nowhere_or_to_one_port_cannot_connect_by_sending_either() {
         let outside = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        assert!(!connects_by_sending(&outside));
+        assert!(!connects_by_sending(&outside, Connects::Nowhere));
+        assert!(!connects_by_sending(&outside, Connects::Port(5432)));
+    }
+
+    #[test]
+    fn a_role_that_connects_to_one_port_has_tcp_and_nothing_else() {
+        use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket, socket_with};
+        let port = || needs(Connects::Port(5432));
+        assert!(within(port(), connects));
+        assert!(within(port(), || {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let tcp =
+                |family, protocol| socket_with(family, SocketType::STREAM, flags, protocol).is_ok();
+            tcp(AddressFamily::UNIX, None)
+                && tcp(AddressFamily::INET, None)
+                && tcp(AddressFamily::INET6, Some(ipproto::TCP))
+        }));
+        assert!(!within(port(), || {
+            let any = |family, kind, protocol| socket(family, kind, protocol).is_ok();
+            any(AddressFamily::INET, SocketType::DGRAM, None)
+                || any(AddressFamily::INET6, SocketType::DGRAM, None)
+                || any(
+                    AddressFamily::INET,
+                    SocketType::STREAM,
+                    Some(ipproto::MPTCP),
+                )
+                || any(AddressFamily::INET, SocketType::STREAM, Some(ipproto::SCTP))
+                || any(AddressFamily::NETLINK, SocketType::RAW, None)
+                || any(AddressFamily::VSOCK, SocketType::STREAM, None)
+        }));
     }
 
     #[test]
     fn threads_start_in_the_sandbox() {
-        assert!(within(needs(false), || {
+        assert!(within(needs(Connects::Nowhere), || {
             std::thread::spawn(|| true).join().unwrap_or(false)
         }));
     }

@@ -29,6 +29,7 @@ use super::{
     origin,
     process::{Edges, Process},
     renewal::{self, Issuer},
+    store::Store,
 };
 use crate::{
     accounts::Desk,
@@ -37,7 +38,9 @@ use crate::{
     directory::{Directory, Role},
     failure::Failure,
     init::SERVICE_KEY,
-    runtime, secret_file,
+    runtime,
+    sandbox::Connects,
+    secret_file,
 };
 
 /// The name of its face.
@@ -63,7 +66,7 @@ pub(super) fn run(mut process: Process) -> Result<(), Failure> {
         &process.clock,
         fields_port,
     )?;
-    process.harden(true)?;
+    process.harden(Connects::Anywhere)?;
     let listeners = Listeners {
         face: face_bound,
         metrics: metrics_bound,
@@ -155,7 +158,7 @@ pub(crate) fn print_openapi() -> Result<(), Failure> {
 /// What an engine is opened from, read before the sandbox closes.
 struct Parts {
     settings: Settings,
-    database: std::path::PathBuf,
+    store: Store,
 }
 
 impl Parts {
@@ -184,13 +187,12 @@ impl Parts {
         };
         Ok(Self {
             settings,
-            database: directory.database(Role::Api),
+            store: Store::of(directory, configuration.postgres.as_ref(), Role::Api)?,
         })
     }
 
     async fn open(self, keys: Arc<dyn Keys>, vault: Link) -> Result<(Engine, Database), Failure> {
-        let db = Database::open_sqlite(&self.database, MIGRATIONS, STATEMENTS)
-            .map_err(|error| Failure::doing("opening the api's store", error))?;
+        let db = self.store.open(MIGRATIONS, STATEMENTS).await?;
         let engine = Engine::open(
             db.clone(),
             Arc::new(VaultClient::new(vault)),

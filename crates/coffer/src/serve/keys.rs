@@ -1,4 +1,4 @@
-//! The key server's process. It connects nowhere; the sandbox takes the means away.
+//! The key server's process. It connects nowhere, or to its database's port alone; the sandbox takes the other means away.
 
 use std::sync::Arc;
 
@@ -8,7 +8,6 @@ use axum::{
     routing::{get, post},
 };
 use coffer_crypto::SecretBytes;
-use coffer_db::Database;
 use coffer_keys::{Error, Keys, MIGRATIONS, STATEMENTS, Settings};
 use coffer_net::{
     Tasks, contract,
@@ -22,21 +21,10 @@ use super::{
     process::{Edges, Process, listener},
     renewal::{self, Issuer},
 };
-use crate::{
-    accounts::answer,
-    directory::{Directory, Role},
-    failure::Failure,
-    runtime, secret_file,
-};
+use crate::{accounts::answer, failure::Failure, runtime, secret_file};
 
 /// The name of its link.
 const LINK: &str = "keys";
-
-/// The key server's store.
-pub(crate) fn database(directory: &Directory) -> Result<Database, Failure> {
-    Database::open_sqlite(&directory.database(Role::Keys), MIGRATIONS, STATEMENTS)
-        .map_err(|error| Failure::doing("opening the key server's store", error))
-}
 
 /// An error of custody, for whoever started the process.
 pub(crate) fn failed(error: Error) -> Failure {
@@ -67,9 +55,10 @@ pub(super) fn run(mut process: Process) -> Result<(), Failure> {
         .as_deref()
         .map(secret_file::read_text)
         .transpose()?;
-    process.harden(false)?;
+    let store = process.store()?;
+    process.harden(store.connects())?;
     runtime::serve(async move {
-        let db = database(&process.directory)?;
+        let db = store.open(MIGRATIONS, STATEMENTS).await?;
         let keys = Keys::open(db.clone(), settings(&process))
             .await
             .map_err(failed)?;

@@ -11,7 +11,6 @@ use std::{
 };
 
 use axum::Router;
-use coffer_db::{Database, Migration, Statement};
 use coffer_net::{
     Clock, Tasks,
     admin::AdminSocket,
@@ -31,8 +30,10 @@ use crate::{
     console,
     directory::{Directory, Role},
     failure::Failure,
-    sandbox::{self, Needs},
+    sandbox::{self, Connects, Needs},
 };
+
+use super::store::Store;
 
 /// How long requests in flight may take to end; the supervisor waits a little longer.
 const GRACE: Duration = Duration::from_secs(18);
@@ -124,19 +125,14 @@ impl Process {
         Link::new(Arc::clone(identity), address, to).refusing(Arc::clone(revoked))
     }
 
-    /// Opens the role's store. It has a thread of its own, so this comes after the sandbox.
-    pub(super) fn store(
-        &self,
-        migrations: &[Migration],
-        statements: &[&[&'static Statement]],
-    ) -> Result<Database, Failure> {
-        Database::open_sqlite(&self.directory.database(self.role), migrations, statements).map_err(
-            |error| Failure::doing(format_args!("opening the store of {}", self.role), error),
-        )
+    /// The role's store, to be opened after the sandbox has closed: it has threads, or connections, of its own.
+    pub(super) fn store(&self) -> Result<Store, Failure> {
+        let postgres = self.configuration.postgres.as_ref();
+        Store::of(&self.directory, postgres, self.role)
     }
 
     /// Installs the sandbox and logs what holds. Nothing that needs the outside comes after this.
-    pub(super) fn harden(&self, connects: bool) -> Result<(), Failure> {
+    pub(super) fn harden(&self, connects: Connects) -> Result<(), Failure> {
         let needs = Needs {
             own: self.directory.role(self.role),
             read: vec![self.directory.public()],

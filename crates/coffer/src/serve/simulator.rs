@@ -8,7 +8,9 @@ use super::{
     origin,
     process::{Edges, Process},
 };
-use crate::{failure::Failure, init::SIMULATOR_CREDENTIAL, runtime, secret_file};
+use crate::{
+    failure::Failure, init::SIMULATOR_CREDENTIAL, runtime, sandbox::Connects, secret_file,
+};
 
 /// The name of its face.
 const FACE: &str = "simulator";
@@ -20,9 +22,10 @@ pub(super) fn run(mut process: Process) -> Result<(), Failure> {
     let credential =
         secret_file::read_text(&process.directory.file(process.role, SIMULATOR_CREDENTIAL))?;
     let outbound = super::outbound(&process.directory, &process.configuration, &[])?;
-    process.harden(true)?;
+    let store = process.store()?;
+    process.harden(Connects::Anywhere)?;
     runtime::serve(async move {
-        let db = process.store(MIGRATIONS, STATEMENTS)?;
+        let db = store.open(MIGRATIONS, STATEMENTS).await?;
         let settings = Settings {
             clock: process.clock.clone(),
             public_url: origin::simulator(process.port(FACE)),

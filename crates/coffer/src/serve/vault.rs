@@ -20,12 +20,15 @@ use super::{
     origin,
     process::{Edges, Process, listener},
     renewal::{self, Issuer},
+    store::Store,
 };
 use crate::{
     configuration::{AdapterName, ProviderSection},
     failure::Failure,
     init::{SERVICE_KEY, VAULT_SIMULATOR_CREDENTIAL},
-    runtime, secret_file,
+    runtime,
+    sandbox::Connects,
+    secret_file,
 };
 
 /// The name of its face.
@@ -40,13 +43,21 @@ pub(super) fn run(mut process: Process) -> Result<(), Failure> {
     let identity = certificates::identity(&process.directory, process.role, process.clock.now())?;
     let certificate = FaceCertificate::load(&process.directory, process.role)?;
     let settings = settings(&process)?;
-    process.harden(true)?;
+    let store = process.store()?;
+    process.harden(Connects::Anywhere)?;
     let listeners = Listeners {
         face: face_bound,
         link: link_bound,
         metrics: metrics_bound,
     };
-    runtime::serve(serve(process, listeners, identity, certificate, settings))
+    runtime::serve(serve(
+        process,
+        listeners,
+        identity,
+        certificate,
+        settings,
+        store,
+    ))
 }
 
 /// What was bound before the sandbox closed.
@@ -62,8 +73,9 @@ async fn serve(
     identity: Arc<Identity>,
     certificate: FaceCertificate,
     settings: Settings,
+    store: Store,
 ) -> Result<(), Failure> {
-    let db = process.store(MIGRATIONS, STATEMENTS)?;
+    let db = store.open(MIGRATIONS, STATEMENTS).await?;
     let tasks = Tasks::new();
     let revoked = Revoked::default();
     let keys: Arc<dyn Keys> = Arc::new(KeysClient::new(process.link(

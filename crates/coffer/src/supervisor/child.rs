@@ -19,7 +19,7 @@ use tokio::{
 use crate::{
     cli::NamedAddress,
     directory::{Directory, Role},
-    failure::Failure,
+    failure::{EXIT_AWAY, Failure},
 };
 
 /// A role that is not ready by then is started anew.
@@ -91,10 +91,15 @@ impl Launch {
             }
             Ok(None) => {
                 let status = process.wait().await.map_err(doing)?;
-                Err(Failure::System(format!(
+                let reason = format!(
                     "{} ended before it was ready ({status}); its log says why",
                     self.role
-                )))
+                );
+                Err(if status.code() == Some(i32::from(EXIT_AWAY)) {
+                    Failure::Away(reason)
+                } else {
+                    Failure::System(reason)
+                })
             }
             Err(_) => Err(Failure::System(format!(
                 "{} was not ready within {} s",

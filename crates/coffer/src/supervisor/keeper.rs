@@ -31,9 +31,13 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Starts the role. A first start that fails is the operator's to repair, and not tried again.
+    /// Starts the role. A first start that fails is the operator's to repair, and not tried again, unless what it needs is
+    /// only away: after a power cut the database may be up later than we are.
     pub(super) async fn start(mut launch: Launch, events: Events) -> Result<Self, Failure> {
-        let child = launch.start().await?;
+        let child = match launch.start().await {
+            Err(Failure::Away(reason)) => start_later(&launch, reason, events).await?,
+            outcome => outcome?,
+        };
         let (role, addresses) = (launch.role(), child.addresses().to_vec());
         launch.pin(&addresses);
         events.report(&Event::Ready {
@@ -116,6 +120,26 @@ async fn start_again(launch: &Launch, backoff: &mut Backoff, events: Events) -> 
                 role,
                 reason: failure.to_string(),
             }),
+        }
+    }
+}
+
+/// As [`start_again`], for a first start.
+async fn start_later(
+    launch: &Launch,
+    mut reason: String,
+    events: Events,
+) -> Result<Child, Failure> {
+    let role = launch.role();
+    let mut backoff = Backoff::default();
+    loop {
+        events.report(&Event::Failed { role, reason });
+        let after = backoff.next();
+        events.report(&Event::Restarting { role, after });
+        sleep(after).await;
+        match launch.start().await {
+            Err(Failure::Away(again)) => reason = again,
+            outcome => return outcome,
         }
     }
 }
