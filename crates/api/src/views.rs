@@ -44,7 +44,7 @@ fn json(view: &impl Serialize) -> Vec<u8> {
 }
 
 fn owned<const MAX: usize>(text: Option<Text<MAX>>) -> Option<String> {
-    text.map(|text| text.as_str().to_owned())
+    text.as_deref().map(str::to_owned)
 }
 
 object! {

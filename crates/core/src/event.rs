@@ -52,6 +52,16 @@ words! {
     }
 }
 
+impl EventType {
+    /// The type of object that it happens to: the word before the dot.
+    #[must_use]
+    pub fn object_type(self) -> &'static str {
+        self.as_str()
+            .split_once('.')
+            .map_or("", |(object, _)| object)
+    }
+}
+
 /// The object that an event is about: its type, id and the version it had right after.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventObject {
@@ -76,4 +86,30 @@ pub struct Event {
     pub created: Timestamp,
     /// To which object.
     pub object: EventObject,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_event_happens_to_a_type_of_object() {
+        let mut types: Vec<_> = EventType::ALL
+            .iter()
+            .map(|event| event.object_type())
+            .collect();
+        types.dedup();
+        assert_eq!(
+            types,
+            [
+                "payment",
+                "refund",
+                "customer",
+                "card",
+                "api_key",
+                "webhook_endpoint",
+                "alert"
+            ]
+        );
+    }
 }

@@ -180,18 +180,12 @@ kinds! {
     Customer, CustomerId = "cus";
     /// A permission to deposit one card.
     Intake, IntakeId = "itk";
-    /// A payer's visit to the checkout page of one payment.
-    Checkout, CheckoutId = "chk";
     /// Something that happened to an object.
     Event, EventId = "evt";
     /// Where a merchant wants to be told of events.
     WebhookEndpoint, WebhookEndpointId = "we";
-    /// One event on its way to one webhook endpoint.
-    Delivery, DeliveryId = "dlv";
     /// An API key.
     ApiKey, ApiKeyId = "key";
-    /// A member of an account's staff.
-    Member, MemberId = "mem";
     /// A request to a public face.
     Request, RequestId = "req";
     /// One entry of the tamper-evident log.

@@ -1,14 +1,14 @@
 //! Accounts and their settings per mode.
 
 use coffer_core::{Mode, Timestamp, id::AccountId, limits::ORIGINS_MAX};
-use coffer_db::{Transaction, params};
+use coffer_db::{Row, Transaction, params};
 use coffer_net::contract::Place;
 
 use crate::{
     Caller, Engine, Error,
-    commit::By,
+    commit::{By, conflicts},
     error::corrupt,
-    idempotency::key_of,
+    rows::{self, key_of},
     store::{accounts as sql, events},
 };
 
@@ -65,11 +65,9 @@ impl Engine {
             .await
         {
             Ok(_) => Ok(id),
-            Err(error) if crate::commit::conflicts(&error, &sql::ACCOUNT_INSERT) => {
-                Err(Error::Refused(
-                    "an account of this name exists: use its id, or choose another name",
-                ))
-            }
+            Err(error) if conflicts(&error, &sql::ACCOUNT_INSERT) => Err(Error::Refused(
+                "an account of this name exists: use its id, or choose another name",
+            )),
             Err(error) => Err(error.into()),
         }
     }
@@ -83,8 +81,7 @@ impl Engine {
             .db()
             .read_optional(&sql::ACCOUNT_BY_NAME, params![name])
             .await?;
-        row.map(|row| crate::rows::word(&row, "account"))
-            .transpose()
+        row.map(|row| rows::word(&row, "account")).transpose()
     }
 
     /// The caller's account.
@@ -108,14 +105,10 @@ impl Engine {
             id: caller.place.account,
             name: found.text("name")?.to_owned(),
             mode: caller.place.mode,
-            origins: settings
-                .text("origins")?
-                .split_ascii_whitespace()
-                .map(str::to_owned)
-                .collect(),
+            origins: read_origins(&settings)?,
             version: settings.integer("version")?,
-            created: Timestamp::from_millis(found.integer("created")?),
-            updated: Timestamp::from_millis(settings.integer("updated")?),
+            created: rows::time(&found, "created")?,
+            updated: rows::time(&settings, "updated")?,
         })
     }
 
@@ -199,11 +192,12 @@ pub(crate) async fn origins(engine: &Engine, place: Place) -> Result<Vec<String>
             expected: "an account's settings",
         })
     })?;
-    Ok(row
-        .text("origins")?
-        .split_ascii_whitespace()
-        .map(str::to_owned)
-        .collect())
+    read_origins(&row)
+}
+
+fn read_origins(settings: &Row) -> Result<Vec<String>, Error> {
+    let origins = settings.text("origins")?.split_ascii_whitespace();
+    Ok(origins.map(str::to_owned).collect())
 }
 
 #[cfg(test)]

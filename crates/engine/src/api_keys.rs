@@ -8,7 +8,7 @@ use std::sync::{
 use coffer_core::{
     Timestamp,
     api_key::{KeyKind, KeyText, compose},
-    event::{EventObject, EventType},
+    event::EventType,
     id::ApiKeyId,
     permission::Permissions,
 };
@@ -18,7 +18,10 @@ use coffer_net::contract::Place;
 use quick_cache::sync::Cache;
 
 use crate::{
-    CallOrigin, Caller, Engine, Error, commit::By, events::Happened, idempotency::key_of, rows,
+    CallOrigin, Caller, Engine, Error,
+    commit::{By, conflicts},
+    events::Happened,
+    rows::{self, key_of},
     store::accounts as sql,
 };
 
@@ -150,7 +153,8 @@ impl Engine {
             new.expires.map(Timestamp::as_millis),
         ];
         let change = Transaction::new().one(&sql::API_KEY_INSERT, row);
-        let change = change.append(self.tell(place, &[happened(EventType::ApiKeyCreated, id, 1)]));
+        let created = Happened::to(id, 1, EventType::ApiKeyCreated);
+        let change = change.append(self.tell(place, &[created]));
         self.commit(
             By::Operator,
             place,
@@ -168,9 +172,10 @@ impl Engine {
     /// [`Error::NotFound`] when there is no active key with this id in the account and mode.
     pub async fn api_key_revoke(&self, place: Place, id: ApiKeyId) -> Result<(), Error> {
         let [account, mode] = key_of(place);
+        let revoked = Happened::to(id, 2, EventType::ApiKeyRevoked);
         let change = Transaction::new()
             .one(&sql::API_KEY_REVOKE, params![account, mode, id.to_string()])
-            .append(self.tell(place, &[happened(EventType::ApiKeyRevoked, id, 2)]))
+            .append(self.tell(place, &[revoked]))
             .append(self.changed("api_key", &id.to_string()));
         match self
             .commit(
@@ -186,7 +191,7 @@ impl Engine {
                 self.0.key_cache.forget(id);
                 Ok(())
             }
-            Err(error) if crate::commit::conflicts(&error, &sql::API_KEY_REVOKE) => {
+            Err(error) if conflicts(&error, &sql::API_KEY_REVOKE) => {
                 Err(Error::NotFound { object: "api_key" })
             }
             Err(error) => Err(error.into()),
@@ -267,17 +272,6 @@ impl Engine {
             .bytes(text.id.as_bytes())
             .text(text.secret);
         mac(&self.secrets().pepper, &context)
-    }
-}
-
-fn happened(event: EventType, id: ApiKeyId, version: i64) -> Happened {
-    Happened {
-        event,
-        object: EventObject {
-            kind: "api_key",
-            id: id.to_string(),
-            version,
-        },
     }
 }
 

@@ -2,11 +2,11 @@
 
 use coffer_core::{
     CardSummary, Timestamp,
-    event::{EventObject, EventType},
+    event::EventType,
     id::{CardId, CustomerId, RecordId, TokenId},
     limits::CARDS_PER_CUSTOMER_MAX,
 };
-use coffer_db::{Row, Transaction, params};
+use coffer_db::{Row, Transaction, Value, params};
 use coffer_net::contract::{
     Place,
     vault::{DeleteRecord, KeepCard},
@@ -14,11 +14,10 @@ use coffer_net::contract::{
 
 use crate::{
     Caller, Done, Engine, Error, Fresh, Listed, Page, StoredAnswer, TokenRef,
-    commit::{By, conflicts},
+    commit::{By, Intent, conflicts},
     error::corrupt,
     events::Happened,
-    idempotency::key_of,
-    rows,
+    rows::{self, key_of},
     store::{customers as sql, idempotency},
 };
 
@@ -60,20 +59,7 @@ impl Engine {
             });
         };
         self.customer(caller, customer).await?;
-        let cards = self
-            .card_rows(
-                caller.place,
-                customer,
-                "~".to_owned(),
-                CARDS_PER_CUSTOMER_MAX,
-            )
-            .await?;
-        if i64::try_from(cards.len()).unwrap_or(i64::MAX) >= CARDS_PER_CUSTOMER_MAX {
-            return Err(Error::LimitReached {
-                what: "cards of a customer",
-                limit: CARDS_PER_CUSTOMER_MAX,
-            });
-        }
+        self.check_card_room(caller.place, customer).await?;
         let (id, place) = (card_of(token), caller.place);
         let keep = KeepCard {
             place,
@@ -103,30 +89,19 @@ impl Engine {
         card: Card,
         record: RecordId,
     ) -> Result<Done<Card>, Error> {
-        let [account, mode] = key_of(card.place);
         let id = card.id.to_string();
-        let row = params![
-            account.clone(),
-            mode.clone(),
-            id.as_str(),
-            card.customer.to_string(),
-            record.to_string(),
-            card.card.brand.as_str(),
-            card.card.last4.to_string(),
-            card.card.expiry.month(),
-            card.card.expiry.year(),
-            card.created.as_millis(),
-        ];
         let answer = StoredAnswer {
             status: 201,
             body: (self.0.render.card)(&card),
         };
+        let [account, mode] = key_of(card.place);
         let customer = params![account, mode, card.customer.to_string()];
+        let created = Happened::to(&id, 1, EventType::CardCreated);
         let change = Transaction::new()
             .one(&sql::CUSTOMER_HOLD, customer)
-            .one(&sql::CARD_INSERT, row)
+            .one(&sql::CARD_INSERT, columns(&card, record))
             .append(self.answered(fresh, &id, card.created, &answer)?)
-            .append(self.tell(card.place, &[happened(EventType::CardCreated, card.id, 1)]));
+            .append(self.tell(card.place, &[created]));
         match self
             .commit(By::Caller(caller), card.place, "card.keep", &id, change)
             .await
@@ -156,15 +131,9 @@ impl Engine {
             Err(Error::NotFound { .. }) => {}
             Err(error) => return error,
         }
-        let place = card.place;
-        let deleted = self
-            .0
-            .vault
-            .delete_record(DeleteRecord { place, record })
-            .await;
-        match deleted {
-            Ok(_) => Error::NotFound { object: "customer" },
-            Err(error) => error.into(),
+        match self.forget_record(card.place, record).await {
+            Ok(()) => Error::NotFound { object: "customer" },
+            Err(error) => error,
         }
     }
 
@@ -187,8 +156,7 @@ impl Engine {
                 page.fetch(),
             )
             .await?;
-        let cards: Result<Vec<_>, _> = rows.iter().map(read).collect();
-        Ok(page.cut(cards?))
+        page.read(&rows, read)
     }
 
     /// Deletes a kept card, here and in the vault.
@@ -197,37 +165,15 @@ impl Engine {
     /// [`Error::NotFound`] when there is none in the caller's account and mode.
     pub async fn card_delete(&self, caller: &Caller, id: CardId) -> Result<(), Error> {
         let (card, record) = self.kept_card(caller.place, id).await?;
-        self.0
-            .vault
-            .delete_record(DeleteRecord {
-                place: caller.place,
-                record,
-            })
-            .await?;
+        self.forget_record(caller.place, record).await?;
         let [account, mode] = key_of(caller.place);
-        let version = card.version.saturating_add(1);
+        let deleted = Happened::to(id, card.version.saturating_add(1), EventType::CardDeleted);
         let steps = Transaction::new()
             .one(&sql::CARD_DELETE, params![account, mode, id.to_string()])
-            .append(self.tell(
-                caller.place,
-                &[happened(EventType::CardDeleted, id, version)],
-            ));
-        match self
-            .commit(
-                By::Caller(caller),
-                caller.place,
-                "card.delete",
-                &id.to_string(),
-                steps,
-            )
-            .await
-        {
-            Ok(_) => Ok(()),
-            Err(error) if conflicts(&error, &sql::CARD_DELETE) => {
-                Err(Error::NotFound { object: "card" })
-            }
-            Err(error) => Err(error.into()),
-        }
+            .append(self.tell(caller.place, &[deleted]));
+        let intent = Intent::new("card.delete", id, steps)
+            .or(&sql::CARD_DELETE, Error::NotFound { object: "card" });
+        self.intend(caller, &Fresh::unkeyed(), intent).await
     }
 
     /// Deletes the records of a customer's cards in the vault; how many they were.
@@ -243,16 +189,17 @@ impl Engine {
             .await?;
         let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
         for row in rows {
-            let record = rows::word(&row, "record")?;
-            self.0
-                .vault
-                .delete_record(DeleteRecord {
-                    place: caller.place,
-                    record,
-                })
+            self.forget_record(caller.place, rows::word(&row, "record")?)
                 .await?;
         }
         Ok(count)
+    }
+
+    /// Deletes a record in the vault; one that is not there any more is no error.
+    async fn forget_record(&self, place: Place, record: RecordId) -> Result<(), Error> {
+        let request = DeleteRecord { place, record };
+        self.0.vault.delete_record(request).await?;
+        Ok(())
     }
 
     /// A kept card and its record.
@@ -261,13 +208,20 @@ impl Engine {
         place: Place,
         id: CardId,
     ) -> Result<(Card, RecordId), Error> {
-        let [account, mode] = key_of(place);
-        let row = self
-            .db()
-            .read_optional(&sql::CARD_FIND, params![account, mode, id.to_string()])
-            .await?;
-        let row = row.ok_or(Error::NotFound { object: "card" })?;
+        let row = self.find(&sql::CARD_FIND, "card", place, id).await?;
         Ok((read(&row)?, rows::word(&row, "record")?))
+    }
+
+    async fn check_card_room(&self, place: Place, customer: CustomerId) -> Result<(), Error> {
+        let limit = CARDS_PER_CUSTOMER_MAX;
+        let cards = self.card_rows(place, customer, "~".to_owned(), limit);
+        if i64::try_from(cards.await?.len()).unwrap_or(i64::MAX) < limit {
+            return Ok(());
+        }
+        Err(Error::LimitReached {
+            what: "cards of a customer",
+            limit,
+        })
     }
 
     async fn card_rows(
@@ -289,15 +243,20 @@ const fn card_of(token: TokenId) -> CardId {
     CardId::from_bytes(*token.as_bytes())
 }
 
-fn happened(event: EventType, id: CardId, version: i64) -> Happened {
-    Happened {
-        event,
-        object: EventObject {
-            kind: "card",
-            id: id.to_string(),
-            version,
-        },
-    }
+fn columns(card: &Card, record: RecordId) -> Vec<Value> {
+    let [account, mode] = key_of(card.place);
+    params![
+        account,
+        mode,
+        card.id.to_string(),
+        card.customer.to_string(),
+        record.to_string(),
+        card.card.brand.as_str(),
+        card.card.last4.to_string(),
+        card.card.expiry.month(),
+        card.card.expiry.year(),
+        card.created.as_millis(),
+    ]
 }
 
 fn read(row: &Row) -> Result<Card, Error> {

@@ -5,7 +5,7 @@ use coffer_core::Timestamp;
 use coffer_db::{Outcome, Statement, Transaction};
 use coffer_net::contract::Place;
 
-use crate::{Caller, Engine};
+use crate::{Caller, Engine, Error, Fresh, store::idempotency};
 
 /// Who changes something, for the record.
 pub(crate) enum By<'a> {
@@ -17,7 +17,63 @@ pub(crate) enum By<'a> {
     System,
 }
 
+/// What a caller asks to be changed, and what it means when a statement of it finds its row otherwise than expected.
+pub(crate) struct Intent {
+    action: &'static str,
+    object: String,
+    steps: Transaction,
+    refusals: Vec<(&'static Statement, Error)>,
+}
+
+impl Intent {
+    /// These steps, on record as this action on this object.
+    pub(crate) fn new(action: &'static str, object: impl ToString, steps: Transaction) -> Self {
+        Self {
+            action,
+            object: object.to_string(),
+            steps,
+            refusals: Vec::new(),
+        }
+    }
+
+    /// Refused like this when the statement is in conflict.
+    pub(crate) fn or(mut self, statement: &'static Statement, refusal: Error) -> Self {
+        self.refusals.push((statement, refusal));
+        self
+    }
+}
+
 impl Engine {
+    /// Commits what a caller asks for. When a twin holds its idempotency key, or brought a conflict about, the twin's
+    /// answer is the answer.
+    pub(crate) async fn intend(
+        &self,
+        caller: &Caller,
+        fresh: &Fresh,
+        intent: Intent,
+    ) -> Result<(), Error> {
+        let Intent {
+            action,
+            object,
+            steps,
+            refusals,
+        } = intent;
+        let by = By::Caller(caller);
+        let Err(error) = self.commit(by, caller.place, action, &object, steps).await else {
+            return Ok(());
+        };
+        if conflicts(&error, &idempotency::CLAIM) {
+            return Err(self.twin_answer(fresh).await);
+        }
+        let refusal = refusals
+            .into_iter()
+            .find(|(statement, _)| conflicts(&error, statement));
+        Err(match refusal {
+            Some((_, refusal)) => self.or_twin(fresh, refusal).await,
+            None => error.into(),
+        })
+    }
+
     /// Commits a change and its record. Nothing a caller asked for is stored by another way.
     ///
     /// A change ends with its events: they lock the account's counter until the commit, for which nothing else should wait.

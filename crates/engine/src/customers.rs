@@ -3,7 +3,7 @@
 
 use coffer_core::{
     Timestamp,
-    event::{EventObject, EventType},
+    event::EventType,
     id::CustomerId,
     limits::{DESCRIPTION_MAX, REFERENCE_MAX},
 };
@@ -12,11 +12,9 @@ use coffer_net::contract::Place;
 
 use crate::{
     Caller, Done, Engine, Error, Fresh, Listed, Metadata, Page, StoredAnswer, Text,
-    commit::{By, conflicts},
-    error::corrupt,
+    commit::Intent,
     events::Happened,
-    idempotency::key_of,
-    rows,
+    rows::{self, key_of},
     store::customers as sql,
 };
 
@@ -91,8 +89,8 @@ impl Engine {
             account,
             mode,
             id.as_str(),
-            customer.reference.as_ref().map(|text| text.as_str()),
-            customer.description.as_ref().map(|text| text.as_str()),
+            customer.reference.as_deref(),
+            customer.description.as_deref(),
             customer.metadata.to_store(),
             now.as_millis(),
         ];
@@ -100,15 +98,13 @@ impl Engine {
             status: 201,
             body: (self.0.render.customer)(&customer),
         };
-        let change = Transaction::new()
+        let created = Happened::to(&id, 1, EventType::CustomerCreated);
+        let steps = Transaction::new()
             .one(&sql::CUSTOMER_INSERT, row)
             .append(self.answered(&fresh, &id, now, &answer)?)
-            .append(self.tell(
-                caller.place,
-                &[happened(EventType::CustomerCreated, customer.id, 1)],
-            ));
-        self.intend(caller, &fresh, "customer.create", &id, change)
-            .await?;
+            .append(self.tell(caller.place, &[created]));
+        let intent = Intent::new("customer.create", id, steps);
+        self.intend(caller, &fresh, intent).await?;
         Ok(Done {
             status: 201,
             object: customer,
@@ -120,12 +116,10 @@ impl Engine {
     /// # Errors
     /// [`Error::NotFound`] when there is none in the caller's account and mode.
     pub async fn customer(&self, caller: &Caller, id: CustomerId) -> Result<Customer, Error> {
-        let [account, mode] = key_of(caller.place);
         let row = self
-            .db()
-            .read_optional(&sql::CUSTOMER_FIND, params![account, mode, id.to_string()])
+            .find(&sql::CUSTOMER_FIND, "customer", caller.place, id)
             .await?;
-        read(&row.ok_or(Error::NotFound { object: "customer" })?)
+        read(&row)
     }
 
     /// Customers, the newest first.
@@ -140,8 +134,7 @@ impl Engine {
         let [account, mode] = key_of(caller.place);
         let row = params![account, mode, page.before_id::<CustomerId>()?, page.fetch()];
         let rows = self.db().read(&sql::CUSTOMER_LIST, row).await?;
-        let customers: Result<Vec<_>, _> = rows.iter().map(read).collect();
-        Ok(page.cut(customers?))
+        page.read(&rows, read)
     }
 
     /// Changes a customer.
@@ -167,35 +160,19 @@ impl Engine {
             mode,
             id.to_string(),
             read_version,
-            customer.reference.as_ref().map(|text| text.as_str()),
-            customer.description.as_ref().map(|text| text.as_str()),
+            customer.reference.as_deref(),
+            customer.description.as_deref(),
             customer.metadata.to_store(),
             now.as_millis(),
         ];
+        let updated = Happened::to(id, customer.version, EventType::CustomerUpdated);
         let steps = Transaction::new()
             .one(&sql::CUSTOMER_UPDATE, row)
-            .append(self.tell(
-                caller.place,
-                &[happened(EventType::CustomerUpdated, id, customer.version)],
-            ));
-        match self
-            .commit(
-                By::Caller(caller),
-                caller.place,
-                "customer.update",
-                &id.to_string(),
-                steps,
-            )
-            .await
-        {
-            Ok(_) => Ok(customer),
-            Err(error) if conflicts(&error, &sql::CUSTOMER_UPDATE) => Err(Error::State {
-                object: "customer",
-                status: "changing",
-                needed: "at rest: try again",
-            }),
-            Err(error) => Err(error.into()),
-        }
+            .append(self.tell(caller.place, &[updated]));
+        let intent = Intent::new("customer.update", id, steps)
+            .or(&sql::CUSTOMER_UPDATE, Error::changing("customer"));
+        self.intend(caller, &Fresh::unkeyed(), intent).await?;
+        Ok(customer)
     }
 
     /// Deletes a customer and the cards kept with it, here and in the vault.
@@ -208,11 +185,8 @@ impl Engine {
         let cards = self.forget_cards(caller, id).await?;
         let [account, mode] = key_of(caller.place);
         let key = || vec![account.clone(), mode.clone(), id.to_string().into()];
-        let happened = [happened(
-            EventType::CustomerDeleted,
-            id,
-            customer.version.saturating_add(1),
-        )];
+        let version = customer.version.saturating_add(1);
+        let deleted = Happened::to(id, version, EventType::CustomerDeleted);
         let steps = Transaction::new()
             // Waits for a card that is being kept with this customer; a later one finds no customer.
             .one(&sql::CUSTOMER_DELETE, key())
@@ -222,39 +196,14 @@ impl Engine {
                 key(),
                 Expect::Exactly(cards),
             )
-            .append(self.tell(caller.place, &happened));
-        match self
-            .commit(
-                By::Caller(caller),
-                caller.place,
-                "customer.delete",
-                &id.to_string(),
-                steps,
+            .append(self.tell(caller.place, &[deleted]));
+        let intent = Intent::new("customer.delete", id, steps)
+            .or(
+                &sql::CUSTOMER_DELETE,
+                Error::NotFound { object: "customer" },
             )
-            .await
-        {
-            Ok(_) => Ok(()),
-            Err(error) if conflicts(&error, &sql::CUSTOMER_DELETE) => {
-                Err(Error::NotFound { object: "customer" })
-            }
-            Err(error) if conflicts(&error, &sql::CARDS_DELETE_OF_CUSTOMER) => Err(Error::State {
-                object: "customer",
-                status: "changing",
-                needed: "at rest: try again",
-            }),
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
-fn happened(event: EventType, id: CustomerId, version: i64) -> Happened {
-    Happened {
-        event,
-        object: EventObject {
-            kind: "customer",
-            id: id.to_string(),
-            version,
-        },
+            .or(&sql::CARDS_DELETE_OF_CUSTOMER, Error::changing("customer"));
+        self.intend(caller, &Fresh::unkeyed(), intent).await
     }
 }
 
@@ -262,13 +211,9 @@ fn read(row: &Row) -> Result<Customer, Error> {
     Ok(Customer {
         id: rows::word(row, "customer")?,
         place: rows::place(row)?,
-        reference: row
-            .optional_text("reference")?
-            .map(|text| Text::from_store(text.to_owned())),
-        description: row
-            .optional_text("description")?
-            .map(|text| Text::from_store(text.to_owned())),
-        metadata: Metadata::from_store(row.text("metadata")?).map_err(corrupt)?,
+        reference: rows::maybe_text(row, "reference")?,
+        description: rows::maybe_text(row, "description")?,
+        metadata: rows::metadata(row)?,
         version: row.integer("version")?,
         created: rows::time(row, "created")?,
         updated: rows::time(row, "updated")?,

@@ -5,8 +5,9 @@ use std::{collections::HashSet, sync::Arc, sync::Mutex, time::Duration};
 
 use coffer_core::{
     Timestamp,
-    event::{EventObject, EventType},
+    event::{Event, EventType},
     id::WebhookEndpointId,
+    limits::WEBHOOK_BODY_MAX,
 };
 use coffer_db::{
     Transaction,
@@ -23,7 +24,7 @@ use crate::{
     Engine, Error, WebhookEndpointState,
     commit::By,
     events::Happened,
-    idempotency::key_of,
+    rows::key_of,
     store::webhooks as sql,
     webhooks::{StoredEndpoint, queue_of},
 };
@@ -136,87 +137,44 @@ impl Engine {
     }
 
     async fn deliver(&self, job: Claimed) -> Result<(), Error> {
-        let Some(stored) = self.endpoint_of(job.job()).await? else {
+        let Some((stored, event)) = self.due(job.job()).await? else {
             return self.finish(job.done()).await;
         };
-        let endpoint = &stored.endpoint;
-        let event = std::str::from_utf8(&job.job().payload)
-            .ok()
-            .and_then(|text| text.parse().ok());
-        let Some(event) = event else {
-            return self.finish(job.done()).await;
-        };
-        let Some(event) = self.event_in(endpoint.place, event).await? else {
-            return self.finish(job.done()).await;
-        };
-        if endpoint.state == WebhookEndpointState::Disabled {
-            return self.finish(job.done()).await;
-        }
-        match self
-            .tell_receiver(
-                &stored,
-                &event.id.to_string(),
-                (self.0.render.event)(&event),
-            )
-            .await?
-        {
+        match self.tell_receiver(&stored, &event).await? {
             Told::Yes => {
-                let steps = job.done();
-                let recovered = stored.failing_since.is_some();
-                self.finish(if recovered {
-                    failing(endpoint.id, None).append(steps)
+                let recovered = if stored.failing_since.is_some() {
+                    failing(stored.endpoint.id, None)
                 } else {
-                    steps
-                })
-                .await
+                    Transaction::new()
+                };
+                self.finish(recovered.append(job.done())).await
             }
             Told::Never => self.disable(&stored, job.done()).await,
             Told::NotNow { pause_s } => self.try_later(&stored, job, pause_s).await,
         }
     }
 
-    async fn endpoint_of(&self, job: &jobs::Job) -> Result<Option<StoredEndpoint>, Error> {
+    /// Whom a job is to tell of what; `None` when the endpoint or the event is gone, or the endpoint is not told any more.
+    async fn due(&self, job: &jobs::Job) -> Result<Option<(StoredEndpoint, Event)>, Error> {
         let id = job.queue.strip_prefix("webhook:").unwrap_or_default();
-        let row = self
-            .db()
-            .read_optional(&sql::FIND_BY_ID, params![id])
-            .await?;
-        row.map(|row| self.read_endpoint(&row)).transpose()
+        let found = self.db().read_optional(&sql::FIND_BY_ID, params![id]);
+        let Some(row) = found.await? else {
+            return Ok(None);
+        };
+        let stored = self.read_endpoint(&row)?;
+        if stored.endpoint.state == WebhookEndpointState::Disabled {
+            return Ok(None);
+        }
+        let event = std::str::from_utf8(&job.payload)
+            .unwrap_or_default()
+            .parse();
+        let Ok(event) = event else { return Ok(None) };
+        let event = self.event_in(stored.endpoint.place, event).await?;
+        Ok(event.map(|event| (stored, event)))
     }
 
-    async fn tell_receiver(
-        &self,
-        stored: &StoredEndpoint,
-        id: &str,
-        body: Vec<u8>,
-    ) -> Result<Told, Error> {
-        let now = self.now();
-        let mut signatures = stored.keys.sign(id, now, &body)?;
-        if let Some(previous) = &stored.previous {
-            signatures = format!("{signatures} {}", previous.sign(id, now, &body)?);
-        }
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("content-type", "application/json"),
-            ("user-agent", "Coffer-Webhooks"),
-            ("webhook-id", id),
-            ("webhook-timestamp", &now.as_seconds().to_string()),
-            ("webhook-signature", &signatures),
-        ] {
-            headers.insert(
-                HeaderName::from_static(name),
-                HeaderValue::from_str(value).map_err(|_| Error::Defect)?,
-            );
-        }
-        let url = stored.endpoint.url.clone();
-        let plain_http = url.starts_with("http://");
-        let request = OutboundRequest {
-            method: Method::POST,
-            url,
-            headers,
-            body: body.into(),
-            plain_http,
-        };
+    async fn tell_receiver(&self, stored: &StoredEndpoint, event: &Event) -> Result<Told, Error> {
+        let request = self.signed(stored, event)?;
         let Ok(response) = self.0.webhooks.send(request, LIMITS).await else {
             return Ok(Told::NotNow { pause_s: None });
         };
@@ -231,6 +189,44 @@ impl Engine {
                 Told::NotNow { pause_s: asked }
             }
             _ => Told::NotNow { pause_s: None },
+        })
+    }
+
+    /// The message, with the headers of the Standard Webhooks specification.
+    fn signed(&self, stored: &StoredEndpoint, event: &Event) -> Result<OutboundRequest, Error> {
+        let (now, id) = (self.now(), event.id.to_string());
+        let body = (self.0.render.event)(event);
+        if body.len() > WEBHOOK_BODY_MAX {
+            tracing::error!(
+                event.id = id,
+                "a webhook would be too large and is not sent"
+            );
+            return Err(Error::Defect);
+        }
+        let mut signatures = stored.keys.sign(&id, now, &body)?;
+        if let Some(previous) = &stored.previous {
+            signatures = format!("{signatures} {}", previous.sign(&id, now, &body)?);
+        }
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("content-type", "application/json"),
+            ("user-agent", "Coffer-Webhooks"),
+            ("webhook-id", &id),
+            ("webhook-timestamp", &now.as_seconds().to_string()),
+            ("webhook-signature", &signatures),
+        ] {
+            headers.insert(
+                HeaderName::from_static(name),
+                HeaderValue::from_str(value).map_err(|_| Error::Defect)?,
+            );
+        }
+        let url = stored.endpoint.url.clone();
+        Ok(OutboundRequest {
+            method: Method::POST,
+            plain_http: url.starts_with("http://"),
+            url,
+            headers,
+            body: body.into(),
         })
     }
 
@@ -272,15 +268,11 @@ impl Engine {
         let [account, mode] = key_of(endpoint.place);
         let row = params![account, mode, id.as_str(), endpoint.version];
         let version = endpoint.version.saturating_add(1);
-        let object = EventObject {
-            kind: "webhook_endpoint",
-            id: id.clone(),
+        let happened = [Happened::to(
+            &id,
             version,
-        };
-        let happened = [Happened {
-            event: EventType::WebhookEndpointDisabled,
-            object,
-        }];
+            EventType::WebhookEndpointDisabled,
+        )];
         let steps = Transaction::new()
             .one(&sql::DISABLE, row)
             .append(done)

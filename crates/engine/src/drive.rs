@@ -4,9 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use coffer_core::{
     Money,
-    decline::DeclineReason,
     id::{AttemptId, PaymentId, RecordId},
-    payment::{Operation, PaymentStatus},
+    payment::Operation,
 };
 use coffer_crypto::Key;
 use coffer_db::{Transaction, params};
@@ -24,8 +23,8 @@ use tokio::sync::RwLock;
 use crate::{
     Engine, Error, Payment, StoredAnswer,
     commit::{By, conflicts},
-    idempotency::key_of,
-    ledger::{Attempt, Ledger, SETTLE_AFTER_MS},
+    ledger::{Attempt, Ledger, NOT_DONE, SETTLE_AFTER_MS},
+    rows::key_of,
     store::{idempotency as idempotency_sql, payments as sql},
     sweeper::Turn,
 };
@@ -91,7 +90,7 @@ impl Engine {
                     | contract::Error::Refused(_)),
                 ) => {
                     return self
-                        .record_not_sent(place, payment, attempt, (error, waiting))
+                        .record_not_sent(place, payment, attempt, error, waiting)
                         .await;
                 }
             };
@@ -157,46 +156,16 @@ impl Engine {
         waiting: Waiting,
     ) -> Result<(Payment, Option<Perform>), Error> {
         loop {
-            let now = self.now();
             let mut ledger = self.ledger(place, payment).await?;
-            let ended = ledger.settle(attempt, outcome, now);
-            let again = ledger.captures() > 0;
-            let capture = if ended && ledger.wants_capture() {
-                Some(self.begin_capture(&mut ledger)?)
-            } else {
-                None
-            };
-            // What failed once is tried again by the sweeper, after a pause.
-            let resting = capture.is_none();
-            let next = capture.filter(|_| !again);
-            let (steps, happened) = if ended {
-                ledger.update(now)
-            } else {
-                (Transaction::new(), Vec::new())
-            };
-            // A payer at a challenge goes on only when the client learns of it.
-            let settled = ended
-                && resting
-                && ledger
-                    .attempt(attempt)
-                    .is_some_and(|attempt| !attempt.is_pending() || attempt.is_challenged());
-            let steps = if next.is_none() && (settled || waiting == Waiting::Client) {
-                steps.append(self.answer(&ledger, attempt).await?)
-            } else {
-                steps
-            };
+            let (steps, next) = self
+                .settle_in(&mut ledger, attempt, outcome, waiting)
+                .await?;
             if steps.is_empty() {
                 return Ok((ledger.payment, next));
             }
-            let steps = steps.append(self.tell(place, &happened));
+            let id = attempt.to_string();
             match self
-                .commit(
-                    By::System,
-                    place,
-                    "attempt.outcome",
-                    &attempt.to_string(),
-                    steps,
-                )
+                .commit(By::System, place, "attempt.outcome", &id, steps)
                 .await
             {
                 Ok(_) => return Ok((ledger.payment, next)),
@@ -208,6 +177,43 @@ impl Engine {
         }
     }
 
+    /// The steps that store an attempt's outcome with all that follows from it, and what is to be done next.
+    async fn settle_in(
+        &self,
+        ledger: &mut Ledger,
+        attempt: AttemptId,
+        outcome: &AttemptOutcome,
+        waiting: Waiting,
+    ) -> Result<(Transaction, Option<Perform>), Error> {
+        let now = self.now();
+        if !ledger.settle(attempt, outcome, now) {
+            let answer = match waiting {
+                Waiting::Client => self.answer(ledger, attempt).await?,
+                Waiting::Nobody => Transaction::new(),
+            };
+            return Ok((answer, None));
+        }
+        let tried_before = ledger.captures() > 0;
+        let capture = if ledger.wants_capture() {
+            Some(self.begin_capture(ledger)?)
+        } else {
+            None
+        };
+        // A payer at a challenge goes on only when the client learns of it.
+        let settled = capture.is_none()
+            && ledger
+                .attempt(attempt)
+                .is_some_and(|attempt| !attempt.is_pending() || attempt.is_challenged());
+        // What failed once is tried again by the sweeper, after a pause.
+        let next = capture.filter(|_| !tried_before);
+        let (mut steps, happened) = ledger.update(now);
+        if next.is_none() && (settled || waiting == Waiting::Client) {
+            steps = steps.append(self.answer(ledger, attempt).await?);
+        }
+        let told = self.tell(ledger.payment.place, &happened);
+        Ok((steps.append(told), next))
+    }
+
     /// Nothing was sent: the attempt failed, and the request may be made again with the same idempotency key. Not so when
     /// this was the capture after an authorization that was sent: money is reserved, so that is tried again.
     async fn record_not_sent(
@@ -215,67 +221,56 @@ impl Engine {
         place: Place,
         payment: PaymentId,
         attempt: AttemptId,
-        (error, waiting): (contract::Error, Waiting),
+        error: contract::Error,
+        waiting: Waiting,
     ) -> Result<Payment, Error> {
         loop {
-            let now = self.now();
             let mut ledger = self.ledger(place, payment).await?;
-            let Some(found) = ledger.attempt(attempt) else {
-                return Err(Error::Defect);
-            };
+            let found = ledger.attempt(attempt).ok_or(Error::Defect)?;
             if !found.is_pending() {
                 // Another node has settled it meanwhile, and that stays.
                 return Err(error.into());
             }
             if ledger.is_own_capture(found) {
-                let failed = AttemptOutcome::Failed {
-                    reason: DeclineReason::ProcessingError,
-                };
                 tracing::warn!(%error, attempt.id = %attempt, "reserved money was not taken; it is tried again");
                 let recorded = self
-                    .record_outcome(place, payment, attempt, &failed, waiting)
+                    .record_outcome(place, payment, attempt, &NOT_DONE, waiting)
                     .await;
                 return recorded.map(|(payment, _)| payment);
             }
-            let answers = found.answers.clone();
-            if found.operation == Operation::Authorize && !ledger.at_checkout {
-                ledger.abandon(attempt, now);
-            } else {
-                ledger.settle(
-                    attempt,
-                    &AttemptOutcome::Failed {
-                        reason: DeclineReason::ProcessingError,
-                    },
-                    now,
-                );
-            }
-            let (update, happened) = ledger.update(now);
-            let [account, mode] = key_of(place);
-            let release = vec![account, mode, answers.into()];
-            let steps = update
-                .any(&idempotency_sql::RELEASE, release)
-                .append(self.tell(place, &happened));
+            let (id, steps) = (attempt.to_string(), self.take_back(&mut ledger, attempt)?);
             match self
-                .commit(
-                    By::System,
-                    place,
-                    "attempt.not_sent",
-                    &attempt.to_string(),
-                    steps,
-                )
+                .commit(By::System, place, "attempt.not_sent", &id, steps)
                 .await
             {
-                Ok(_) => {}
-                Err(error) if conflicts(&error, &sql::PAYMENT_UPDATE) => continue,
+                Ok(_) => break,
+                Err(error) if conflicts(&error, &sql::PAYMENT_UPDATE) => {}
                 Err(error) => return Err(error.into()),
             }
-            if error == contract::Error::Refused(Refusal::OrderInvalid) {
-                // The api's certificate was renewed, and its order key with it.
-                *self.0.orders.0.write().await = None;
-                return Err(Error::Unavailable);
-            }
-            return Err(error.into());
         }
+        if error == contract::Error::Refused(Refusal::OrderInvalid) {
+            // The api's certificate was renewed, and its order key with it.
+            *self.0.orders.0.write().await = None;
+            return Err(Error::Unavailable);
+        }
+        Err(error.into())
+    }
+
+    /// The steps that take an attempt back of which nothing was sent, and release the key of the request that waits for it.
+    fn take_back(&self, ledger: &mut Ledger, attempt: AttemptId) -> Result<Transaction, Error> {
+        let (now, place) = (self.now(), ledger.payment.place);
+        let found = ledger.attempt(attempt).ok_or(Error::Defect)?;
+        let [account, mode] = key_of(place);
+        let release = params![account, mode, found.answers.as_str()];
+        if found.operation == Operation::Authorize && !ledger.at_checkout {
+            ledger.abandon(attempt, now);
+        } else {
+            ledger.settle(attempt, &NOT_DONE, now);
+        }
+        let (update, happened) = ledger.update(now);
+        Ok(update
+            .any(&idempotency_sql::RELEASE, release)
+            .append(self.tell(place, &happened)))
     }
 
     fn begin_capture(&self, ledger: &mut Ledger) -> Result<Perform, Error> {
@@ -297,28 +292,20 @@ impl Engine {
         let Some(attempt) = ledger.attempt(attempt) else {
             return Ok(Transaction::new());
         };
-        let place = ledger.payment.place;
-        let (status, body) = match attempt.refund {
-            Some(id) => {
-                let refund = self.refund_after(&ledger.payment, id, attempt).await?;
-                (
-                    crate::refunds::answer_status(&refund),
-                    (self.0.render.refund)(&refund),
-                )
-            }
-            None => {
-                let done = if attempt.answers == ledger.payment.id.to_string() {
-                    201
-                } else {
-                    200
-                };
-                (
-                    status_of(&ledger.payment, done),
-                    (self.0.render.payment)(&ledger.payment),
-                )
-            }
+        let payment = &ledger.payment;
+        let (status, body) = if let Some(id) = attempt.refund {
+            let refund = self.refund_after(payment, id, attempt).await?;
+            (refund.answer_status(), (self.0.render.refund)(&refund))
+        } else {
+            let makes_it = attempt.answers == payment.id.to_string();
+            let done = if makes_it { 201 } else { 200 };
+            (
+                payment.answer_status(done),
+                (self.0.render.payment)(payment),
+            )
         };
-        self.store_answer(place, &attempt.answers, &StoredAnswer { status, body })
+        let answer = StoredAnswer { status, body };
+        self.store_answer(payment.place, &attempt.answers, &answer)
     }
 
     /// Signs the order that opens one record for one attempt.
@@ -362,14 +349,5 @@ pub(crate) fn perform(ledger: &Ledger, attempt: &Attempt, act: Act) -> Perform {
         provider: ledger.provider.clone(),
         deadline: attempt.deadline,
         act,
-    }
-}
-
-/// The HTTP status of an answer: an outcome that is not known yet is 202.
-pub(crate) const fn status_of(payment: &Payment, done: u16) -> u16 {
-    if matches!(payment.status, PaymentStatus::Processing) {
-        202
-    } else {
-        done
     }
 }

@@ -17,6 +17,12 @@ use crate::{
     checkout::Checkout, drive::OrderSigner, sweeper::Settling,
 };
 
+/// How often changes of other nodes are looked for.
+const POLL_EVERY: Duration = Duration::from_millis(250);
+const SWEEP_EVERY: Duration = Duration::from_millis(500);
+const SEQUENCE_EVERY: Duration = Duration::from_millis(500);
+const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+
 /// How answers that must survive a crash are written. The api crate gives it, because only it spells public JSON.
 #[derive(Clone, Copy)]
 pub struct Render {
@@ -134,30 +140,21 @@ impl Engine {
 
     /// Starts what the engine does by itself, until the tasks are stopped.
     pub fn run(&self, tasks: &Tasks) {
-        self.every(
-            tasks,
-            "changes",
-            Duration::from_millis(250),
-            |engine| async move { engine.poll_changes().await },
-        );
-        self.every(
-            tasks,
-            "sweeper",
-            Duration::from_millis(500),
-            |engine| async move { engine.sweep().await.map(drop) },
-        );
-        self.every(
-            tasks,
+        tasks.every("changes", POLL_EVERY, self, |engine| async move {
+            engine.poll_changes().await
+        });
+        tasks.every("sweeper", SWEEP_EVERY, self, |engine| async move {
+            engine.sweep().await.map(drop)
+        });
+        tasks.every(
             "audit sequencer",
-            Duration::from_millis(500),
+            SEQUENCE_EVERY,
+            self,
             |engine| async move { engine.keep_log().await },
         );
-        self.every(
-            tasks,
-            "pruning",
-            Duration::from_secs(3600),
-            |engine| async move { engine.prune().await },
-        );
+        tasks.every("pruning", PRUNE_EVERY, self, |engine| async move {
+            engine.prune().await
+        });
         self.run_deliveries(tasks);
     }
 
@@ -171,26 +168,6 @@ impl Engine {
         } else {
             Err("the store cannot be written".to_owned())
         }
-    }
-
-    fn every<F, W>(&self, tasks: &Tasks, name: &'static str, pause: Duration, work: F)
-    where
-        F: Fn(Self) -> W + Send + 'static,
-        W: Future<Output = Result<(), Error>> + Send + 'static,
-    {
-        let (engine, stopping) = (self.clone(), tasks.stopping());
-        tasks.spawn(name, async move {
-            tokio::pin!(stopping);
-            loop {
-                if let Err(error) = work(engine.clone()).await {
-                    tracing::warn!(task = name, %error, "a background task failed and will try again");
-                }
-                tokio::select! {
-                    () = &mut stopping => return,
-                    () = tokio::time::sleep(pause) => {}
-                }
-            }
-        });
     }
 
     pub(crate) fn db(&self) -> &Database {

@@ -82,6 +82,15 @@ impl std::fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Error {
+    /// Another change of the object came between, and nothing was done.
+    pub(crate) const fn changing(object: &'static str) -> Self {
+        Self::State {
+            object,
+            status: "changing",
+            needed: "at rest: try again",
+        }
+    }
+
     pub(crate) const fn invalid(field: &'static str, malformed: Malformed) -> Self {
         Self::Invalid {
             field,

@@ -8,7 +8,8 @@ use coffer_db::{Row, Transaction, params};
 use coffer_net::contract::Place;
 
 use crate::{
-    Caller, Engine, Error, Listed, Page, Payment, error::corrupt, idempotency::key_of,
+    Caller, Engine, Error, Listed, Page,
+    rows::{self, key_of},
     store::events as sql,
 };
 
@@ -19,33 +20,22 @@ pub struct EventFilter {
     pub event_type: Option<EventType>,
 }
 
-/// What a change did, before its event has an id and a time.
+/// What a change did to which object, before its event has an id and a time.
 #[derive(Debug, Clone)]
 pub(crate) struct Happened {
-    pub(crate) event: EventType,
-    pub(crate) object: EventObject,
+    event: EventType,
+    object: String,
+    version: i64,
 }
 
 impl Happened {
-    /// To the payment that is being changed; its version is not known yet.
-    pub(crate) fn to_payment(event: EventType) -> Self {
+    /// To the object with this id, which has this version now.
+    pub(crate) fn to(object: impl ToString, version: i64, event: EventType) -> Self {
         Self {
             event,
-            object: EventObject {
-                kind: "payment",
-                id: String::new(),
-                version: 0,
-            },
+            object: object.to_string(),
+            version,
         }
-    }
-
-    /// With the payment's id and new version, if it happened to the payment.
-    pub(crate) fn of_payment(mut self, payment: &Payment) -> Self {
-        if self.object.kind == "payment" {
-            self.object.id = payment.id.to_string();
-            self.object.version = payment.version;
-        }
-        self
     }
 }
 
@@ -67,9 +57,9 @@ impl Engine {
             row.extend(params![
                 id.as_str(),
                 event,
-                what.object.kind,
-                what.object.id.as_str(),
-                what.object.version,
+                what.event.object_type(),
+                what.object.as_str(),
+                what.version,
                 now,
             ]);
             events = events.one(&sql::COUNT, key()).one(&sql::EVENT_INSERT, row);
@@ -134,40 +124,21 @@ impl Engine {
                 self.db().read(&sql::EVENT_LIST_BY_TYPE, row).await?
             }
         };
-        let events: Result<Vec<_>, _> = rows.iter().map(read).collect();
-        Ok(page.cut(events?))
+        page.read(&rows, read)
     }
 }
 
 fn read(row: &Row) -> Result<Event, Error> {
+    let event_type: EventType = rows::word(row, "event_type")?;
     Ok(Event {
-        id: row.text("event")?.parse().map_err(corrupt)?,
-        event_type: row.text("event_type")?.parse().map_err(corrupt)?,
-        mode: row.text("mode")?.parse().map_err(corrupt)?,
-        created: coffer_core::Timestamp::from_millis(row.integer("created")?),
+        id: rows::word(row, "event")?,
+        event_type,
+        mode: rows::word(row, "mode")?,
+        created: rows::time(row, "created")?,
         object: EventObject {
-            kind: object_kind(row.text("object_type")?)?,
+            kind: event_type.object_type(),
             id: row.text("object")?.to_owned(),
             version: row.integer("object_version")?,
         },
-    })
-}
-
-fn object_kind(text: &str) -> Result<&'static str, Error> {
-    [
-        "payment",
-        "refund",
-        "customer",
-        "card",
-        "api_key",
-        "webhook_endpoint",
-        "alert",
-    ]
-    .into_iter()
-    .find(|kind| *kind == text)
-    .ok_or_else(|| {
-        corrupt(coffer_core::Malformed {
-            expected: "a type of object",
-        })
     })
 }

@@ -58,6 +58,11 @@ impl FakeVault {
         self.script.lock().unwrap().push_back(script);
     }
 
+    /// Says this of the next attempt.
+    pub(crate) fn answer(&self, answer: Result<AttemptOutcome, contract::Error>) {
+        self.next(Script::Answer(answer));
+    }
+
     /// Sums of the successful acts of one kind.
     pub(crate) fn moved(&self, of: fn(&Act) -> Option<Money>) -> (usize, i64) {
         let ledger = self.ledger.lock().unwrap();
@@ -250,6 +255,12 @@ impl Shop {
         for begun in self.engine.sweep().await.unwrap() {
             begun.await.unwrap();
         }
+    }
+
+    /// As [`Shop::sweep`], so many milliseconds later.
+    pub(crate) async fn sweep_after(&self, pause_ms: i64) {
+        self.clock.advance(pause_ms);
+        self.sweep().await;
     }
 
     pub(crate) async fn caller(&self, route: &'static str) -> Caller {

@@ -13,7 +13,7 @@ use coffer_crypto::{Context, Mac, mac, open, seal};
 use coffer_db::{Transaction, params};
 use coffer_net::contract::Place;
 
-use crate::{Caller, Engine, Error, store::idempotency as sql};
+use crate::{Caller, Engine, Error, rows::key_of, store::idempotency as sql};
 
 /// How often a waiting twin looks for the first one's answer, should this process not be the one that runs it.
 const TWIN_POLL: Duration = Duration::from_millis(100);
@@ -105,11 +105,6 @@ pub struct Done<T> {
     pub status: u16,
     /// The object.
     pub object: T,
-}
-
-/// Account and mode as the first columns of every table's key.
-pub(crate) fn key_of(place: Place) -> [coffer_db::Value; 2] {
-    [place.account.to_string().into(), place.mode.as_str().into()]
 }
 
 /// What binds a sealed answer to its row.

@@ -8,7 +8,7 @@ mod steps;
 use coffer_core::{
     Money, Timestamp,
     decline::DeclineReason,
-    event::{EventObject, EventType},
+    event::EventType,
     id::{AttemptId, RefundId},
     limits::{AUTHORIZATION_TTL_MS, CHECKOUT_ATTEMPTS_MAX},
     payment::{
@@ -18,7 +18,7 @@ use coffer_core::{
 };
 use coffer_net::contract::vault::AttemptOutcome;
 
-use crate::{Error, Payment, events::Happened, payment::LastAttempt};
+use crate::{Error, Payment, payment::LastAttempt};
 
 /// How long after its start, or after the task that performs it was last heard of, an attempt is looked at by a sweeper.
 pub(crate) const SETTLE_AFTER_MS: i64 = 5_000;
@@ -31,6 +31,11 @@ const EXPIRY_VOIDS_MAX: usize = 24;
 /// How often an automatic payment tries to take its money; then the merchant decides. The sweeper starts each try but the
 /// first, so that together they outlast a provider's short outage.
 pub(crate) const CAPTURES_MAX: usize = 20;
+
+/// How an attempt ended that the provider did not do and never will.
+pub(crate) const NOT_DONE: AttemptOutcome = AttemptOutcome::Failed {
+    reason: DeclineReason::ProcessingError,
+};
 
 /// One provider call.
 #[derive(Debug, Clone)]
@@ -79,7 +84,8 @@ pub(crate) struct Ledger {
     /// Attempts as they are stored; those after it are new.
     stored: usize,
     settled: Option<AttemptId>,
-    happened: Vec<Happened>,
+    /// To the payment, or to one of its refunds.
+    happened: Vec<(EventType, Option<RefundId>)>,
 }
 
 impl Ledger {
@@ -140,18 +146,12 @@ impl Ledger {
     pub(crate) fn close(&mut self, closing: Closing, event: EventType) {
         self.closing = closing;
         self.expires = None;
-        self.happened.push(Happened::to_payment(event));
+        self.happened.push((event, None));
     }
 
     /// Gives up a payment that no one was told of: nothing was sent, so nothing happened.
     pub(crate) fn abandon(&mut self, attempt: AttemptId, now: Timestamp) {
-        self.settle(
-            attempt,
-            &AttemptOutcome::Failed {
-                reason: DeclineReason::ProcessingError,
-            },
-            now,
-        );
+        self.settle(attempt, &NOT_DONE, now);
         self.closing = Closing::Canceled;
         self.expires = None;
         self.happened.clear();
@@ -188,19 +188,8 @@ impl Ledger {
         self.settled = Some(id);
         let (operation, status, refund) = (attempt.operation, attempt.status, attempt.refund);
         let challenged = attempt.challenge_url.is_some();
-        self.happened.extend(
-            event_of(operation, status, challenged, self.closing).map(|event| match refund {
-                Some(refund) => Happened {
-                    event,
-                    object: EventObject {
-                        kind: "refund",
-                        id: refund.to_string(),
-                        version: 2,
-                    },
-                },
-                None => Happened::to_payment(event),
-            }),
-        );
+        let event = event_of(operation, status, challenged, self.closing);
+        self.happened.extend(event.map(|event| (event, refund)));
         if operation == Operation::Authorize && status == AttemptStatus::Succeeded {
             self.expires = Some(now.plus_millis(AUTHORIZATION_TTL_MS));
         }

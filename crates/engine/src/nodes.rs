@@ -13,8 +13,8 @@ use crate::{
     Begun, Caller, Engine, Error, EventFilter, Fresh, IdempotencyKey, Metadata, NewCustomer,
     NewRefund, Page, TokenRef,
     fixture::{Script, Shop, authorizations, payment, refunds},
-    idempotency::key_of,
     ledger::SETTLE_AFTER_MS,
+    rows::key_of,
     store::events::EVENT_LIST,
 };
 

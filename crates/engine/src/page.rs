@@ -4,6 +4,9 @@ use coffer_core::{
     Malformed,
     limits::{PAGE_DEFAULT, PAGE_MAX},
 };
+use coffer_db::Row;
+
+use crate::Error;
 
 /// Which part of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,17 +32,15 @@ impl Page {
     }
 
     /// The cursor as an id of the list's kind.
-    pub(crate) fn after<T: std::str::FromStr<Err = Malformed>>(
-        &self,
-    ) -> Result<Option<T>, crate::Error> {
+    pub(crate) fn after<T: std::str::FromStr<Err = Malformed>>(&self) -> Result<Option<T>, Error> {
         let parsed = self.after.as_deref().map(str::parse).transpose();
-        parsed.map_err(|malformed| crate::Error::invalid("after", malformed))
+        parsed.map_err(|malformed| Error::invalid("after", malformed))
     }
 
     /// The cursor for a list with the newest first; beyond every id when there is none. `~` sorts after every id.
     pub(crate) fn before_id<T: std::str::FromStr<Err = Malformed> + ToString>(
         &self,
-    ) -> Result<String, crate::Error> {
+    ) -> Result<String, Error> {
         Ok(self
             .after::<T>()?
             .map_or_else(|| "~".to_owned(), |id| id.to_string()))
@@ -50,12 +51,21 @@ impl Page {
         self.limit.saturating_add(1)
     }
 
-    /// Cuts what was fetched to the page.
-    pub(crate) fn cut<T>(&self, mut items: Vec<T>) -> Listed<T> {
+    /// Reads the page from the rows that were fetched.
+    pub(crate) fn read<T>(
+        &self,
+        rows: &[Row],
+        read: impl Fn(&Row) -> Result<T, Error>,
+    ) -> Result<Listed<T>, Error> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let has_more = items.len() > limit;
-        items.truncate(limit);
-        Listed { items, has_more }
+        Ok(Listed {
+            items: rows
+                .iter()
+                .take(limit)
+                .map(read)
+                .collect::<Result<_, _>>()?,
+            has_more: rows.len() > limit,
+        })
     }
 }
 

@@ -9,7 +9,10 @@ use coffer_core::{
 };
 use coffer_net::contract::{Place, vault::TestToken};
 
-use crate::text::{Metadata, Text};
+use crate::{
+    Done,
+    text::{Metadata, Text},
+};
 
 /// A payment at one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +57,25 @@ pub struct Payment {
     pub created: Timestamp,
     /// When it changed last.
     pub updated: Timestamp,
+}
+
+impl Payment {
+    /// As the answer of a request that is `done` with this HTTP status.
+    pub(crate) fn answered(self, done: u16) -> Done<Self> {
+        Done {
+            status: self.answer_status(done),
+            object: self,
+        }
+    }
+
+    /// The HTTP status of that answer: an outcome that is not known yet is 202.
+    pub(crate) const fn answer_status(&self, done: u16) -> u16 {
+        if matches!(self.status, PaymentStatus::Processing) {
+            202
+        } else {
+            done
+        }
+    }
 }
 
 /// The last provider call of a payment.

@@ -19,12 +19,13 @@ use coffer_net::contract::{
 };
 
 use card::Found;
-use intent::changing;
 
 use crate::{
     Caller, Done, Engine, Error, Fresh, NewPayment, Payment, StoredAnswer,
-    drive::{perform, status_of},
+    commit::Intent,
+    drive::perform,
     ledger::{Attempt, Ledger},
+    store::payments as sql,
     text::check_url,
 };
 
@@ -66,15 +67,11 @@ impl Engine {
         // 1. The intent: payment, attempt, idempotency key and record, in one transaction.
         ledger.begin(attempt);
         let intent = ledger.insert(now).append(fresh.claim(&id.to_string(), now));
-        self.intend(caller, &fresh, "payment.create", &id.to_string(), intent)
-            .await?;
+        let intent = Intent::new("payment.create", id, intent);
+        self.intend(caller, &fresh, intent).await?;
 
         // 2. and 3. The act and its outcome, in a task of their own: the client may hang up, the payment may not.
-        let settled = self.drive(caller.place, id, job).await?;
-        Ok(Done {
-            status: status_of(&settled, 201),
-            object: settled,
-        })
+        Ok(self.drive(caller.place, id, job).await?.answered(201))
     }
 
     /// Takes reserved money, all of it unless an amount is given; the rest is given up.
@@ -108,11 +105,7 @@ impl Engine {
                 ))
             })
             .await?;
-        let settled = self.drive(caller.place, id, job).await?;
-        Ok(Done {
-            status: status_of(&settled, 200),
-            object: settled,
-        })
+        Ok(self.drive(caller.place, id, job).await?.answered(200))
     }
 
     /// Gives a payment up: at once while it waits for a card, by a void when money is reserved.
@@ -138,11 +131,7 @@ impl Engine {
                 ))
             })
             .await?;
-        let settled = self.drive(caller.place, id, job).await?;
-        Ok(Done {
-            status: status_of(&settled, 200),
-            object: settled,
-        })
+        Ok(self.drive(caller.place, id, job).await?.answered(200))
     }
 
     fn provider(&self, mode: Mode) -> Result<Provider, Error> {
@@ -175,7 +164,7 @@ impl Engine {
             body: (self.0.render.payment)(&ledger.payment),
         };
         let intent = insert.append(self.answered(fresh, &id, now, &answer)?);
-        self.intend(caller, fresh, "payment.create", &id, intent)
+        self.intend(caller, fresh, Intent::new("payment.create", id, intent))
             .await?;
         Ok(Done {
             status: 201,
@@ -193,7 +182,7 @@ impl Engine {
         let mut ledger = self.ledger(caller.place, id).await?;
         if ledger.payment.status != PaymentStatus::RequiresCard {
             // A card was entered, or a twin was faster, since the caller's request was looked at.
-            return Err(self.or_twin(fresh, changing()).await);
+            return Err(self.or_twin(fresh, Error::changing("payment")).await);
         }
         ledger.close(Closing::Canceled, EventType::PaymentCanceled);
         let (update, happened) = ledger.update(now);
@@ -202,11 +191,12 @@ impl Engine {
             body: (self.0.render.payment)(&ledger.payment),
         };
         let attempt: AttemptId = self.0.clock.id();
-        let change = update
+        let steps = update
             .append(self.answered(fresh, &attempt.to_string(), now, &answer)?)
             .append(self.tell(caller.place, &happened));
-        self.intend(caller, fresh, "payment.cancel", &id.to_string(), change)
-            .await?;
+        let intent = Intent::new("payment.cancel", id, steps)
+            .or(&sql::PAYMENT_UPDATE, Error::changing("payment"));
+        self.intend(caller, fresh, intent).await?;
         Ok(Done {
             status: 200,
             object: ledger.payment,
@@ -334,7 +324,7 @@ mod tests {
     use super::*;
     use crate::{
         IdempotencyKey, Page, PaymentFilter,
-        fixture::{Script, Shop, authorizations, captures, merchant, origin},
+        fixture::{Shop, authorizations, captures, merchant, origin},
     };
 
     #[tokio::test]
@@ -387,7 +377,7 @@ mod tests {
             (contract::Error::Sealed, Error::Sealed),
             (contract::Error::Unavailable, Error::Unavailable),
         ] {
-            shop.vault.next(Script::Answer(Err(nothing_done)));
+            shop.vault.answer(Err(nothing_done));
             assert_eq!(shop.pay_once("order-1").await.unwrap_err(), told);
             assert_eq!(shop.vault.moved(captures), (0, 0));
         }
@@ -398,8 +388,7 @@ mod tests {
     #[tokio::test]
     async fn a_vault_that_fails_at_an_attempt_may_have_sent_it() {
         let shop = Shop::open().await;
-        shop.vault
-            .next(Script::Answer(Err(contract::Error::Defect)));
+        shop.vault.answer(Err(contract::Error::Defect));
         let first = shop.pay_once("order-1").await.unwrap();
         assert!(String::from_utf8_lossy(&first).contains("processing"));
         assert_eq!(shop.pay_once("order-1").await.unwrap(), first);
@@ -409,10 +398,9 @@ mod tests {
     #[tokio::test]
     async fn a_request_that_reserved_money_is_answered_though_its_capture_was_not_sent() {
         let shop = Shop::open().await;
-        shop.vault
-            .next(Script::Answer(Ok(AttemptOutcome::Succeeded)));
+        shop.vault.answer(Ok(AttemptOutcome::Succeeded));
         let late = contract::Error::Refused(contract::Refusal::OrderExpired);
-        shop.vault.next(Script::Answer(Err(late)));
+        shop.vault.answer(Err(late));
         let first = shop.pay_once("order-1").await.unwrap();
         assert!(String::from_utf8_lossy(&first).contains("processing"));
         assert_eq!(shop.pay_once("order-1").await.unwrap(), first);
@@ -454,8 +442,7 @@ mod tests {
     async fn a_decline_is_an_answer_and_an_unknown_outcome_is_processing() {
         let shop = Shop::open().await;
         let reason = DeclineReason::InsufficientFunds;
-        shop.vault
-            .next(Script::Answer(Ok(AttemptOutcome::Failed { reason })));
+        shop.vault.answer(Ok(AttemptOutcome::Failed { reason }));
         let declined = shop.pay(CaptureMode::Automatic).await.unwrap();
         assert_eq!(
             (declined.status, declined.object.status),
@@ -466,7 +453,7 @@ mod tests {
             Some(reason)
         );
 
-        shop.vault.next(Script::Answer(Err(contract::Error::Away)));
+        shop.vault.answer(Err(contract::Error::Away));
         let unknown = shop.pay(CaptureMode::Automatic).await.unwrap();
         assert_eq!(
             (unknown.status, unknown.object.status),

@@ -12,10 +12,8 @@ use coffer_net::contract::{Place, vault::Act};
 
 use crate::{
     Caller, Done, Engine, Error, Fresh, Listed, Metadata, Page, Payment, Text,
-    error::corrupt,
-    idempotency::key_of,
     ledger::{Attempt, Ledger},
-    rows,
+    rows::{self, key_of},
     store::refunds as sql,
 };
 
@@ -46,6 +44,16 @@ pub struct Refund {
     pub created: Timestamp,
     /// When it changed last.
     pub updated: Timestamp,
+}
+
+impl Refund {
+    /// The HTTP status of the answer to the request for it: an outcome that is not known yet is 202.
+    pub(crate) const fn answer_status(&self) -> u16 {
+        match self.status {
+            RefundStatus::Processing => 202,
+            RefundStatus::Succeeded | RefundStatus::Failed => 201,
+        }
+    }
 }
 
 /// What a merchant asks to give back.
@@ -96,7 +104,7 @@ impl Engine {
         self.drive(caller.place, new.payment, job).await?;
         let refund = self.refund(caller, id).await?;
         Ok(Done {
-            status: answer_status(&refund),
+            status: refund.answer_status(),
             object: refund,
         })
     }
@@ -131,8 +139,7 @@ impl Engine {
                 self.db().read(&sql::REFUND_LIST_BY_PAYMENT, row).await?
             }
         };
-        let refunds: Result<Vec<_>, _> = rows.iter().map(read).collect();
-        Ok(page.cut(refunds?))
+        page.read(&rows, read)
     }
 
     fn decide_refund(
@@ -175,12 +182,7 @@ impl Engine {
     }
 
     async fn refund_in(&self, place: Place, id: RefundId) -> Result<Refund, Error> {
-        let [account, mode] = key_of(place);
-        let row = self
-            .db()
-            .read_optional(&sql::REFUND_FIND, params![account, mode, id.to_string()])
-            .await?;
-        read(&row.ok_or(Error::NotFound { object: "refund" })?)
+        read(&self.find(&sql::REFUND_FIND, "refund", place, id).await?)
     }
 
     /// The refund as it will be once its attempt's outcome is stored.
@@ -213,7 +215,7 @@ fn insert(ledger: &Ledger, id: RefundId, new: &NewRefund, attempt: &Attempt) -> 
         RefundStatus::Processing.as_str(),
         attempt.amount,
         ledger.payment.currency.code(),
-        new.reference.as_ref().map(|text| text.as_str()),
+        new.reference.as_deref(),
         new.metadata.to_store(),
         attempt.created.as_millis(),
     ];
@@ -229,14 +231,6 @@ pub(crate) const fn status_of(attempt: AttemptStatus) -> RefundStatus {
     }
 }
 
-/// The HTTP status of a refund's answer: an outcome that is not known yet is 202.
-pub(crate) const fn answer_status(refund: &Refund) -> u16 {
-    match refund.status {
-        RefundStatus::Processing => 202,
-        RefundStatus::Succeeded | RefundStatus::Failed => 201,
-    }
-}
-
 fn read(row: &Row) -> Result<Refund, Error> {
     Ok(Refund {
         id: rows::word(row, "refund")?,
@@ -246,10 +240,8 @@ fn read(row: &Row) -> Result<Refund, Error> {
         currency: rows::word(row, "currency")?,
         status: rows::word(row, "status")?,
         decline_reason: rows::maybe_word(row, "decline_reason")?,
-        reference: row
-            .optional_text("reference")?
-            .map(|text| Text::from_store(text.to_owned())),
-        metadata: Metadata::from_store(row.text("metadata")?).map_err(corrupt)?,
+        reference: rows::maybe_text(row, "reference")?,
+        metadata: rows::metadata(row)?,
         version: row.integer("version")?,
         created: rows::time(row, "created")?,
         updated: rows::time(row, "updated")?,
@@ -264,7 +256,7 @@ mod tests {
     use coffer_net::contract::{self, vault::AttemptOutcome};
 
     use super::*;
-    use crate::fixture::{self, Script, Shop};
+    use crate::fixture::{self, Shop};
 
     fn refund(payment: PaymentId, amount: Option<i64>) -> NewRefund {
         NewRefund {
@@ -304,7 +296,7 @@ mod tests {
         let shop = Shop::open().await;
         let payment = shop.pay(CaptureMode::Automatic).await.unwrap().object.id;
         let caller = shop.caller("POST /v1/refunds").await;
-        shop.vault.next(Script::Answer(Err(contract::Error::Away)));
+        shop.vault.answer(Err(contract::Error::Away));
         let unknown = shop
             .engine
             .refund_create(&caller, Fresh::unkeyed(), refund(payment, Some(1500)))
@@ -322,8 +314,7 @@ mod tests {
             more.unwrap_err(),
             Error::AmountTooLarge { left: 499, .. }
         ));
-        shop.clock.advance(40_000);
-        shop.sweep().await;
+        shop.sweep_after(40_000).await;
         let reason = DeclineReason::ProcessingError;
         let settled = shop
             .engine
@@ -334,8 +325,7 @@ mod tests {
             (settled.status, settled.decline_reason),
             (RefundStatus::Failed, Some(reason))
         );
-        shop.vault
-            .next(Script::Answer(Ok(AttemptOutcome::Succeeded)));
+        shop.vault.answer(Ok(AttemptOutcome::Succeeded));
         let all = shop
             .engine
             .refund_create(&caller, Fresh::unkeyed(), refund(payment, None))

@@ -1,12 +1,35 @@
-//! Reading columns back as the words that were written.
+//! Rows of the store: found by the key that every table begins with, and read back as the words that were written.
 
 use std::str::FromStr;
 
 use coffer_core::{CardSummary, Expiry, Malformed, Timestamp};
-use coffer_db::Row;
+use coffer_db::{Row, Statement, Value, params};
 use coffer_net::contract::Place;
 
-use crate::{Error, error::corrupt};
+use crate::{Engine, Error, Metadata, Text, error::corrupt};
+
+/// Account and mode as the first columns of every table's key.
+pub(crate) fn key_of(place: Place) -> [Value; 2] {
+    [place.account.to_string().into(), place.mode.as_str().into()]
+}
+
+impl Engine {
+    /// The row of one object of an account and mode, by its id.
+    pub(crate) async fn find(
+        &self,
+        statement: &'static Statement,
+        object: &'static str,
+        place: Place,
+        id: impl ToString,
+    ) -> Result<Row, Error> {
+        let [account, mode] = key_of(place);
+        let row = self
+            .db()
+            .read_optional(statement, params![account, mode, id.to_string()])
+            .await?;
+        row.ok_or(Error::NotFound { object })
+    }
+}
 
 /// A column that holds a word, an id or a currency.
 pub(crate) fn word<T: FromStr<Err = Malformed>>(row: &Row, column: &str) -> Result<T, Error> {
@@ -22,6 +45,20 @@ pub(crate) fn maybe_word<T: FromStr<Err = Malformed>>(
         .map(str::parse)
         .transpose()
         .map_err(corrupt)
+}
+
+/// A column that holds a merchant's own text, if there is any.
+pub(crate) fn maybe_text<const MAX: usize>(
+    row: &Row,
+    column: &str,
+) -> Result<Option<Text<MAX>>, Error> {
+    let text = row.optional_text(column)?;
+    Ok(text.map(|text| Text::from_store(text.to_owned())))
+}
+
+/// The column `metadata`.
+pub(crate) fn metadata(row: &Row) -> Result<Metadata, Error> {
+    Metadata::from_store(row.text("metadata")?).map_err(corrupt)
 }
 
 /// A column that holds a time.

@@ -2,7 +2,7 @@
 //! `id.timestamp.body`.
 
 use coffer_core::Timestamp;
-use coffer_crypto::{Key, SigningKey, mac_bytes};
+use coffer_crypto::{Key, SigningKey, mac_bytes, random_secret};
 use data_encoding::BASE64;
 
 use crate::Error;
@@ -14,6 +14,13 @@ pub(crate) struct WebhookKeys {
 }
 
 impl WebhookKeys {
+    pub(crate) fn generate() -> Result<Self, Error> {
+        Ok(Self {
+            secret: random_secret()?,
+            seed: random_secret()?,
+        })
+    }
+
     /// The secret as the specification writes it; shown once.
     pub(crate) fn secret_text(&self) -> String {
         format!("whsec_{}", BASE64.encode(self.secret.expose()))

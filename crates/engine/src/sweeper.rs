@@ -8,7 +8,6 @@ use std::{
 
 use coffer_core::{
     Money, Timestamp,
-    decline::DeclineReason,
     event::EventType,
     id::{AttemptId, PaymentId},
     limits::{ATTEMPT_MARGIN_MS, IDEMPOTENCY_KEPT_MS},
@@ -18,7 +17,7 @@ use coffer_db::{Row, Transaction, params};
 use coffer_net::{
     contract::{
         Place,
-        vault::{Act, AttemptOutcome, Perform, Settle, Settlement},
+        vault::{Act, Perform, Settle, Settlement},
     },
     task,
 };
@@ -29,9 +28,8 @@ use crate::{
     changes::CHANGES_KEPT_MS,
     commit::{By, conflicts},
     drive::{Waiting, perform},
-    idempotency::key_of,
-    ledger::{Attempt, EXPIRE_AGAIN_MS, Ledger, SETTLE_AGAIN_MS},
-    rows,
+    ledger::{Attempt, EXPIRE_AGAIN_MS, Ledger, NOT_DONE, SETTLE_AGAIN_MS},
+    rows::{self, key_of},
     store::{accounts, idempotency, payments as sql},
 };
 
@@ -127,7 +125,7 @@ impl Engine {
     async fn begin_settling(&self, row: &Row) -> Result<Option<JoinHandle<()>>, Error> {
         let (place, payment) = (rows::place(row)?, rows::word(row, "payment")?);
         let (attempt, created) = (rows::word(row, "attempt")?, rows::time(row, "created")?);
-        if !self.postpone(place, payment, (attempt, created)).await? {
+        if !self.postpone(place, payment, attempt, created).await? {
             return Ok(None);
         }
         let Some(turn) = Turn::take(self, attempt) else {
@@ -145,7 +143,8 @@ impl Engine {
         &self,
         place: Place,
         payment: PaymentId,
-        (attempt, created): (AttemptId, Timestamp),
+        attempt: AttemptId,
+        created: Timestamp,
     ) -> Result<bool, Error> {
         let now = self.now();
         let again = now.plus_millis(settle_again_ms(created, now)).as_millis();
@@ -181,33 +180,33 @@ impl Engine {
             Settlement::NotRecorded
                 if self.now() > found.deadline.plus_millis(ATTEMPT_MARGIN_MS) =>
             {
-                AttemptOutcome::Failed {
-                    reason: DeclineReason::ProcessingError,
-                }
+                NOT_DONE
             }
             // It may still be on its way to the vault, which sends nothing after the deadline.
             Settlement::NotRecorded if self.now() >= found.deadline => return Ok(()),
             // Whoever asks the vault, and however often: it performs the attempt once.
             Settlement::NotRecorded => {
-                return match follow_up(&ledger, found) {
-                    Some(job) => self
-                        .drive_to_end(place, payment, job, Waiting::Nobody)
-                        .await
-                        .map(|_| ()),
-                    None => Ok(()),
-                };
+                return self.go_on(place, payment, follow_up(&ledger, found)).await;
             }
         };
         let (_, next) = self
             .record_outcome(place, payment, attempt, &outcome, Waiting::Nobody)
             .await?;
-        match next {
-            Some(job) => self
-                .drive_to_end(place, payment, job, Waiting::Nobody)
-                .await
-                .map(|_| ()),
-            None => Ok(()),
+        self.go_on(place, payment, next).await
+    }
+
+    /// Does what is to be done next, if anything is.
+    async fn go_on(
+        &self,
+        place: Place,
+        payment: PaymentId,
+        next: Option<Perform>,
+    ) -> Result<(), Error> {
+        if let Some(job) = next {
+            self.drive_to_end(place, payment, job, Waiting::Nobody)
+                .await?;
         }
+        Ok(())
     }
 
     /// Closes a payment that nobody paid in time, and gives up a reservation that nobody captured.
@@ -306,7 +305,7 @@ fn follow_up(ledger: &Ledger, attempt: &Attempt) -> Option<Perform> {
 #[cfg(test)]
 mod tests {
     use coffer_core::{limits::CHECKOUT_TTL_MS, payment::CaptureMode};
-    use coffer_net::contract;
+    use coffer_net::contract::{self, vault::AttemptOutcome};
 
     use crate::{
         CardInput, Fresh, PaymentFilter,
@@ -327,11 +326,13 @@ mod tests {
         listed.items.into_iter().next().unwrap()
     }
 
-    #[tokio::test]
-    async fn what_a_crash_left_is_settled_and_its_answer_is_kept() {
-        let shop = Shop::open().await;
-        shop.vault.next(Script::Silent(AttemptOutcome::Succeeded));
-        // The process "dies" after the provider has done its work: the caller is dropped and nothing is recorded.
+    async fn status(shop: &Shop) -> PaymentStatus {
+        only_payment(shop).await.status
+    }
+
+    /// The process "dies" after the provider has done its work: the caller is dropped and nothing is recorded.
+    async fn dies_paying(shop: &Shop, outcome: AttemptOutcome) {
+        shop.vault.next(Script::Silent(outcome));
         tokio::select! {
             biased;
             _ = shop.pay_once("order-1") => panic!("the vault is silent"),
@@ -339,9 +340,14 @@ mod tests {
                 while shop.vault.ledger.lock().unwrap().is_empty() { tokio::task::yield_now().await; }
             } => {}
         }
-        assert_eq!(only_payment(&shop).await.status, PaymentStatus::Processing);
-        shop.clock.advance(6_000);
-        shop.sweep().await;
+    }
+
+    #[tokio::test]
+    async fn what_a_crash_left_is_settled_and_its_answer_is_kept() {
+        let shop = Shop::open().await;
+        dies_paying(&shop, AttemptOutcome::Succeeded).await;
+        assert_eq!(status(&shop).await, PaymentStatus::Processing);
+        shop.sweep_after(6_000).await;
         let settled = only_payment(&shop).await;
         assert_eq!(settled.status, PaymentStatus::Captured);
         assert_eq!(shop.vault.moved(captures), (1, 1999));
@@ -357,17 +363,8 @@ mod tests {
     async fn after_a_crash_the_repeat_learns_of_the_challenge_without_which_nothing_would_end() {
         let shop = Shop::open().await;
         let url = "https://bank.example/challenge".to_owned();
-        shop.vault
-            .next(Script::Silent(AttemptOutcome::Challenged { url }));
-        tokio::select! {
-            biased;
-            _ = shop.pay_once("order-1") => panic!("the vault is silent"),
-            () = async {
-                while shop.vault.ledger.lock().unwrap().is_empty() { tokio::task::yield_now().await; }
-            } => {}
-        }
-        shop.clock.advance(6_000);
-        shop.sweep().await;
+        dies_paying(&shop, AttemptOutcome::Challenged { url }).await;
+        shop.sweep_after(6_000).await;
         let replayed = String::from_utf8(shop.pay_once("order-1").await.unwrap()).unwrap();
         assert!(replayed.contains("requires_action"), "{replayed}");
     }
@@ -375,55 +372,44 @@ mod tests {
     #[tokio::test]
     async fn an_attempt_that_the_vault_never_saw_fails_only_after_its_deadline() {
         let shop = Shop::open().await;
-        shop.vault.next(Script::Answer(Err(contract::Error::Away)));
+        shop.vault.answer(Err(contract::Error::Away));
         shop.pay(CaptureMode::Automatic).await.unwrap();
-        shop.clock.advance(10_000);
-        shop.sweep().await;
-        assert_eq!(only_payment(&shop).await.status, PaymentStatus::Processing);
-        shop.clock.advance(25_000);
-        shop.sweep().await;
-        assert_eq!(only_payment(&shop).await.status, PaymentStatus::Declined);
+        shop.sweep_after(10_000).await;
+        assert_eq!(status(&shop).await, PaymentStatus::Processing);
+        shop.sweep_after(25_000).await;
+        assert_eq!(status(&shop).await, PaymentStatus::Declined);
     }
 
     #[tokio::test]
     async fn reserved_money_is_taken_later_when_it_could_not_be_taken_at_once() {
         let shop = Shop::open().await;
-        let reason = DeclineReason::ProcessingError;
-        let failed = || Script::Answer(Ok(AttemptOutcome::Failed { reason }));
-        shop.vault
-            .next(Script::Answer(Ok(AttemptOutcome::Succeeded)));
-        shop.vault.next(failed());
+        shop.vault.answer(Ok(AttemptOutcome::Succeeded));
+        shop.vault.answer(Ok(NOT_DONE));
         let done = shop.pay(CaptureMode::Automatic).await.unwrap();
         assert_eq!(
             (done.status, done.object.status),
             (202, PaymentStatus::Processing)
         );
-        shop.vault.next(failed());
-        shop.clock.advance(6_000);
-        shop.sweep().await;
-        assert_eq!(only_payment(&shop).await.status, PaymentStatus::Processing);
-        shop.clock.advance(6_000);
-        shop.sweep().await;
-        assert_eq!(only_payment(&shop).await.status, PaymentStatus::Captured);
+        shop.vault.answer(Ok(NOT_DONE));
+        shop.sweep_after(6_000).await;
+        assert_eq!(status(&shop).await, PaymentStatus::Processing);
+        shop.sweep_after(6_000).await;
+        assert_eq!(status(&shop).await, PaymentStatus::Captured);
         assert_eq!(shop.vault.moved(captures), (1, 1999));
     }
 
     #[tokio::test]
     async fn a_provider_that_never_takes_reserved_money_is_not_asked_for_ever() {
         let shop = Shop::open().await;
-        let reason = DeclineReason::ProcessingError;
-        shop.vault
-            .next(Script::Answer(Ok(AttemptOutcome::Succeeded)));
+        shop.vault.answer(Ok(AttemptOutcome::Succeeded));
         for _ in 0..CAPTURES_MAX {
-            shop.vault
-                .next(Script::Answer(Ok(AttemptOutcome::Failed { reason })));
+            shop.vault.answer(Ok(NOT_DONE));
         }
         shop.pay(CaptureMode::Automatic).await.unwrap();
         for _ in 0..=CAPTURES_MAX {
-            shop.clock.advance(6_000);
-            shop.sweep().await;
+            shop.sweep_after(6_000).await;
         }
-        assert_eq!(only_payment(&shop).await.status, PaymentStatus::Authorized);
+        assert_eq!(status(&shop).await, PaymentStatus::Authorized);
         assert_eq!(shop.vault.moved(captures), (0, 0));
     }
 
@@ -432,16 +418,15 @@ mod tests {
         let shop = Shop::open().await;
         let id = shop.pay(CaptureMode::Manual).await.unwrap().object.id;
         let caller = shop.caller("POST /v1/payments/{id}/capture").await;
-        shop.vault.next(Script::Answer(Err(contract::Error::Away)));
+        shop.vault.answer(Err(contract::Error::Away));
         let done = shop
             .engine
             .payment_capture(&caller, Fresh::unkeyed(), id, Some(1_500))
             .await
             .unwrap();
         assert_eq!(done.status, 202);
-        shop.clock.advance(6_000);
-        shop.sweep().await;
-        assert_eq!(only_payment(&shop).await.status, PaymentStatus::Captured);
+        shop.sweep_after(6_000).await;
+        assert_eq!(status(&shop).await, PaymentStatus::Captured);
         assert_eq!(shop.vault.moved(captures), (1, 1_500));
     }
 
@@ -460,8 +445,7 @@ mod tests {
             .unwrap()
             .object;
         assert!(waiting.checkout_url.is_some());
-        shop.clock.advance(CHECKOUT_TTL_MS);
-        shop.sweep().await;
+        shop.sweep_after(CHECKOUT_TTL_MS).await;
         let expired = only_payment(&shop).await;
         assert_eq!(
             (expired.status, expired.checkout_url),
@@ -473,10 +457,9 @@ mod tests {
     async fn a_reservation_that_nobody_captured_is_given_up() {
         let shop = Shop::open().await;
         shop.pay(CaptureMode::Manual).await.unwrap();
-        shop.clock
-            .advance(coffer_core::limits::AUTHORIZATION_TTL_MS + 1);
-        shop.sweep().await;
-        assert_eq!(only_payment(&shop).await.status, PaymentStatus::Expired);
+        shop.sweep_after(coffer_core::limits::AUTHORIZATION_TTL_MS + 1)
+            .await;
+        assert_eq!(status(&shop).await, PaymentStatus::Expired);
         assert_eq!(shop.vault.moved(captures), (0, 0));
         assert_eq!(shop.vault.ledger.lock().unwrap().len(), 2);
     }
@@ -502,15 +485,12 @@ mod tests {
         shop.pay(CaptureMode::Manual).await.unwrap();
         shop.clock
             .advance(coffer_core::limits::AUTHORIZATION_TTL_MS + 1);
-        let reason = DeclineReason::ProcessingError;
-        shop.vault
-            .next(Script::Answer(Ok(AttemptOutcome::Failed { reason })));
+        shop.vault.answer(Ok(NOT_DONE));
         shop.sweep().await;
-        assert_eq!(only_payment(&shop).await.status, PaymentStatus::Authorized);
+        assert_eq!(status(&shop).await, PaymentStatus::Authorized);
         assert_eq!(events(&shop).await, [EventType::PaymentAuthorized]);
-        shop.clock.advance(EXPIRE_AGAIN_MS);
-        shop.sweep().await;
-        assert_eq!(only_payment(&shop).await.status, PaymentStatus::Expired);
+        shop.sweep_after(EXPIRE_AGAIN_MS).await;
+        assert_eq!(status(&shop).await, PaymentStatus::Expired);
         let told = [EventType::PaymentAuthorized, EventType::PaymentExpired];
         assert_eq!(events(&shop).await, told);
     }
@@ -522,19 +502,18 @@ mod tests {
         let caller = shop.caller("POST /v1/payments/{id}/capture").await;
         shop.clock
             .advance(coffer_core::limits::AUTHORIZATION_TTL_MS + 1);
-        shop.vault.next(Script::Answer(Err(contract::Error::Away)));
+        shop.vault.answer(Err(contract::Error::Away));
         shop.engine
             .payment_capture(&caller, Fresh::unkeyed(), id, None)
             .await
             .unwrap();
         shop.sweep().await;
-        assert_eq!(only_payment(&shop).await.status, PaymentStatus::Processing);
+        assert_eq!(status(&shop).await, PaymentStatus::Processing);
         shop.clock.advance(EXPIRE_AGAIN_MS);
         // The capture never was; then the reservation can be given up.
         shop.sweep().await;
-        shop.clock.advance(EXPIRE_AGAIN_MS);
-        shop.sweep().await;
-        assert_eq!(only_payment(&shop).await.status, PaymentStatus::Expired);
+        shop.sweep_after(EXPIRE_AGAIN_MS).await;
+        assert_eq!(status(&shop).await, PaymentStatus::Expired);
         assert_eq!(shop.vault.moved(captures), (0, 0));
     }
 

@@ -35,15 +35,17 @@ impl<const MAX: usize> Text<MAX> {
         }
     }
 
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// Read back from the store, where only parsed text is written.
     pub(crate) const fn from_store(text: String) -> Self {
         Self(text)
+    }
+}
+
+impl<const MAX: usize> std::ops::Deref for Text<MAX> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
     }
 }
 
@@ -127,10 +129,8 @@ mod tests {
             assert!(Text::<10>::parse(bad.to_owned()).is_err(), "{bad:?}");
         }
         assert!(Text::<128>::parse("4242424242424242".to_owned()).is_err());
-        assert_eq!(
-            Text::<10>::parse("order-1042".to_owned()).unwrap().as_str(),
-            "order-1042"
-        );
+        let good = Text::<10>::parse("order-1042".to_owned()).unwrap();
+        assert_eq!(&*good, "order-1042");
     }
 
     #[test]

@@ -4,12 +4,11 @@ mod stored;
 
 use coffer_core::{
     Timestamp,
-    event::{EventObject, EventType},
+    event::EventType,
     id::WebhookEndpointId,
     limits::{DESCRIPTION_MAX, WEBHOOK_ENDPOINTS_MAX},
     words,
 };
-use coffer_crypto::random_secret;
 use coffer_db::{Transaction, params};
 use coffer_net::contract::Place;
 
@@ -17,15 +16,12 @@ pub(crate) use stored::StoredEndpoint;
 use stored::{Column, events_to_store};
 
 use crate::{
-    Caller, Done, Engine, Error, Fresh, Listed, Page, StoredAnswer, Text,
-    commit::{By, conflicts},
-    events::Happened,
-    idempotency::key_of,
-    signature::WebhookKeys,
-    store::{idempotency, webhooks as sql},
+    Caller, Done, Engine, Error, Fresh, Listed, Page, StoredAnswer, Text, commit::Intent,
+    events::Happened, rows::key_of, signature::WebhookKeys, store::webhooks as sql,
     text::check_url,
 };
 
+const OBJECT: &str = "webhook_endpoint";
 /// How long the old secret of a rotated endpoint signs beside the new one: 24 hours.
 const ROTATION_OVERLAP_MS: i64 = 24 * 60 * 60 * 1000;
 
@@ -87,6 +83,7 @@ pub struct WebhookEndpointChange {
     /// Turned on or off.
     pub state: Option<WebhookEndpointState>,
 }
+
 impl Engine {
     /// Makes an endpoint; its secret is returned once and then only signs.
     ///
@@ -100,13 +97,7 @@ impl Engine {
     ) -> Result<Done<(WebhookEndpoint, String)>, Error> {
         check_url("url", &new.url)?;
         self.check_room(caller.place).await?;
-        let (now, keys) = (
-            self.now(),
-            WebhookKeys {
-                secret: random_secret()?,
-                seed: random_secret()?,
-            },
-        );
+        let (now, keys) = (self.now(), WebhookKeys::generate()?);
         let endpoint = WebhookEndpoint {
             id: self.0.clock.id(),
             place: caller.place,
@@ -127,20 +118,16 @@ impl Engine {
             id.as_str(),
             endpoint.url.as_str(),
             events_to_store(&endpoint.events),
-            endpoint.description.as_ref().map(|text| text.as_str()),
+            endpoint.description.as_deref(),
             self.seal(caller.place, endpoint.id, Column::Secret, &keys.secret)?,
             self.seal(caller.place, endpoint.id, Column::Seed, &keys.seed)?,
             now.as_millis(),
         ];
-        let change = Transaction::new().one(&sql::INSERT, row);
-        self.change_endpoint(
-            caller,
-            Some(&fresh),
-            EventType::WebhookEndpointCreated,
-            &endpoint,
-            change,
-        )
-        .await?;
+        let steps = Transaction::new().one(&sql::INSERT, row);
+        let steps = steps.append(self.answered_endpoint(&fresh, &endpoint, 201)?);
+        let created = EventType::WebhookEndpointCreated;
+        self.change_endpoint(caller, &fresh, (created, &endpoint), steps)
+            .await?;
         Ok(Done {
             status: 201,
             object: (endpoint, keys.secret_text()),
@@ -156,16 +143,8 @@ impl Engine {
         caller: &Caller,
         id: WebhookEndpointId,
     ) -> Result<WebhookEndpoint, Error> {
-        let [account, mode] = key_of(caller.place);
-        let row = self
-            .db()
-            .read_optional(&sql::FIND, params![account, mode, id.to_string()])
-            .await?;
-        Ok(self
-            .read_endpoint(&row.ok_or(Error::NotFound {
-                object: "webhook_endpoint",
-            })?)?
-            .endpoint)
+        let row = self.find(&sql::FIND, OBJECT, caller.place, id).await?;
+        Ok(self.read_endpoint(&row)?.endpoint)
     }
 
     /// Endpoints, the newest first.
@@ -185,11 +164,7 @@ impl Engine {
             page.fetch()
         ];
         let rows = self.db().read(&sql::LIST, row).await?;
-        let endpoints: Result<Vec<_>, _> = rows
-            .iter()
-            .map(|row| Ok(self.read_endpoint(row)?.endpoint))
-            .collect();
-        endpoints.map(|endpoints| page.cut(endpoints))
+        page.read(&rows, |row| Ok(self.read_endpoint(row)?.endpoint))
     }
 
     /// Changes an endpoint.
@@ -221,19 +196,14 @@ impl Engine {
             read_version,
             endpoint.url.as_str(),
             events_to_store(&endpoint.events),
-            endpoint.description.as_ref().map(|text| text.as_str()),
+            endpoint.description.as_deref(),
             endpoint.state.as_str(),
             now.as_millis(),
         ];
         let steps = Transaction::new().one(&sql::UPDATE, row);
-        self.change_endpoint(
-            caller,
-            None,
-            EventType::WebhookEndpointUpdated,
-            &endpoint,
-            steps,
-        )
-        .await?;
+        let updated = EventType::WebhookEndpointUpdated;
+        self.change_endpoint(caller, &Fresh::unkeyed(), (updated, &endpoint), steps)
+            .await?;
         Ok(endpoint)
     }
 
@@ -249,10 +219,7 @@ impl Engine {
     ) -> Result<Done<(WebhookEndpoint, String)>, Error> {
         let mut endpoint = self.webhook_endpoint(caller, id).await?;
         let (read_version, now) = (endpoint.version, self.now());
-        let keys = WebhookKeys {
-            secret: random_secret()?,
-            seed: random_secret()?,
-        };
+        let keys = WebhookKeys::generate()?;
         endpoint.public_key = keys.public_text()?;
         endpoint.version = read_version.saturating_add(1);
         endpoint.updated = now;
@@ -268,14 +235,10 @@ impl Engine {
             now.as_millis(),
         ];
         let steps = Transaction::new().one(&sql::ROTATE, row);
-        self.change_endpoint(
-            caller,
-            Some(&fresh),
-            EventType::WebhookEndpointUpdated,
-            &endpoint,
-            steps,
-        )
-        .await?;
+        let steps = steps.append(self.answered_endpoint(&fresh, &endpoint, 200)?);
+        let updated = EventType::WebhookEndpointUpdated;
+        self.change_endpoint(caller, &fresh, (updated, &endpoint), steps)
+            .await?;
         Ok(Done {
             status: 200,
             object: (endpoint, keys.secret_text()),
@@ -297,73 +260,39 @@ impl Engine {
         let steps = Transaction::new()
             .one(&sql::DELETE, params![account, mode, id.to_string()])
             .any(&sql::QUEUE_DROP, params![queue_of(id)]);
-        self.change_endpoint(
-            caller,
-            None,
-            EventType::WebhookEndpointDeleted,
-            &endpoint,
-            steps,
-        )
-        .await
+        let deleted = EventType::WebhookEndpointDeleted;
+        self.change_endpoint(caller, &Fresh::unkeyed(), (deleted, &endpoint), steps)
+            .await
     }
 
-    /// Commits a change of an endpoint with its event, and its answer (without the secret) for a repeat.
+    /// The steps that store the answer, without the secret. It is filed under the version too: an endpoint's making and
+    /// each rotation are answers of their own.
+    fn answered_endpoint(
+        &self,
+        fresh: &Fresh,
+        endpoint: &WebhookEndpoint,
+        status: u16,
+    ) -> Result<Transaction, Error> {
+        let body = (self.0.render.webhook_endpoint)(endpoint);
+        let filed = format!("{}@{}", endpoint.id, endpoint.version);
+        self.answered(fresh, &filed, self.now(), &StoredAnswer { status, body })
+    }
+
+    /// Commits a change of an endpoint with its event.
     async fn change_endpoint(
         &self,
         caller: &Caller,
-        fresh: Option<&Fresh>,
-        event: EventType,
-        endpoint: &WebhookEndpoint,
-        change: Transaction,
+        fresh: &Fresh,
+        (event, endpoint): (EventType, &WebhookEndpoint),
+        steps: Transaction,
     ) -> Result<(), Error> {
-        let id = endpoint.id.to_string();
-        let object = EventObject {
-            kind: "webhook_endpoint",
-            id: id.clone(),
-            version: endpoint.version,
-        };
-        let mut steps = change;
-        if let Some(fresh) = fresh {
-            let status = if event == EventType::WebhookEndpointCreated {
-                201
-            } else {
-                200
-            };
-            let answer = StoredAnswer {
-                status,
-                body: (self.0.render.webhook_endpoint)(endpoint),
-            };
-            // Filed under the version too: an endpoint's making and each rotation are answers of their own.
-            let filed = format!("{id}@{}", endpoint.version);
-            steps = steps.append(self.answered(fresh, &filed, self.now(), &answer)?);
-        }
-        let steps = steps.append(self.tell(caller.place, &[Happened { event, object }]));
-        match self
-            .commit(By::Caller(caller), caller.place, event.as_str(), &id, steps)
-            .await
-        {
-            Ok(_) => Ok(()),
-            Err(error) if conflicts(&error, &sql::UPDATE) || conflicts(&error, &sql::ROTATE) => {
-                let changing = Error::State {
-                    object: "webhook_endpoint",
-                    status: "changing",
-                    needed: "at rest: try again",
-                };
-                Err(match fresh {
-                    Some(fresh) => self.or_twin(fresh, changing).await,
-                    None => changing,
-                })
-            }
-            Err(error) if conflicts(&error, &sql::DELETE) => Err(Error::NotFound {
-                object: "webhook_endpoint",
-            }),
-            Err(error) => match fresh {
-                Some(fresh) if conflicts(&error, &idempotency::CLAIM) => {
-                    Err(self.twin_answer(fresh).await)
-                }
-                Some(_) | None => Err(error.into()),
-            },
-        }
+        let happened = Happened::to(endpoint.id, endpoint.version, event);
+        let steps = steps.append(self.tell(caller.place, &[happened]));
+        let intent = Intent::new(event.as_str(), endpoint.id, steps)
+            .or(&sql::UPDATE, Error::changing(OBJECT))
+            .or(&sql::ROTATE, Error::changing(OBJECT))
+            .or(&sql::DELETE, Error::NotFound { object: OBJECT });
+        self.intend(caller, fresh, intent).await
     }
 
     async fn check_room(&self, place: Place) -> Result<(), Error> {

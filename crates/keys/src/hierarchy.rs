@@ -37,6 +37,21 @@ pub(crate) struct Versioned {
     pub(crate) key: Key,
 }
 
+impl Versioned {
+    const fn parent(&self) -> Parent<'_> {
+        Parent {
+            key: &self.key,
+            version: self.version,
+        }
+    }
+}
+
+/// The key that a new one is wrapped under.
+struct Parent<'a> {
+    key: &'a Key,
+    version: i64,
+}
+
 /// Which version of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Which {
@@ -152,24 +167,22 @@ impl Hierarchy {
     }
 
     async fn account_create(&self, place: Place, now: Timestamp) -> Result<Versioned, Error> {
-        let link = Link {
-            version: FIRST_VERSION,
-            parent_version: ROOT_VERSION,
+        let parent = Parent {
+            key: &self.root,
+            version: ROOT_VERSION,
         };
-        let key = random_secret()?;
-        let wrapped = wrap(&self.root, &account_context(place, link), &key)?;
-        if self
-            .insert(&ACCOUNT_KEY_INSERT, place_params(place), link, wrapped, now)
+        let context = |link| account_context(place, link);
+        let values = place_params(place);
+        match self
+            .create(&ACCOUNT_KEY_INSERT, values, parent, context, now)
             .await?
         {
-            return Ok(Versioned {
-                version: link.version,
-                key,
-            });
+            Some(key) => Ok(key),
+            None => self
+                .account_read(place, Which::Newest)
+                .await?
+                .ok_or_else(vanished),
         }
-        self.account_read(place, Which::Newest)
-            .await?
-            .ok_or_else(vanished)
     }
 
     async fn subject_read(
@@ -207,31 +220,19 @@ impl Hierarchy {
         if self.is_destroyed(place, subject).await? {
             return Err(Refusal::KeyDestroyed.into());
         }
-        let parent = self.account(place, Which::Newest, now).await?;
-        let link = Link {
-            version: FIRST_VERSION,
-            parent_version: parent.version,
-        };
-        let key = random_secret()?;
-        let wrapped = wrap(&parent.key, &subject_context(place, subject, link), &key)?;
-        if self
-            .insert(
-                &SUBJECT_KEY_INSERT,
-                subject_params(place, subject),
-                link,
-                wrapped,
-                now,
-            )
+        let account = self.account(place, Which::Newest, now).await?;
+        let context = |link| subject_context(place, subject, link);
+        let values = subject_params(place, subject);
+        match self
+            .create(&SUBJECT_KEY_INSERT, values, account.parent(), context, now)
             .await?
         {
-            return Ok(Versioned {
-                version: link.version,
-                key,
-            });
+            Some(key) => Ok(key),
+            None => self
+                .subject_read(place, subject, Which::Newest)
+                .await?
+                .ok_or_else(vanished),
         }
-        self.subject_read(place, subject, Which::Newest)
-            .await?
-            .ok_or_else(vanished)
     }
 
     async fn why_missing(&self, place: Place, subject: Subject) -> Result<Refusal, Error> {
@@ -274,53 +275,52 @@ impl Hierarchy {
         place: Place,
         now: Timestamp,
     ) -> Result<Vec<Versioned>, Error> {
-        let parent = self.account(place, Which::Newest, now).await?;
+        let account = self.account(place, Which::Newest, now).await?;
+        let context = |link| fingerprint_context(place, link);
+        let values = place_params(place);
+        match self
+            .create(
+                &FINGERPRINT_KEY_INSERT,
+                values,
+                account.parent(),
+                context,
+                now,
+            )
+            .await?
+        {
+            Some(key) => Ok(vec![key]),
+            None => self.fingerprint_read(place).await,
+        }
+    }
+
+    /// Makes and stores the first version of a key; none when another node stored one first.
+    async fn create(
+        &self,
+        insert: &'static Statement,
+        mut values: Vec<Value>,
+        parent: Parent<'_>,
+        context: impl FnOnce(Link) -> Context,
+        now: Timestamp,
+    ) -> Result<Option<Versioned>, Error> {
         let link = Link {
             version: FIRST_VERSION,
             parent_version: parent.version,
         };
         let key = random_secret()?;
-        let wrapped = wrap(&parent.key, &fingerprint_context(place, link), &key)?;
-        if self
-            .insert(
-                &FINGERPRINT_KEY_INSERT,
-                place_params(place),
-                link,
-                wrapped,
-                now,
-            )
-            .await?
-        {
-            return Ok(vec![Versioned {
-                version: link.version,
-                key,
-            }]);
-        }
-        self.fingerprint_read(place).await
-    }
-
-    /// Stores a new key; false when another node stored one first.
-    async fn insert(
-        &self,
-        statement: &'static Statement,
-        mut values: Vec<Value>,
-        link: Link,
-        wrapped: Vec<u8>,
-        now: Timestamp,
-    ) -> Result<bool, Error> {
+        let wrapped = wrap(parent.key, &context(link), &key)?;
         values.extend(params![
             link.version,
             link.parent_version,
             wrapped,
             now.as_millis()
         ]);
-        match self
-            .db
-            .transact(Transaction::new().one(statement, values))
-            .await
-        {
-            Ok(_) => Ok(true),
-            Err(error) if exists_already(&error, statement) => Ok(false),
+        let stored = self.db.transact(Transaction::new().one(insert, values));
+        match stored.await {
+            Ok(_) => Ok(Some(Versioned {
+                version: link.version,
+                key,
+            })),
+            Err(error) if exists_already(&error, insert) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

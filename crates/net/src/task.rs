@@ -77,6 +77,34 @@ impl Tasks {
         tokio::spawn(self.tracker.track_future(named(name, work)))
     }
 
+    /// Starts work that is done again and again, with this pause after each time, until the tasks should end. What fails is
+    /// logged and tried again.
+    pub fn every<S, W, E>(
+        &self,
+        name: &'static str,
+        pause: Duration,
+        state: &S,
+        work: impl Fn(S) -> W + Send + 'static,
+    ) where
+        S: Clone + Send + 'static,
+        W: Future<Output = Result<(), E>> + Send + 'static,
+        E: std::fmt::Display + Send,
+    {
+        let (state, stopping) = (state.clone(), self.stopping());
+        self.spawn(name, async move {
+            tokio::pin!(stopping);
+            loop {
+                if let Err(error) = work(state.clone()).await {
+                    tracing::warn!(task.name = name, %error, "a background task failed; it is tried again");
+                }
+                tokio::select! {
+                    () = &mut stopping => return,
+                    () = tokio::time::sleep(pause) => {}
+                }
+            }
+        });
+    }
+
     /// Waits until the tasks should end.
     pub fn stopping(&self) -> impl Future<Output = ()> + Send + 'static {
         self.stopping.clone().cancelled_owned()
@@ -104,12 +132,27 @@ impl Tasks {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc;
+
     use super::*;
 
     #[tokio::test]
     async fn a_panic_ends_only_its_task() {
         let outcome = spawn("doomed", async { panic!("by test") }).await;
         assert!(outcome.unwrap_err().is_panic());
+    }
+
+    #[tokio::test]
+    async fn what_fails_is_tried_again_until_the_tasks_end() {
+        let (tasks, (told, mut tries)) = (Tasks::new(), mpsc::unbounded_channel());
+        tasks.every("failing", Duration::ZERO, &told, |told| async move {
+            told.send(()).unwrap();
+            Err("by test")
+        });
+        for _ in 0..3 {
+            tries.recv().await.unwrap();
+        }
+        assert!(tasks.stop(Duration::from_secs(10)).await);
     }
 
     #[tokio::test]

@@ -2,19 +2,8 @@
 
 use coffer_core::{decline::DeclineReason, words};
 
-words! {
-    /// What a provider can do.
-    pub enum Operation {
-        /// Reserve money on a card.
-        Authorize = "authorize",
-        /// Take reserved money, once.
-        Capture = "capture",
-        /// Give up what is reserved and not captured.
-        Void = "void",
-        /// Give captured money back.
-        Refund = "refund",
-    }
-}
+/// The words of the field, so the same as Coffer's. How they stand is the provider's own.
+pub use coffer_core::payment::Operation;
 
 words! {
     /// How an operation stands. An authorization is approved, declined or challenged; the others succeed or fail.

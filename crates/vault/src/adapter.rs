@@ -87,6 +87,14 @@ impl Reply {
             reference: None,
         }
     }
+
+    /// The provider did not do it and never will.
+    pub(crate) const fn not_done() -> Self {
+        Self {
+            verdict: Verdict::Failed(DeclineReason::ProcessingError),
+            reference: None,
+        }
+    }
 }
 
 /// A request does not fit into its buffer; nothing was sent.

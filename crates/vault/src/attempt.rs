@@ -165,21 +165,15 @@ impl Vault {
         let mut values = row_key(place, id);
         values.extend(params![
             attempt.payment.to_string(),
-            attempt.line.name.as_str()
-        ]);
-        values.extend(params![
+            attempt.line.name.as_str(),
             attempt.operation().as_str(),
-            money.map(|money| money.amount())
-        ]);
-        values.extend(params![money.map(|money| money.currency().code())]);
-        values.extend(params![
-            attempt.authorize().map(|authorize| authorize.to_string())
-        ]);
-        values.extend(params![attempt.token().map(|token| token.to_string())]);
-        values.extend(params![
+            money.map(|money| money.amount()),
+            money.map(|money| money.currency().code()),
+            attempt.authorize().map(|authorize| authorize.to_string()),
+            attempt.token().map(|token| token.to_string()),
             attempt.content,
             attempt.deadline.as_millis(),
-            now.as_millis()
+            now.as_millis(),
         ]);
         let mut transaction = Transaction::new().one(&store::ATTEMPT_INSERT, values);
         if let Some(token) = attempt.token() {

@@ -23,13 +23,11 @@ const PRUNE_PASSES_MAX: usize = 20;
 impl Vault {
     /// Starts the vault's own tasks; they end when `tasks` stops.
     pub fn run(&self, tasks: &Tasks) {
-        let (vault, stopping) = (self.clone(), tasks.stopping());
-        tasks.spawn("vault_log", async move {
-            vault.repeat(SEQUENCE_EVERY, stopping, Work::Log).await
+        tasks.every("vault_log", SEQUENCE_EVERY, self, |vault| async move {
+            vault.keep_log().await
         });
-        let (vault, stopping) = (self.clone(), tasks.stopping());
-        tasks.spawn("vault_prune", async move {
-            vault.repeat(PRUNE_EVERY, stopping, Work::Prune).await
+        tasks.every("vault_prune", PRUNE_EVERY, self, |vault| async move {
+            vault.prune().await
         });
         let (vault, stopping) = (self.clone(), tasks.stopping());
         tasks.spawn("vault_data_keys", async move {
@@ -38,23 +36,6 @@ impl Vault {
                 () = async { loop { vault.parts.pool.refill().await } } => {}
             }
         });
-    }
-
-    async fn repeat(&self, every: Duration, stopping: impl Future<Output = ()>, work: Work) {
-        tokio::pin!(stopping);
-        loop {
-            tokio::select! {
-                () = &mut stopping => return,
-                () = tokio::time::sleep(every) => {}
-            }
-            let done = match work {
-                Work::Log => self.keep_log().await,
-                Work::Prune => self.prune().await,
-            };
-            if let Err(error) = done {
-                tracing::warn!(%error, work = work.name(), "background work of the vault failed; it is tried again");
-            }
-        }
     }
 
     async fn keep_log(&self) -> Result<(), Error> {
@@ -98,21 +79,6 @@ impl Vault {
             }
         }
         Ok(())
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Work {
-    Log,
-    Prune,
-}
-
-impl Work {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Log => "log",
-            Self::Prune => "prune",
-        }
     }
 }
 

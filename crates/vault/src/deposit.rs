@@ -192,19 +192,20 @@ impl Vault {
             ticket.expires.as_millis()
         ]);
         let mut pointer = row_key(place, token);
-        pointer.extend(params![key.record.to_string(), &self.parts.instance]);
         pointer.extend(params![
+            key.record.to_string(),
+            &self.parts.instance,
             i64::from(deposit.cvc.is_some()),
-            expires.as_millis()
+            expires.as_millis(),
         ]);
-        let mut actor = Entry::new(Actor::new(ActorKind::Payer, ticket.intake), "token.create")
+        let mut entry = Entry::new(Actor::new(ActorKind::Payer, ticket.intake), "token.create")
             .route("POST /v1/tokens")
             .object(token)
             .object(key.record);
         if let Some(address) = deposit.address {
-            actor = actor.address(address);
+            entry = entry.address(address);
         }
-        let leaf = self.leaf(place, actor)?;
+        let leaf = self.leaf(place, entry)?;
         let record = record_params(place, key, deposit, print, (now, expires))?;
         Ok(Transaction::new()
             .one(&store::INTAKE_INSERT, intake)
@@ -301,15 +302,16 @@ fn record_params(
         card.brand.as_str(),
         card.last4.to_string(),
         card.expiry.month(),
-        card.expiry.year()
-    ]);
-    values.extend(params![number, KEY_VERSION, Subject::Account.to_string()]);
-    values.extend(params![
+        card.expiry.year(),
+        number,
+        KEY_VERSION,
+        Subject::Account.to_string(),
         key.wrapped.bytes,
         key.wrapped.parent_version,
         print.0,
-        print.1
+        print.1,
+        expires.as_millis(),
+        now.as_millis(),
     ]);
-    values.extend(params![expires.as_millis(), now.as_millis()]);
     Ok(values)
 }

@@ -64,3 +64,29 @@ impl EventView {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use coffer_core::{Timestamp, id::WebhookEndpointId, limits::WEBHOOK_BODY_MAX};
+
+    use super::*;
+
+    #[test]
+    fn every_event_fits_in_a_webhook() {
+        for &event_type in EventType::ALL {
+            let object = EventObject {
+                kind: event_type.object_type(),
+                id: WebhookEndpointId::from_bytes([7; 16]).to_string(),
+                version: i64::MAX,
+            };
+            let event = Event {
+                id: EventId::from_bytes([7; 16]),
+                event_type,
+                mode: Mode::Live,
+                created: Timestamp::from_millis(1_795_341_600_123),
+                object,
+            };
+            assert!((crate::RENDER.event)(&event).len() <= WEBHOOK_BODY_MAX);
+        }
+    }
+}

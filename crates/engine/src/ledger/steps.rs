@@ -1,14 +1,17 @@
 //! The steps that store a payment and its attempts: all of it the first time, what changed later.
 
 use coffer_core::{Timestamp, decline::DeclineReason};
-use coffer_db::{Transaction, Value, params};
+use coffer_db::{Expect, Transaction, Value, params};
 
 use super::{Attempt, Ledger, SETTLE_AFTER_MS, SETTLE_AGAIN_MS};
 use crate::{
     events::Happened,
-    idempotency::key_of,
+    rows::key_of,
     store::{payments as sql, refunds},
 };
+
+/// A refund changes once: when it ends.
+const REFUND_ENDED_VERSION: i64 = 2;
 
 impl Ledger {
     /// The steps that store the payment for the first time.
@@ -24,8 +27,8 @@ impl Ledger {
             p.capture.as_str(),
             self.provider.as_str(),
             p.customer.map(|id| id.to_string()),
-            p.reference.as_ref().map(|text| text.as_str()),
-            p.description.as_ref().map(|text| text.as_str()),
+            p.reference.as_deref(),
+            p.description.as_deref(),
             p.metadata.to_store(),
             p.return_url.as_deref(),
             p.created.as_millis(),
@@ -42,13 +45,15 @@ impl Ledger {
         row.extend(self.changing());
         let mut steps = Transaction::new().one(&sql::PAYMENT_UPDATE, row);
         self.push_attempts(&mut steps, now);
-        let happened = std::mem::take(&mut self.happened).into_iter();
-        (
-            steps,
-            happened
-                .map(|what| what.of_payment(&self.payment))
-                .collect(),
-        )
+        let (id, version) = (self.payment.id, self.payment.version);
+        let happened = std::mem::take(&mut self.happened)
+            .into_iter()
+            .map(|(event, refund)| match refund {
+                Some(refund) => Happened::to(refund, REFUND_ENDED_VERSION, event),
+                None => Happened::to(id, version, event),
+            })
+            .collect();
+        (steps, happened)
     }
 
     /// The payment's key and a version.
@@ -80,50 +85,51 @@ impl Ledger {
     }
 
     fn push_attempts(&self, steps: &mut Transaction, now: Timestamp) {
-        let [account, mode] = key_of(self.payment.place);
-        let payment = self.payment.id.to_string();
         for (place, attempt) in self.attempts.iter().enumerate() {
-            let fresh = place >= self.stored;
-            let key = || {
-                params![
-                    account.clone(),
-                    mode.clone(),
-                    payment.as_str(),
-                    attempt.id.to_string()
-                ]
-            };
-            let reason = attempt.decline_reason.map(DeclineReason::as_str);
-            let settle_at = settle_at(attempt, now);
-            if fresh {
-                let mut row = key();
-                row.extend(params![
-                    i64::try_from(place).unwrap_or(i64::MAX),
-                    attempt.operation.as_str(),
-                    attempt.status.as_str(),
-                    attempt.amount,
-                    reason,
-                    attempt.challenge_url.as_deref(),
-                    attempt.refund.map(|id| id.to_string()),
-                    attempt.answers.as_str(),
-                    attempt.deadline.as_millis(),
-                    settle_at,
-                    attempt.created.as_millis(),
-                    now.as_millis(),
-                ]);
-                steps.push(&sql::ATTEMPT_INSERT, row, coffer_db::Expect::Exactly(1));
+            if place >= self.stored {
+                self.push_new(steps, place, attempt, now);
             } else if self.settled == Some(attempt.id) {
-                let mut row = key();
-                row.extend(params![
-                    attempt.status.as_str(),
-                    reason,
-                    attempt.challenge_url.as_deref(),
-                    settle_at,
-                    now.as_millis(),
-                ]);
-                steps.push(&sql::ATTEMPT_UPDATE, row, coffer_db::Expect::Exactly(1));
+                self.push_settled(steps, attempt, now);
                 self.push_refund(steps, attempt, now);
             }
         }
+    }
+
+    fn push_new(&self, steps: &mut Transaction, place: usize, attempt: &Attempt, now: Timestamp) {
+        let mut row = self.key_of_attempt(attempt);
+        row.extend(params![
+            i64::try_from(place).unwrap_or(i64::MAX),
+            attempt.operation.as_str(),
+            attempt.status.as_str(),
+            attempt.amount,
+            attempt.decline_reason.map(DeclineReason::as_str),
+            attempt.challenge_url.as_deref(),
+            attempt.refund.map(|id| id.to_string()),
+            attempt.answers.as_str(),
+            attempt.deadline.as_millis(),
+            settle_at(attempt, now),
+            attempt.created.as_millis(),
+            now.as_millis(),
+        ]);
+        steps.push(&sql::ATTEMPT_INSERT, row, Expect::Exactly(1));
+    }
+
+    fn push_settled(&self, steps: &mut Transaction, attempt: &Attempt, now: Timestamp) {
+        let mut row = self.key_of_attempt(attempt);
+        row.extend(params![
+            attempt.status.as_str(),
+            attempt.decline_reason.map(DeclineReason::as_str),
+            attempt.challenge_url.as_deref(),
+            settle_at(attempt, now),
+            now.as_millis(),
+        ]);
+        steps.push(&sql::ATTEMPT_UPDATE, row, Expect::Exactly(1));
+    }
+
+    fn key_of_attempt(&self, attempt: &Attempt) -> Vec<Value> {
+        let [account, mode] = key_of(self.payment.place);
+        let payment = self.payment.id.to_string();
+        params![account, mode, payment, attempt.id.to_string()]
     }
 
     fn push_refund(&self, steps: &mut Transaction, attempt: &Attempt, now: Timestamp) {
@@ -141,7 +147,7 @@ impl Ledger {
             reason,
             now.as_millis()
         ];
-        steps.push(&refunds::REFUND_UPDATE, row, coffer_db::Expect::Exactly(1));
+        steps.push(&refunds::REFUND_UPDATE, row, Expect::Exactly(1));
     }
 }
 

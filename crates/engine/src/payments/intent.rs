@@ -16,30 +16,6 @@ use crate::{
 const CONFLICTS_MAX: usize = 8;
 
 impl Engine {
-    /// Commits an intent with its record; when a twin holds the idempotency key, its answer is the answer.
-    pub(crate) async fn intend(
-        &self,
-        caller: &Caller,
-        fresh: &Fresh,
-        action: &'static str,
-        object: &str,
-        intent: Transaction,
-    ) -> Result<(), Error> {
-        match self
-            .commit(By::Caller(caller), caller.place, action, object, intent)
-            .await
-        {
-            Ok(_) => Ok(()),
-            Err(error) if conflicts(&error, &idempotency::CLAIM) => {
-                Err(self.twin_answer(fresh).await)
-            }
-            Err(error) if conflicts(&error, &sql::PAYMENT_UPDATE) => {
-                Err(self.or_twin(fresh, changing()).await)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// Adds an attempt to a payment, and what else goes with it, as `decide` finds right for the version that it commits on.
     pub(crate) async fn intend_on<F>(
         &self,
@@ -81,14 +57,5 @@ impl Engine {
             }
         }
         Err(Error::Unavailable)
-    }
-}
-
-/// Another change came between, and nothing was done.
-pub(super) const fn changing() -> Error {
-    Error::State {
-        object: "payment",
-        status: "changing",
-        needed: "at rest: try again",
     }
 }

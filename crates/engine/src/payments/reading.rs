@@ -7,15 +7,14 @@ use coffer_core::{
     payment::{CaptureMode, PaymentStatus},
     provider::Provider,
 };
-use coffer_db::{Row, params};
+use coffer_db::{Row, Statement, Value, params};
 use coffer_net::contract::Place;
 
 use crate::{
-    Caller, Engine, Error, LastAttempt, Listed, Metadata, Page, Payment, PaymentFilter, Text,
+    Caller, Engine, Error, LastAttempt, Listed, Page, Payment, PaymentFilter,
     error::corrupt,
-    idempotency::key_of,
     ledger::{Attempt, Ledger},
-    rows,
+    rows::{self, key_of},
     store::payments as sql,
 };
 
@@ -38,18 +37,7 @@ impl Engine {
         filter: PaymentFilter,
         page: Page,
     ) -> Result<Listed<Payment>, Error> {
-        if filter
-            .reference
-            .as_ref()
-            .is_some_and(|text| text.chars().any(char::is_control))
-        {
-            // No reference has any, and not every store could even be asked.
-            let expected = "text without control characters";
-            return Err(Error::Invalid {
-                field: "reference",
-                expected,
-            });
-        }
+        let (statement, narrowed) = narrowed(&filter)?;
         let [account, mode] = key_of(caller.place);
         let from = filter.created_after.map_or(i64::MIN, Timestamp::as_millis);
         let until = filter.created_before.map_or(i64::MAX, Timestamp::as_millis);
@@ -61,32 +49,9 @@ impl Engine {
             until,
             page.fetch()
         ];
-        let customer = filter.customer.map(|id| id.to_string());
-        let statement = match (filter.status, &filter.reference, &customer) {
-            (Some(status), reference, customer) => {
-                row.push(status.as_str().into());
-                row.extend(params![
-                    reference.clone().unwrap_or_default(),
-                    customer.clone().unwrap_or_default()
-                ]);
-                &sql::PAYMENT_LIST_BY_STATUS
-            }
-            (None, Some(reference), customer) => {
-                row.extend(params![
-                    reference.as_str(),
-                    customer.clone().unwrap_or_default()
-                ]);
-                &sql::PAYMENT_LIST_BY_REFERENCE
-            }
-            (None, None, Some(customer)) => {
-                row.push(customer.as_str().into());
-                &sql::PAYMENT_LIST_BY_CUSTOMER
-            }
-            (None, None, None) => &sql::PAYMENT_LIST,
-        };
+        row.extend(narrowed);
         let rows = self.db().read(statement, row).await?;
-        let payments: Result<Vec<_>, _> = rows.iter().map(|row| self.read_payment(row)).collect();
-        Ok(page.cut(payments?))
+        page.read(&rows, |row| self.read_payment(row))
     }
 
     pub(crate) async fn payment_in(&self, place: Place, id: PaymentId) -> Result<Payment, Error> {
@@ -94,12 +59,7 @@ impl Engine {
     }
 
     async fn payment_row(&self, place: Place, id: PaymentId) -> Result<Row, Error> {
-        let [account, mode] = key_of(place);
-        let row = self
-            .db()
-            .read_optional(&sql::PAYMENT_FIND, params![account, mode, id.to_string()])
-            .await?;
-        row.ok_or(Error::NotFound { object: "payment" })
+        self.find(&sql::PAYMENT_FIND, "payment", place, id).await
     }
 
     /// A payment with its attempts. Read in two steps; the version guards what is decided on it.
@@ -150,13 +110,9 @@ impl Engine {
                 ],
             )?,
             customer: rows::maybe_word(row, "customer")?,
-            reference: row
-                .optional_text("reference")?
-                .map(|text| Text::from_store(text.to_owned())),
-            description: row
-                .optional_text("description")?
-                .map(|text| Text::from_store(text.to_owned())),
-            metadata: Metadata::from_store(row.text("metadata")?).map_err(corrupt)?,
+            reference: rows::maybe_text(row, "reference")?,
+            description: rows::maybe_text(row, "description")?,
+            metadata: rows::metadata(row)?,
             return_url: row.optional_text("return_url")?.map(str::to_owned),
             checkout_url: waits.then(|| self.0.checkout.url(place, id)),
             challenge_url: row.optional_text("challenge_url")?.map(str::to_owned),
@@ -166,6 +122,35 @@ impl Engine {
             updated: rows::time(row, "updated")?,
         })
     }
+}
+
+/// The statement that lists what the filter asks for, and its parameters after those of every list.
+fn narrowed(filter: &PaymentFilter) -> Result<(&'static Statement, Vec<Value>), Error> {
+    let reference = filter.reference.as_deref();
+    if reference.is_some_and(|text| text.chars().any(char::is_control)) {
+        // No reference has any, and not every store could even be asked.
+        return Err(Error::Invalid {
+            field: "reference",
+            expected: "text without control characters",
+        });
+    }
+    let customer = filter.customer.map(|id| id.to_string());
+    Ok(match (filter.status, reference, customer) {
+        (Some(status), reference, customer) => (
+            &sql::PAYMENT_LIST_BY_STATUS,
+            params![
+                status.as_str(),
+                reference.unwrap_or_default(),
+                customer.unwrap_or_default()
+            ],
+        ),
+        (None, Some(reference), customer) => (
+            &sql::PAYMENT_LIST_BY_REFERENCE,
+            params![reference, customer.unwrap_or_default()],
+        ),
+        (None, None, Some(customer)) => (&sql::PAYMENT_LIST_BY_CUSTOMER, params![customer]),
+        (None, None, None) => (&sql::PAYMENT_LIST, params![]),
+    })
 }
 
 fn read_last_attempt(row: &Row) -> Result<Option<LastAttempt>, Error> {

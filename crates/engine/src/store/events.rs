@@ -50,7 +50,7 @@ pub(crate) static EVENT_INSERT: Statement = Statement::new(
 macro_rules! select_events {
     ($rest:literal) => {
         concat!(
-            "SELECT mode, sequence, event, event_type, object_type, object, object_version, created
+            "SELECT mode, sequence, event, event_type, object, object_version, created
              FROM events WHERE account = $1 AND mode = $2 AND ",
             $rest
         )

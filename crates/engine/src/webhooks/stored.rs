@@ -6,7 +6,7 @@ use coffer_db::Row;
 use coffer_net::contract::Place;
 
 use super::WebhookEndpoint;
-use crate::{Engine, Error, Text, error::corrupt, rows, signature::WebhookKeys};
+use crate::{Engine, Error, error::corrupt, rows, signature::WebhookKeys};
 
 /// An endpoint with what only the delivery worker needs.
 pub(crate) struct StoredEndpoint {
@@ -63,9 +63,7 @@ impl Engine {
             place,
             url: row.text("url")?.to_owned(),
             events: events_from_store(row.text("events")?)?,
-            description: row
-                .optional_text("description")?
-                .map(|text| Text::from_store(text.to_owned())),
+            description: rows::maybe_text(row, "description")?,
             state: rows::word(row, "state")?,
             public_key: keys.public_text()?,
             version: row.integer("version")?,

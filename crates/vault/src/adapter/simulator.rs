@@ -97,10 +97,7 @@ pub(super) fn read(status: StatusCode, body: &[u8]) -> Reply {
         StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND
             if is_problem(body) =>
         {
-            Reply {
-                verdict: Verdict::Failed(DeclineReason::ProcessingError),
-                reference: None,
-            }
+            Reply::not_done()
         }
         _ => Reply::unclear(),
     }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use coffer_audit::{Entry, Outcome};
 use coffer_core::{
     Timestamp,
-    decline::DeclineReason,
     id::{AttemptId, TokenId},
 };
 use coffer_crypto::SecretBytes;
@@ -144,10 +143,7 @@ impl Vault {
                 .read(answer.status, &answer.body)
                 .scrubbed(),
             // Nothing reached the provider and the attempt is not sent again, so it never will.
-            Err(Blame::NotSent) => Reply {
-                verdict: Verdict::Failed(DeclineReason::ProcessingError),
-                reference: None,
-            },
+            Err(Blame::NotSent) => Reply::not_done(),
             Err(Blame::MaybeSent) => Reply::unclear(),
         };
         self.store_outcome(attempt, &reply).await

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use coffer_audit::Entry;
-use coffer_core::{Timestamp, decline::DeclineReason, limits::ATTEMPT_MARGIN_MS};
+use coffer_core::{Timestamp, limits::ATTEMPT_MARGIN_MS};
 use coffer_net::contract::{
     Peer,
     vault::{Settle, Settlement},
@@ -118,10 +118,7 @@ impl Vault {
         let over = now >= row.deadline.plus_millis(ATTEMPT_MARGIN_MS);
         let undecided = matches!(row.status, Status::Sending | Status::Unknown);
         if reply.verdict == Verdict::NotFound && undecided && over {
-            return Ok(Reply {
-                verdict: Verdict::Failed(DeclineReason::ProcessingError),
-                reference: None,
-            });
+            return Ok(Reply::not_done());
         }
         Ok(reply)
     }
