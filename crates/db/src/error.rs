@@ -1,5 +1,7 @@
 //! What can go wrong, named by what the caller can do about it. No variant ever holds a row's or a parameter's value.
 
+use crate::Statement;
+
 /// Why the database did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -15,6 +17,14 @@ pub enum Error {
     /// A bug in this program: bad SQL, a wrong column, a missing parameter.
     #[error("defect in the use of the database: {0}")]
     Defect(String),
+}
+
+impl Error {
+    /// Whether this statement is why: its row was there already, or not as it expected. Nothing was changed.
+    #[must_use]
+    pub fn is_conflict_at(&self, statement: &Statement) -> bool {
+        matches!(self, Self::Conflict(conflict) if conflict.statement == statement.name)
+    }
 }
 
 /// A step that found other data than it expected. The whole transaction was rolled back.

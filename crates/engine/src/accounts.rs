@@ -6,7 +6,7 @@ use coffer_net::contract::Place;
 
 use crate::{
     Caller, Engine, Error,
-    commit::{By, conflicts},
+    commit::By,
     error::corrupt,
     rows::{self, key_of},
     store::{accounts as sql, events},
@@ -65,7 +65,7 @@ impl Engine {
             .await
         {
             Ok(_) => Ok(id),
-            Err(error) if conflicts(&error, &sql::ACCOUNT_INSERT) => Err(Error::Refused(
+            Err(error) if error.is_conflict_at(&sql::ACCOUNT_INSERT) => Err(Error::Refused(
                 "an account of this name exists: use its id, or choose another name",
             )),
             Err(error) => Err(error.into()),

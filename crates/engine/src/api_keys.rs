@@ -19,7 +19,7 @@ use quick_cache::sync::Cache;
 
 use crate::{
     CallOrigin, Caller, Engine, Error,
-    commit::{By, conflicts},
+    commit::By,
     events::Happened,
     rows::{self, key_of},
     store::accounts as sql,
@@ -191,7 +191,7 @@ impl Engine {
                 self.0.key_cache.forget(id);
                 Ok(())
             }
-            Err(error) if conflicts(&error, &sql::API_KEY_REVOKE) => {
+            Err(error) if error.is_conflict_at(&sql::API_KEY_REVOKE) => {
                 Err(Error::NotFound { object: "api_key" })
             }
             Err(error) => Err(error.into()),

@@ -14,7 +14,7 @@ use coffer_net::contract::{
 
 use crate::{
     Caller, Done, Engine, Error, Fresh, Listed, Page, StoredAnswer, TokenRef,
-    commit::{By, Intent, conflicts},
+    commit::{By, Intent},
     error::corrupt,
     events::Happened,
     rows::{self, key_of},
@@ -110,12 +110,12 @@ impl Engine {
                 status: 201,
                 object: card,
             }),
-            Err(error) if conflicts(&error, &idempotency::CLAIM) => {
+            Err(error) if error.is_conflict_at(&idempotency::CLAIM) => {
                 Err(self.twin_answer(fresh).await)
             }
             Err(error)
-                if conflicts(&error, &sql::CUSTOMER_HOLD)
-                    || conflicts(&error, &sql::CARD_INSERT) =>
+                if error.is_conflict_at(&sql::CUSTOMER_HOLD)
+                    || error.is_conflict_at(&sql::CARD_INSERT) =>
             {
                 Err(self.why_not_kept(fresh, &card, record).await)
             }

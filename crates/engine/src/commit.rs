@@ -62,12 +62,12 @@ impl Engine {
         let Err(error) = self.commit(by, caller.place, action, &object, steps).await else {
             return Ok(());
         };
-        if conflicts(&error, &idempotency::CLAIM) {
+        if error.is_conflict_at(&idempotency::CLAIM) {
             return Err(self.twin_answer(fresh).await);
         }
         let refusal = refusals
             .into_iter()
-            .find(|(statement, _)| conflicts(&error, statement));
+            .find(|(statement, _)| error.is_conflict_at(statement));
         Err(match refusal {
             Some((_, refusal)) => self.or_twin(fresh, refusal).await,
             None => error.into(),
@@ -130,9 +130,4 @@ fn unrecorded(error: coffer_audit::Error) -> coffer_db::Error {
             coffer_db::Error::Defect(format!("an act cannot be recorded: {error}"))
         }
     }
-}
-
-/// Whether a transaction failed because of this statement: its row was there already, or not as expected.
-pub(crate) fn conflicts(error: &coffer_db::Error, statement: &Statement) -> bool {
-    matches!(error, coffer_db::Error::Conflict(conflict) if conflict.statement == statement.name)
 }

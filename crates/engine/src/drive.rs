@@ -22,7 +22,7 @@ use tokio::sync::RwLock;
 
 use crate::{
     Engine, Error, Payment, StoredAnswer,
-    commit::{By, conflicts},
+    commit::By,
     ledger::{Attempt, Ledger, NOT_DONE, SETTLE_AFTER_MS},
     rows::key_of,
     store::{idempotency as idempotency_sql, payments as sql},
@@ -170,8 +170,8 @@ impl Engine {
             {
                 Ok(_) => return Ok((ledger.payment, next)),
                 Err(error)
-                    if conflicts(&error, &sql::PAYMENT_UPDATE)
-                        || conflicts(&error, &sql::ATTEMPT_UPDATE) => {}
+                    if error.is_conflict_at(&sql::PAYMENT_UPDATE)
+                        || error.is_conflict_at(&sql::ATTEMPT_UPDATE) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -244,7 +244,7 @@ impl Engine {
                 .await
             {
                 Ok(_) => break,
-                Err(error) if conflicts(&error, &sql::PAYMENT_UPDATE) => {}
+                Err(error) if error.is_conflict_at(&sql::PAYMENT_UPDATE) => {}
                 Err(error) => return Err(error.into()),
             }
         }

@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 use crate::{
     Engine, Error,
     changes::CHANGES_KEPT_MS,
-    commit::{By, conflicts},
+    commit::By,
     drive::{Waiting, perform},
     ledger::{Attempt, EXPIRE_AGAIN_MS, Ledger, NOT_DONE, SETTLE_AGAIN_MS},
     rows::{self, key_of},
@@ -243,7 +243,7 @@ impl Engine {
         {
             Ok(_) => {}
             // Something else happened to it: the next pass looks again.
-            Err(error) if conflicts(&error, &sql::PAYMENT_UPDATE) => return Ok(()),
+            Err(error) if error.is_conflict_at(&sql::PAYMENT_UPDATE) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
         match job {

@@ -13,10 +13,7 @@ use crate::{
     Error, Keys,
     custody::Unsealed,
     root::ROOT_VERSION,
-    store::{
-        AUTHORITY_READ, REMEMBERED_ADVANCE, REMEMBERED_INSERT, REMEMBERED_READ, exists_already,
-        found_other_rows,
-    },
+    store::{AUTHORITY_READ, REMEMBERED_ADVANCE, REMEMBERED_INSERT, REMEMBERED_READ},
 };
 
 /// The key that checkpoints of all logs are verified with; known while sealed too.
@@ -155,8 +152,8 @@ impl Keys {
             .await
             .map(|_| ())
             .map_err(|error| {
-                let raced = exists_already(&error, &REMEMBERED_INSERT)
-                    || found_other_rows(&error, &REMEMBERED_ADVANCE);
+                let raced = error.is_conflict_at(&REMEMBERED_INSERT)
+                    || error.is_conflict_at(&REMEMBERED_ADVANCE);
                 if raced {
                     Refusal::CheckpointInconsistent.into()
                 } else {

@@ -19,8 +19,7 @@ use crate::{
     store::{
         ACCOUNT_KEY_INSERT, ACCOUNT_KEY_NEWEST, ACCOUNT_KEY_READ, FINGERPRINT_KEY_INSERT,
         FINGERPRINT_KEY_LIST, SUBJECT_KEY_DELETE, SUBJECT_KEY_INSERT, SUBJECT_KEY_LIVE,
-        SUBJECT_KEY_NEWEST, SUBJECT_KEY_READ, TOMBSTONE_INSERT, TOMBSTONE_READ, exists_already,
-        found_other_rows,
+        SUBJECT_KEY_NEWEST, SUBJECT_KEY_READ, TOMBSTONE_INSERT, TOMBSTONE_READ,
     },
 };
 
@@ -320,7 +319,7 @@ impl Hierarchy {
                 version: link.version,
                 key,
             })),
-            Err(error) if exists_already(&error, insert) => Ok(None),
+            Err(error) if error.is_conflict_at(insert) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -356,7 +355,7 @@ pub(crate) fn live(place: Place, subject: Subject, version: i64) -> Transaction 
 
 /// The error of a transaction with a [`live`] step.
 pub(crate) fn used(error: coffer_db::Error) -> Error {
-    if found_other_rows(&error, &SUBJECT_KEY_LIVE) {
+    if error.is_conflict_at(&SUBJECT_KEY_LIVE) {
         Refusal::KeyDestroyed.into()
     } else {
         error.into()

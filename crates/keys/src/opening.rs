@@ -18,7 +18,7 @@ use crate::{
     budget::Purpose,
     custody::{Unsealed, entry},
     hierarchy::{Which, data_key_context, live, place_params, used},
-    store::{OPENING_INSERT, OPENING_PRUNE, exists_already},
+    store::{OPENING_INSERT, OPENING_PRUNE},
 };
 
 /// The longest time for which an order may be signed: its attempt's deadline, with room for clocks that differ.
@@ -128,7 +128,7 @@ impl Keys {
                         .give_back(order.place, Purpose::Open, self.clock().now())
                         .await;
                 }
-                let repeated = exists_already(&error, &OPENING_INSERT);
+                let repeated = error.is_conflict_at(&OPENING_INSERT);
                 Err(if repeated {
                     Refusal::OrderUsed.into()
                 } else {

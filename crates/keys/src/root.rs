@@ -11,7 +11,7 @@ use coffer_net::contract::Refusal;
 
 use crate::{
     Error,
-    store::{AUTHORITY_INSERT, AUTHORITY_READ, ROOT_INSERT, ROOT_READ, exists_already},
+    store::{AUTHORITY_INSERT, AUTHORITY_READ, ROOT_INSERT, ROOT_READ},
 };
 
 /// The version of the root key; part of every context directly below it.
@@ -101,7 +101,7 @@ pub async fn initialise(
             ca_certificate_pem: authority.certificate_pem().to_owned(),
             checkpoint_public_key: *signing.public().as_bytes(),
         }),
-        Err(error) if exists_already(&error, &ROOT_INSERT) => Err(Error::AlreadyInitialised),
+        Err(error) if error.is_conflict_at(&ROOT_INSERT) => Err(Error::AlreadyInitialised),
         Err(error) => Err(error.into()),
     }
 }

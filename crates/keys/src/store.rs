@@ -1,6 +1,6 @@
 //! The tables of keys.db and every SQL text over them. The account comes first in the key of every table that has one.
 
-use coffer_db::{Conflict, ConflictKind, Migration, Statement};
+use coffer_db::{Migration, Statement};
 
 /// The schema, oldest first.
 pub const MIGRATIONS: &[Migration] = &[
@@ -300,15 +300,3 @@ pub(crate) const REMEMBERED_ADVANCE: Statement = Statement::new(
     "remembered_advance",
     "UPDATE remembered_checkpoints SET size = $4, root = $5, time = $6 WHERE log = $1 AND size = $2 AND root = $3",
 );
-
-/// Whether the error says that this insert found its row there already.
-pub(crate) fn exists_already(error: &coffer_db::Error, statement: &Statement) -> bool {
-    matches!(error, coffer_db::Error::Conflict(Conflict { statement: name, kind: ConflictKind::Unique, .. })
-        if *name == statement.name)
-}
-
-/// Whether the error says that this step touched another number of rows than it must.
-pub(crate) fn found_other_rows(error: &coffer_db::Error, statement: &Statement) -> bool {
-    matches!(error, coffer_db::Error::Conflict(Conflict { statement: name, kind: ConflictKind::Rows { .. }, .. })
-        if *name == statement.name)
-}

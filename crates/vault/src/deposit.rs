@@ -167,8 +167,7 @@ impl Vault {
         deposit: &Deposit,
         error: coffer_db::Error,
     ) -> Result<Deposited, DepositFault> {
-        if !matches!(&error, coffer_db::Error::Conflict(conflict) if conflict.statement == store::INTAKE_INSERT.name)
-        {
+        if !error.is_conflict_at(&store::INTAKE_INSERT) {
             return Err(Error::from(error).into());
         }
         let twin = self.repeated(ticket, prints, deposit).await?;

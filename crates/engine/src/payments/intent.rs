@@ -6,7 +6,7 @@ use coffer_net::contract::vault::{Act, Perform};
 
 use crate::{
     Caller, Engine, Error, Fresh,
-    commit::{By, conflicts},
+    commit::By,
     drive::perform,
     ledger::{Attempt, Ledger},
     store::{idempotency, payments as sql},
@@ -49,10 +49,10 @@ impl Engine {
                 .await
             {
                 Ok(_) => return Ok(job),
-                Err(error) if conflicts(&error, &idempotency::CLAIM) => {
+                Err(error) if error.is_conflict_at(&idempotency::CLAIM) => {
                     return Err(self.twin_answer(fresh).await);
                 }
-                Err(error) if conflicts(&error, &sql::PAYMENT_UPDATE) => {}
+                Err(error) if error.is_conflict_at(&sql::PAYMENT_UPDATE) => {}
                 Err(error) => return Err(error.into()),
             }
         }
