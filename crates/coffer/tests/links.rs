@@ -15,14 +15,13 @@ use coffer_crypto::{
     SecretBytes,
     pki::{Authority, KeyPair, Profile},
 };
-use coffer_db::Database;
 use coffer_keys::{Keys, MIGRATIONS, STATEMENTS, Settings};
 use coffer_net::{
     Clock,
     contract::{Error, Role, keys::METHODS as KEYS_METHODS, vault::METHODS as VAULT_METHODS},
     link::{Identity, Link},
 };
-use coffer_testkit::{Coffer, Tls, eventually, knock};
+use coffer_testkit::{Coffer, Installation, Tls, eventually, knock};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_coffer");
 const LOGGED_WITHIN: Duration = Duration::from_secs(10);
@@ -101,13 +100,17 @@ struct Issued {
     revoked: Certified,
 }
 
-async fn issue_at(directory: &Path, now: Timestamp, lifetime_ms: i64, revoke: bool) -> Certified {
-    let db =
-        Database::open_sqlite(&directory.join("keys/keys.db"), MIGRATIONS, STATEMENTS).unwrap();
+async fn issue_at(
+    installation: &Installation,
+    now: Timestamp,
+    lifetime_ms: i64,
+    revoke: bool,
+) -> Certified {
+    let db = installation.store("keys", MIGRATIONS, STATEMENTS).await;
     let keys = Keys::open(db.clone(), Settings::new("test", Clock::fixed(now)))
         .await
         .unwrap();
-    let passphrase = fs::read_to_string(directory.join("keys/passphrase")).unwrap();
+    let passphrase = fs::read_to_string(installation.directory().join("keys/passphrase")).unwrap();
     let passphrase = SecretBytes::from_vec(passphrase.trim_end().as_bytes().to_vec());
     keys.unseal(&passphrase).await.unwrap();
     let key = KeyPair::generate().unwrap();
@@ -131,14 +134,14 @@ async fn issue_at(directory: &Path, now: Timestamp, lifetime_ms: i64, revoke: bo
 
 async fn start() -> (Coffer, Issued) {
     let mut issued = None;
-    let coffer = Coffer::start_prepared(BINARY, async |directory: &Path| {
+    let coffer = Coffer::start_prepared(BINARY, async |installation: &Installation| {
         let now = Clock::system().now();
         // The authority is an hour old, on paper, when it is made.
         let earlier = now.plus_millis(-30 * MINUTE_MS);
         issued = Some(Issued {
-            expired: issue_at(directory, earlier, 10 * MINUTE_MS, false).await,
-            revoked: issue_at(directory, now, DAY_MS, true).await,
-            not_yet_valid: issue_at(directory, now.plus_millis(DAY_MS), DAY_MS, false).await,
+            expired: issue_at(installation, earlier, 10 * MINUTE_MS, false).await,
+            revoked: issue_at(installation, now, DAY_MS, true).await,
+            not_yet_valid: issue_at(installation, now.plus_millis(DAY_MS), DAY_MS, false).await,
         });
     })
     .await;

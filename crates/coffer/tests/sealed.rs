@@ -8,11 +8,11 @@
     reason = "tests"
 )]
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use coffer_db::{Database, Row, Statement, Transaction, Value, params};
 use coffer_testkit::{
-    Answer, Card, Chance, Coffer, Frozen, Hunt, Merchant, Receiver, Reply, eventually,
+    Answer, Card, Chance, Coffer, Frozen, Hunt, Installation, Merchant, Receiver, Reply, eventually,
 };
 use serde_json::{Value as Json, json};
 use tokio::time::{Instant, timeout};
@@ -187,9 +187,10 @@ fn assert_waits(answer: &Answer, code: &str) {
 }
 
 async fn stored_cards(coffer: &Coffer) -> usize {
-    let copy = coffer.copied("vault");
-    let db =
-        Database::open_sqlite(&copy.database, coffer_vault::MIGRATIONS, &[&[&RECORDS]]).unwrap();
+    let (migrations, installation) = (coffer_vault::MIGRATIONS, coffer.installation());
+    let db = installation
+        .store("vault", migrations, &[&[&RECORDS]])
+        .await;
     let rows = db.read(&RECORDS, params![]).await.unwrap().len();
     db.close().await;
     rows
@@ -279,10 +280,13 @@ impl Record {
 struct Stolen(Database);
 
 impl Stolen {
-    fn open(directory: &Path) -> Self {
-        let file = directory.join("vault/vault.db");
-        let statements: &[&[&'static Statement]] = &[&[&RECORDS, &PUT]];
-        Self(Database::open_sqlite(&file, coffer_vault::MIGRATIONS, statements).unwrap())
+    async fn open(installation: &Installation) -> Self {
+        let migrations = coffer_vault::MIGRATIONS;
+        Self(
+            installation
+                .store("vault", migrations, &[&[&RECORDS, &PUT]])
+                .await,
+        )
     }
 
     async fn of(&self, card: &str) -> Record {
@@ -325,8 +329,8 @@ async fn a_stored_card_that_was_moved_or_changed_is_never_charged() {
 
     let mut before = Vec::new();
     coffer
-        .at_rest(async |directory| {
-            let stolen = Stolen::open(directory);
+        .at_rest(async |installation| {
+            let stolen = Stolen::open(installation).await;
             for card in cards.iter().chain([&foreign]) {
                 before.push(stolen.of(card).await);
             }
@@ -357,8 +361,8 @@ async fn a_stored_card_that_was_moved_or_changed_is_never_charged() {
     }
 
     coffer
-        .at_rest(async |directory| {
-            let stolen = Stolen::open(directory);
+        .at_rest(async |installation| {
+            let stolen = Stolen::open(installation).await;
             stolen.put(&before).await;
             stolen.0.close().await;
         })

@@ -315,10 +315,7 @@ async fn an_event_survives_a_killed_api() {
     let payment = pay(&shop).await;
     let before = hook.event("/hook", "payment.captured", &payment).await;
     // Nothing of the first try may be left in memory only.
-    eventually(HAPPENS_WITHIN, "the next try on disk", async || {
-        waiting(&coffer).await.then_some(())
-    })
-    .await;
+    put_back(&coffer).await;
     coffer.kill("api").await;
     up.store(true, Ordering::SeqCst);
     let after = hook.event("/hook", "payment.captured", &payment).await;
@@ -326,19 +323,21 @@ async fn an_event_survives_a_killed_api() {
     assert_eq!(before.body, after.body);
 }
 
-/// Whether a delivery waits for its second try, in the database.
-async fn waiting(coffer: &Coffer) -> bool {
-    use coffer_db::{Database, Statement, params};
+/// Waits until a delivery waits for its second try, in the database.
+async fn put_back(coffer: &Coffer) {
+    use coffer_db::{Statement, params};
     static WAITING: Statement = Statement::new(
         "waiting",
         "SELECT job FROM jobs WHERE queue >= 'webhook:' AND queue < 'webhook;' AND tries = 1 AND lease_until IS NULL",
     );
-    let copy = coffer.copied("api");
-    let statements: &[&[&'static Statement]] = &[&[&WAITING]];
-    let db = Database::open_sqlite(&copy.database, coffer_engine::MIGRATIONS, statements).unwrap();
-    let found = !db.read(&WAITING, params![]).await.unwrap().is_empty();
+    let (migrations, installation) = (coffer_engine::MIGRATIONS, coffer.installation());
+    let db = installation.store("api", migrations, &[&[&WAITING]]).await;
+    eventually(HAPPENS_WITHIN, "the next try on disk", async || {
+        let found = db.read(&WAITING, params![]).await.unwrap();
+        (!found.is_empty()).then_some(())
+    })
+    .await;
     db.close().await;
-    found
 }
 
 /// An address of this machine that others on its network could reach, if it has one. Nothing is sent to find it out.

@@ -36,6 +36,7 @@ const BROKEN: Migration = Migration {
 const INSERT: Statement = Statement::new("insert", "INSERT INTO notes (id, body) VALUES ($1, $2)");
 const BODY: Statement = Statement::new("body", "SELECT body FROM notes WHERE id = $1");
 const AUTHOR: Statement = Statement::new("author", "SELECT author FROM notes WHERE id = $1");
+const FLOAT: Statement = Statement::new("float", "SELECT id / 3.0 AS third FROM notes");
 const HISTORY: Statement = Statement::new(
     "history",
     "SELECT version, name, sql, applied FROM migrations ORDER BY version",
@@ -114,6 +115,21 @@ fn a_statement_that_does_not_fit_the_schema_is_named() {
         text.starts_with("statement author: no such column"),
         "{text}"
     );
+}
+
+/// PostgreSQL says already when it is opened what a statement returns.
+#[tokio::test]
+async fn a_number_that_no_integer_holds_is_a_defect() {
+    let folder = Folder::new();
+    let statements: &[&[&'static Statement]] = &[STATEMENTS, &[&FLOAT]];
+    let db = Database::open_sqlite(&folder.file(), &[FIRST], statements).unwrap();
+    db.transact(Transaction::new().one(&INSERT, params![1_i64, [1_u8]]))
+        .await
+        .unwrap();
+    let Err(Error::Defect(text)) = db.read(&FLOAT, params![]).await else {
+        panic!("not a defect")
+    };
+    assert!(text.starts_with("statement float"), "{text}");
 }
 
 #[test]

@@ -7,10 +7,15 @@
     reason = "tests"
 )]
 
+use std::time::Duration;
+
 use coffer_db::{
     Conflict, ConflictKind, Database, Error, Expect, Migration, Statement, Transaction,
     Unavailable, Value, params,
 };
+use coffer_testkit::{TestStore, eventually};
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 const SCHEMA: &[Migration] = &[Migration {
     version: 1,
@@ -43,27 +48,20 @@ const ENTRIES: Statement = Statement::new(
     "entries",
     "SELECT account, amount FROM entries ORDER BY amount",
 );
-const FLOAT: Statement = Statement::new(
-    "float",
-    "SELECT balance / 3.0 AS third FROM accounts WHERE id = $1",
-);
 const STRANGER: Statement = Statement::new("stranger", "SELECT 1 AS one");
 
-const STATEMENTS: &[&Statement] = &[
-    &PAY, &OPEN, &ENTRY, &CLEAR, &ACCOUNT, &SWAPPED, &ENTRIES, &FLOAT,
-];
+const STATEMENTS: &[&Statement] = &[&PAY, &OPEN, &ENTRY, &CLEAR, &ACCOUNT, &SWAPPED, &ENTRIES];
 
 struct Fixture {
     db: Database,
-    _folder: tempfile::TempDir,
+    store: TestStore,
 }
 
-fn fixture() -> Fixture {
-    let folder = tempfile::tempdir().unwrap();
-    let db = Database::open_sqlite(&folder.path().join("t.db"), SCHEMA, &[STATEMENTS]).unwrap();
+async fn fixture() -> Fixture {
+    let store = TestStore::open(SCHEMA, &[STATEMENTS]).await;
     Fixture {
-        db,
-        _folder: folder,
+        db: store.db.clone(),
+        store,
     }
 }
 
@@ -89,7 +87,7 @@ fn transfer(from: &str, to: &str, amount: i64) -> Transaction {
 
 #[tokio::test]
 async fn a_mismatch_rolls_back_every_step() {
-    let t = fixture();
+    let t = fixture().await;
     let conflict = t.conflict(transfer("a", "nobody", 30)).await;
     let rows = ConflictKind::Rows {
         expected: 1,
@@ -108,7 +106,7 @@ async fn a_mismatch_rolls_back_every_step() {
 
 #[tokio::test]
 async fn more_rows_than_at_most_is_a_conflict() {
-    let t = fixture();
+    let t = fixture().await;
     let entries = Transaction::new()
         .one(&ENTRY, params!["a", 1_i64])
         .one(&ENTRY, params!["a", 2_i64]);
@@ -128,7 +126,7 @@ async fn more_rows_than_at_most_is_a_conflict() {
 
 #[tokio::test]
 async fn constraints_are_typed_and_carry_no_value() {
-    let t = fixture();
+    let t = fixture().await;
     let twin = t
         .conflict(Transaction::new().one(&OPEN, params!["a", 4_242_i64, Value::Null]))
         .await;
@@ -154,7 +152,7 @@ async fn constraints_are_typed_and_carry_no_value() {
 
 #[tokio::test]
 async fn values_are_bound_by_name_and_not_by_position() {
-    let t = fixture();
+    let t = fixture().await;
     let row =
         t.db.read_optional(&SWAPPED, params!["one", "two"])
             .await
@@ -181,20 +179,17 @@ async fn values_are_bound_by_name_and_not_by_position() {
 
 #[tokio::test]
 async fn misuse_is_a_defect_that_names_the_statement() {
-    let t = fixture();
+    let t = fixture().await;
     let defects = [
         t.db.read(&ACCOUNT, params![]).await.unwrap_err(),
         t.db.read(&ACCOUNT, params!["a", "b"]).await.unwrap_err(),
         t.db.read(&STRANGER, params![]).await.unwrap_err(),
         t.db.read(&CLEAR, params![]).await.unwrap_err(),
-        t.db.read(&FLOAT, params!["a"]).await.unwrap_err(),
         t.db.transact(Transaction::new().any(&STRANGER, params![]))
             .await
             .unwrap_err(),
     ];
-    let names = [
-        "account", "account", "stranger", "clear", "float", "stranger",
-    ];
+    let names = ["account", "account", "stranger", "clear", "stranger"];
     for (defect, name) in defects.into_iter().zip(names) {
         let Error::Defect(text) = defect else {
             panic!("{defect}")
@@ -205,7 +200,7 @@ async fn misuse_is_a_defect_that_names_the_statement() {
 
 #[tokio::test]
 async fn two_rows_where_one_was_asked_for_are_a_defect() {
-    let t = fixture();
+    let t = fixture().await;
     let entries = Transaction::new()
         .one(&ENTRY, params!["a", 1_i64])
         .one(&ENTRY, params!["b", 2_i64]);
@@ -218,7 +213,7 @@ async fn two_rows_where_one_was_asked_for_are_a_defect() {
 
 #[tokio::test]
 async fn an_outcome_tells_what_each_statement_touched_and_returned() {
-    let t = fixture();
+    let t = fixture().await;
     let transaction = transfer("a", "b", 30)
         .one(&ENTRY, params!["a", -30_i64])
         .any(&ENTRIES, params![]);
@@ -238,7 +233,7 @@ async fn an_outcome_tells_what_each_statement_touched_and_returned() {
 
 #[tokio::test]
 async fn a_later_step_sees_an_earlier_one() {
-    let t = fixture();
+    let t = fixture().await;
     let outcome =
         t.db.transact(transfer("a", "b", 40).append(transfer("b", "a", 40)))
             .await
@@ -249,7 +244,7 @@ async fn a_later_step_sees_an_earlier_one() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_spending_never_exceeds_the_balance() {
-    let t = fixture();
+    let t = fixture().await;
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..150 {
         let db = t.db.clone();
@@ -268,21 +263,23 @@ async fn concurrent_spending_never_exceeds_the_balance() {
 #[tokio::test]
 async fn a_transaction_is_carried_out_though_its_caller_went_away() {
     use std::future::Future as _;
-    let t = fixture();
+    let t = fixture().await;
     let mut call = Box::pin(t.db.transact(transfer("a", "b", 10)));
     let waker = std::task::Waker::noop();
     let _ = call
         .as_mut()
         .poll(&mut std::task::Context::from_waker(waker));
     drop(call);
-    // The writer works in order, so this one is answered after the other.
-    t.db.transact(transfer("a", "b", 1)).await.unwrap();
-    assert_eq!(t.balance("b").await, 11);
+    eventually(PATIENCE, "the other half", async || {
+        (t.balance("b").await == 10).then_some(())
+    })
+    .await;
+    assert_eq!(t.balance("a").await, 90);
 }
 
 #[tokio::test]
 async fn nothing_succeeds_after_close() {
-    let t = fixture();
+    let t = fixture().await;
     t.db.clone().close().await;
     let closed = Error::from(Unavailable::Closed);
     assert_eq!(
@@ -296,24 +293,21 @@ async fn nothing_succeeds_after_close() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn close_keeps_exactly_what_was_answered() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("t.db");
-    let db = Database::open_sqlite(&path, SCHEMA, &[STATEMENTS]).unwrap();
+    let t = fixture().await;
     let mut tasks = tokio::task::JoinSet::new();
     for amount in 0..500_i64 {
-        let db = db.clone();
+        let db = t.db.clone();
         tasks.spawn(async move {
             db.transact(Transaction::new().one(&ENTRY, params!["a", amount]))
                 .await
         });
     }
-    db.close().await;
+    t.db.close().await;
     let answers = tasks.join_all().await;
     let stored = answers.iter().filter(|answer| answer.is_ok()).count();
     for error in answers.into_iter().filter_map(Result::err) {
         assert_eq!(error, Unavailable::Closed.into());
     }
-    assert!(!folder.path().join("t.db-wal").exists());
-    let again = Database::open_sqlite(&path, SCHEMA, &[STATEMENTS]).unwrap();
+    let again = t.store.another().await;
     assert_eq!(again.read(&ENTRIES, params![]).await.unwrap().len(), stored);
 }

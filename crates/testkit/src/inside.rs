@@ -1,14 +1,11 @@
-//! What a test sees of a Coffer from inside: its log, its metrics, its databases as a thief or a backup would have them.
+//! What a test sees of a Coffer from inside: its log and its metrics.
 
 use std::{
-    fs,
     io::{BufRead as _, BufReader, Write as _},
-    path::PathBuf,
     process::ChildStderr,
     sync::{Arc, Mutex},
 };
 
-use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -35,13 +32,6 @@ impl Log {
     }
 }
 
-/// A copy of a role's database, with its write-ahead log; deleted when dropped.
-pub struct Copied {
-    /// Where the copy is.
-    pub database: PathBuf,
-    _folder: TempDir,
-}
-
 impl Coffer {
     /// The log of all processes so far.
     ///
@@ -66,27 +56,5 @@ impl Coffer {
         stream.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         answer
-    }
-
-    /// A role's database as it is now, as after a loss of power at this instant.
-    ///
-    /// # Panics
-    /// When it cannot be copied.
-    #[must_use]
-    pub fn copied(&self, role: &str) -> Copied {
-        let folder = tempfile::tempdir().unwrap();
-        // It must not write while it is copied.
-        let _frozen = self.freeze(role);
-        let from = self.directory().join(role);
-        for ending in ["", "-wal"] {
-            let name = format!("{role}.db{ending}");
-            if from.join(&name).exists() {
-                fs::copy(from.join(&name), folder.path().join(&name)).unwrap();
-            }
-        }
-        Copied {
-            database: folder.path().join(format!("{role}.db")),
-            _folder: folder,
-        }
     }
 }

@@ -13,28 +13,36 @@
 mod canary;
 mod chance;
 mod client;
+mod databases;
 mod hunt;
 mod inside;
+mod installation;
 mod knock;
 mod merchant;
+mod node;
 mod outage;
+mod postgres;
 mod process;
 mod receiver;
+mod store;
 
 pub use chance::Chance;
 pub use client::{Answer, Client};
+pub use databases::TestDatabase;
 pub use hunt::{Hunt, files_under};
-pub use inside::Copied;
+pub use installation::Installation;
 pub use knock::{Knocked, Tls, knock};
 pub use merchant::{Card, Merchant};
+pub use node::Node;
 pub use outage::Frozen;
+pub use postgres::{PrivateServer, Server};
 pub use receiver::{Received, Receiver, Reply};
+pub use store::TestStore;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
 use coffer_net::admin::AdminClient;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::{sync::mpsc::UnboundedReceiver, time::timeout};
 
 use inside::Log;
@@ -78,7 +86,7 @@ pub struct Coffer {
     demo: Value,
     client: Client,
     log: Log,
-    directory: TempDir,
+    installation: Installation,
 }
 
 impl Coffer {
@@ -90,17 +98,25 @@ impl Coffer {
         Self::start_prepared(binary, async |_| ()).await
     }
 
-    /// As [`Self::start`], after `prepare` worked on the data directory, when no process has run in it yet.
+    /// As [`Self::start`], after `prepare` worked on the installation, when no process has run in it yet.
     ///
     /// # Panics
     /// When it is not up in time.
-    pub async fn start_prepared(binary: &str, prepare: impl AsyncFnOnce(&Path)) -> Self {
-        let directory = tempfile::Builder::new().prefix("coffer").tempdir().unwrap();
-        process::initialise(binary, directory.path());
-        prepare(directory.path()).await;
+    pub async fn start_prepared(binary: &str, prepare: impl AsyncFnOnce(&Installation)) -> Self {
+        let installation = Installation::make(binary, Server::chosen().as_ref());
+        prepare(&installation).await;
+        Self::up(binary, installation).await
+    }
+
+    /// Starts all roles of an installation.
+    ///
+    /// # Panics
+    /// When it is not up in time.
+    pub async fn up(binary: &str, installation: Installation) -> Self {
+        let directory = installation.directory();
         let log = Log::default();
-        let (up, events) = Up::start(binary, directory.path(), &BTreeMap::new(), &log);
-        let client = Client::trusting(&directory.path().join("public/development-ca.pem"));
+        let (up, events) = Up::start(binary, directory, &BTreeMap::new(), &log);
+        let client = Client::trusting(&directory.join("public/development-ca.pem"));
         let (pids, addresses) = (BTreeMap::new(), BTreeMap::new());
         let mut coffer = Self {
             up,
@@ -111,7 +127,7 @@ impl Coffer {
             demo: Value::Null,
             client,
             log,
-            directory,
+            installation,
         };
         coffer.until("up", None).await;
         coffer
@@ -120,7 +136,13 @@ impl Coffer {
     /// The data directory.
     #[must_use]
     pub fn directory(&self) -> &Path {
-        self.directory.path()
+        self.installation.directory()
+    }
+
+    /// The installation, with the stores of its roles.
+    #[must_use]
+    pub const fn installation(&self) -> &Installation {
+        &self.installation
     }
 
     /// Where a face or link listens: `api`, `fields`, `simulator`, `vault`, `keys`.
@@ -241,7 +263,7 @@ impl Coffer {
         for role in ROLES {
             process::ended(&self.directory().join(role)).await;
         }
-        let (directory, log) = (self.directory.path(), &self.log);
+        let (directory, log) = (self.installation.directory(), &self.log);
         (self.up, self.events) = Up::start(&self.binary, directory, &self.addresses, log);
         self.until("up", None).await;
     }

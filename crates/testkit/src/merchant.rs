@@ -75,6 +75,14 @@ impl Merchant {
         merchant
     }
 
+    /// The same merchant, who calls the API at this port.
+    pub(crate) fn calling(&self, port: u16) -> Self {
+        Self {
+            api: format!("https://localhost:{port}"),
+            ..self.clone()
+        }
+    }
+
     /// Calls the API with the secret key.
     ///
     /// # Panics

@@ -1,12 +1,12 @@
 //! Outages on order: a role that is frozen, a key server that is sealed, files that change while nothing runs.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use coffer_net::outbound::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::{Coffer, ROLES, process};
+use crate::{Coffer, Installation, ROLES, process};
 
 /// A process that does nothing until this is dropped; connections to it stay, and nobody answers.
 pub struct Frozen(Pid);
@@ -54,13 +54,13 @@ impl Coffer {
         assert_eq!(answer.expect("the key server")["sealed"], json!(sealed));
     }
 
-    /// Stops everything in order, lets `change` work on the data directory, and starts again at the same addresses.
-    pub async fn at_rest(&mut self, change: impl AsyncFnOnce(&Path)) {
+    /// Stops everything in order, lets `change` work on the installation, and starts again at the same addresses.
+    pub async fn at_rest(&mut self, change: impl AsyncFnOnce(&Installation)) {
         kill_process(pid(self.supervisor()), Signal::TERM).unwrap();
         for role in ROLES {
             process::ended(&self.directory().join(role)).await;
         }
-        change(self.directory()).await;
+        change(&self.installation).await;
         self.start_again().await;
     }
 }

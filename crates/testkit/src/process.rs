@@ -96,22 +96,6 @@ impl Drop for Up {
     }
 }
 
-/// Makes a development installation.
-pub(crate) fn initialise(binary: &str, directory: &Path) {
-    let mut command = Command::new(binary);
-    command
-        .args(["init", "--profile", "development", "--dir"])
-        .arg(directory)
-        .env_clear()
-        .stdin(Stdio::null());
-    let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "init failed: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
 /// Ends a process without warning.
 pub(crate) fn kill(pid: u32) {
     signal(pid, Signal::KILL);

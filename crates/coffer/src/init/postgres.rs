@@ -101,7 +101,7 @@ fn remove(file: &Path) -> Result<(), Failure> {
 }
 
 /// What makes the users and databases. They are made once: one that is there already, perhaps another installation's, makes
-/// its statement fail and keeps its password.
+/// its statement fail and keeps its password. The server's log of a failed statement must not repeat a row.
 fn statements(directory: &Directory, postgres: &Postgres) -> Result<String, Failure> {
     roles().try_fold(PREAMBLE.to_owned(), |mut text, role| {
         let name = postgres.name_of(role);
@@ -110,6 +110,7 @@ fn statements(directory: &Directory, postgres: &Postgres) -> Result<String, Fail
         let password = String::from_utf8_lossy(password.expose()).replace('\'', "''");
         text.push_str(&format!(
             "\nCREATE ROLE {name} LOGIN PASSWORD '{password}';\n\
+             ALTER ROLE {name} SET log_error_verbosity = 'terse';\n\
              CREATE DATABASE {name} OWNER {name} TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C';\n\
              REVOKE ALL ON DATABASE {name} FROM PUBLIC;\n"
         ));

@@ -1,5 +1,6 @@
 //! Customers and the cards kept with them.
 
+use coffer_db::{Statement, params};
 use coffer_testkit::{Answer, Card, Coffer, Merchant};
 use serde_json::{Value, json};
 
@@ -43,11 +44,16 @@ async fn a_customer_is_made_changed_listed_and_deleted() {
 }
 
 /// How many records the vault holds of a kept card.
-fn records(coffer: &Coffer, card: &str) -> i64 {
-    let path = coffer.directory().join("vault/vault.db");
-    let store = rusqlite::Connection::open(path).unwrap();
-    let count = "SELECT count(*) FROM records WHERE card = ?1";
-    store.query_row(count, [card], |row| row.get(0)).unwrap()
+async fn records(coffer: &Coffer, card: &str) -> usize {
+    static RECORDS: Statement =
+        Statement::new("records", "SELECT record FROM records WHERE card = $1");
+    let installation = coffer.installation();
+    let db = installation
+        .store("vault", coffer_vault::MIGRATIONS, &[&[&RECORDS]])
+        .await;
+    let found = db.read(&RECORDS, params![card]).await.unwrap();
+    db.close().await;
+    found.len()
 }
 
 #[tokio::test]
@@ -87,14 +93,14 @@ async fn a_kept_card_pays_until_it_is_deleted_and_is_then_gone_from_the_vault() 
         .await;
         assert_eq!(standing(&paid.expect(201)), ("captured", 1000, 0));
     }
-    assert_eq!(records(&coffer, &first.id()), 1);
+    assert_eq!(records(&coffer, &first.id()).await, 1);
     let path = format!("/v1/cards/{}", first.id());
     shop.call("DELETE", &path, &[], None).await.expect(204);
     shop.call("DELETE", &path, &[], None).await.expect(404);
     pay_with(&shop, json!({"card": first.id()}))
         .await
         .expect(404);
-    assert_eq!(records(&coffer, &first.id()), 0);
+    assert_eq!(records(&coffer, &first.id()).await, 0);
     assert_eq!(all_pages(&shop, &cards).await, [third.id(), second.id()]);
 
     let path = format!("/v1/customers/{}", customer.id());
@@ -103,7 +109,7 @@ async fn a_kept_card_pays_until_it_is_deleted_and_is_then_gone_from_the_vault() 
         pay_with(&shop, json!({"card": card.id()}))
             .await
             .expect(404);
-        assert_eq!(records(&coffer, &card.id()), 0);
+        assert_eq!(records(&coffer, &card.id()).await, 0);
     }
     shop.get(&cards).await.expect(404);
 }

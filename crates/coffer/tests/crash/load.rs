@@ -44,6 +44,7 @@ pub(crate) enum Fact {
 pub(crate) struct Journal {
     closed: AtomicBool,
     answers: AtomicU64,
+    refusals: AtomicU64,
     last_order: AtomicI64,
     orders: Mutex<Vec<Order>>,
     facts: Mutex<Vec<Fact>>,
@@ -57,6 +58,11 @@ impl Journal {
 
     pub(crate) fn answers(&self) -> u64 {
         self.answers.load(Ordering::SeqCst)
+    }
+
+    /// Requests that were refused, to be repeated later.
+    pub(crate) fn refusals(&self) -> u64 {
+        self.refusals.load(Ordering::SeqCst)
     }
 
     pub(crate) fn orders(&self) -> usize {
@@ -304,6 +310,7 @@ impl Desk<'_> {
                     "{}",
                     answer.text
                 );
+                self.journal.refusals.fetch_add(1, Ordering::SeqCst);
                 return None;
             }
             assert!(answer.status < 500, "{path}: {}", answer.text);

@@ -1,10 +1,11 @@
 //! Every process is killed at random points under load, again and again; then nothing that was acknowledged may be lost,
 //! nobody charged twice, and the provider's ledger must agree with what the API says.
 //!
-//! The suite kills each process once and all of them at once. A hundred kills, in some minutes:
+//! The suite kills each process once and all of them at once; with PostgreSQL also that. A hundred kills, in some minutes:
 //!
 //! ```text
 //! cargo nextest run -p coffer --test crash --run-ignored only
+//! ./test --postgres -p coffer --test crash --run-ignored only
 //! ```
 //!
 //! A failure names its seed; `COFFER_TEST_SEED=…` chooses the same victims, moments and orders again, as far as chance is
@@ -24,7 +25,7 @@ mod load;
 use std::{sync::Arc, time::Duration};
 
 use coffer_net::task;
-use coffer_testkit::{Chance, Coffer, Merchant, eventually};
+use coffer_testkit::{Chance, Coffer, Installation, Merchant, PrivateServer, Server, eventually};
 
 use books::Books;
 use load::Journal;
@@ -44,16 +45,22 @@ const LATE: usize = 6;
 /// How long they take.
 const LATE_MS: u64 = 400;
 
+/// How many requests are refused before PostgreSQL comes back.
+const REFUSALS: u64 = 200;
+/// How often PostgreSQL is killed.
+const KILLS_OF_POSTGRESQL: usize = 3;
+
 /// Who is killed.
 #[derive(Debug, Clone, Copy)]
-enum Victim {
+enum Victim<'a> {
     Role(&'static str),
     Supervisor,
     /// As a power cut does.
     All,
+    PostgreSql(&'a PrivateServer),
 }
 
-const VICTIMS: [Victim; 6] = [
+const VICTIMS: [Victim<'_>; 6] = [
     Victim::Role("api"),
     Victim::Role("vault"),
     Victim::Role("keys"),
@@ -67,7 +74,19 @@ async fn no_crash_loses_or_doubles_a_payment() {
     let mut chance = Chance::new(seed());
     let mut victims = VICTIMS.to_vec();
     chance.shuffle(&mut victims);
-    survive(chance, victims).await;
+    survive(Coffer::start(BINARY).await, chance, victims).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_crash_of_postgresql_loses_or_doubles_a_payment() {
+    // Without a server for the tests PostgreSQL may not be installed.
+    if Server::shared().is_none() {
+        return;
+    }
+    let server = PrivateServer::start(&[]);
+    let coffer = Coffer::up(BINARY, Installation::make(BINARY, Some(server.server()))).await;
+    let victims = vec![Victim::PostgreSql(&server); KILLS_OF_POSTGRESQL];
+    survive(coffer, Chance::new(seed()), victims).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,11 +95,10 @@ async fn a_hundred_crashes_lose_or_double_no_payment() {
     let mut chance = Chance::new(seed());
     let kills = number("COFFER_TEST_KILLS").unwrap_or(100);
     let victims = (0..kills).map(|_| chance.pick(&VICTIMS)).collect();
-    survive(chance, victims).await;
+    survive(Coffer::start(BINARY).await, chance, victims).await;
 }
 
-async fn survive(mut chance: Chance, victims: Vec<Victim>) {
-    let mut coffer = Coffer::start(BINARY).await;
+async fn survive(mut coffer: Coffer, mut chance: Chance, victims: Vec<Victim<'_>>) {
     let mut shops = Vec::new();
     for _ in 0..MERCHANTS {
         shops.push(coffer.merchant().await);
@@ -119,12 +137,16 @@ async fn survive(mut chance: Chance, victims: Vec<Victim>) {
         books.ledger.len(),
         "repeated requests moved money"
     );
-    println!("{} orders, {} answers", journal.orders(), journal.answers());
+    let (orders, refusals) = (journal.orders(), journal.refusals());
+    println!(
+        "{orders} orders, {} answers, {refusals} refusals",
+        journal.answers()
+    );
 }
 
 /// Kills at a moment that chance chooses: after some answers, and then somewhere within the requests that run. The provider
 /// is slow to answer then, so that the crash finds some between what it did and what is known of it.
-async fn kill(coffer: &mut Coffer, victim: Victim, journal: &Journal, chance: &mut Chance) {
+async fn kill(coffer: &mut Coffer, victim: Victim<'_>, journal: &Journal, chance: &mut Chance) {
     progress(journal, 1 + chance.below(40)).await;
     coffer
         .misbehave(json!({"behaviour": "late", "count": LATE, "delay_ms": LATE_MS}))
@@ -132,10 +154,20 @@ async fn kill(coffer: &mut Coffer, victim: Victim, journal: &Journal, chance: &m
     tokio::time::sleep(Duration::from_millis(chance.below(LATE_MS))).await;
     println!("after {} answers: kill {victim:?}", journal.answers());
     match victim {
+        Victim::PostgreSql(server) => crash(server, journal).await,
         Victim::Role(role) => coffer.kill(role).await,
         Victim::Supervisor => coffer.kill_supervisor().await,
         Victim::All => coffer.kill_all().await,
     }
+}
+
+/// PostgreSQL stays away until clients have been told to come again, and then some.
+async fn crash(server: &PrivateServer, journal: &Journal) {
+    server.kill();
+    let wanted = journal.refusals() + REFUSALS;
+    let refused = async || (journal.refusals() >= wanted).then_some(());
+    eventually(STILL_MAX, "clients are told to come again", refused).await;
+    server.start_again(&[]);
 }
 
 async fn progress(journal: &Journal, answers: u64) {

@@ -10,10 +10,11 @@
 
 mod mistakes;
 
-use std::{fs, path::Path, sync::Mutex};
+use std::{fs, sync::Mutex};
 
 use coffer_testkit::{
-    Answer, Card, Chance, Client, Coffer, Hunt, Merchant, Receiver, Reply, files_under,
+    Answer, Card, Chance, Client, Coffer, Hunt, Installation, Merchant, Receiver, Reply,
+    files_under,
 };
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use serde_json::{Value, json};
@@ -24,6 +25,11 @@ const NOTHING: [&str; 0] = [];
 /// Each role's own secret files are what they are: nothing that a merchant or payer gave is in them, and they are looked
 /// through as well. Only the passphrase is looked for elsewhere than in its own.
 const PASSPHRASE: &str = "keys/passphrase";
+const PASSWORDS: [&str; 3] = [
+    "api/postgres.password",
+    "vault/postgres.password",
+    "keys/postgres.password",
+];
 
 /// A merchant, and everything that it and its payers were ever answered.
 struct Watched {
@@ -77,8 +83,8 @@ impl Watched {
 }
 
 /// Logs everything there is to log: what must not be logged must not be logged at any level.
-async fn log_all(directory: &Path) {
-    let file = directory.join("coffer.toml");
+async fn log_all(installation: &Installation) {
+    let file = installation.directory().join("coffer.toml");
     let text = fs::read_to_string(&file).unwrap();
     let changed = text.replace("# level = \"info\"", "level = \"trace\"");
     assert_ne!(changed, text);
@@ -139,6 +145,12 @@ impl Day {
         for file in ["api/service.key", "vault/service.key"] {
             let key = fs::read(self.coffer.directory().join(file)).unwrap();
             self.secrets.bytes(file, &key);
+        }
+        for file in PASSWORDS {
+            // On SQLite there are none.
+            if let Ok(password) = fs::read_to_string(self.coffer.directory().join(file)) {
+                self.secrets.text(file, password.trim_end());
+            }
         }
     }
 
@@ -336,20 +348,45 @@ impl Day {
             "in the answers"
         );
         assert_eq!(self.cards.found_under(directory, &[]), NOTHING);
-        let own = [PASSPHRASE, "api/service.key", "vault/service.key"];
+        let keys = [PASSPHRASE, "api/service.key", "vault/service.key"];
+        let own = [&keys[..], &PASSWORDS].concat();
         assert_eq!(self.secrets.found_under(directory, &own), NOTHING);
+        self.look_at_the_server();
 
         self.look_for_what_is_there(&log, &metrics, &told, &answers);
     }
 
+    /// On PostgreSQL: what is in the databases, and what the server has on its disk of them, its log included.
+    fn look_at_the_server(&self) {
+        let installation = self.coffer.installation();
+        for role in ["api", "vault", "keys"] {
+            let dump = installation.dump(role).unwrap_or_default();
+            assert_eq!(self.cards.found_in(&dump), NOTHING, "in {role}'s dump");
+            assert_eq!(self.secrets.found_in(&dump), NOTHING, "in {role}'s dump");
+        }
+        let (files, mut seen) = (installation.files_of_the_server(), false);
+        for file in &files {
+            // A log may be gone by now.
+            let (bytes, shown) = (fs::read(file).unwrap_or_default(), file.display());
+            assert_eq!(self.cards.found_in(&bytes), NOTHING, "in {shown}");
+            assert_eq!(self.secrets.found_in(&bytes), NOTHING, "in {shown}");
+            seen |= !self.control.found_in(&bytes).is_empty();
+        }
+        assert!(
+            seen || files.is_empty(),
+            "the control is in none of {files:?}"
+        );
+    }
+
     /// The control: what is no secret is found in all these places, so a secret would have been.
     fn look_for_what_is_there(&self, log: &str, metrics: &str, told: &str, answers: &str) {
-        let directory = self.coffer.directory();
-        let found = self.control.found_under(directory, &[]);
+        let (directory, installation) = (self.coffer.directory(), self.coffer.installation());
         for role in ["api", "vault", "keys"] {
-            let folder = directory.join(role).display().to_string();
-            let found = found.iter().any(|line| line.starts_with(&folder));
-            assert!(found, "nothing is found in {role}: {found}");
+            let found = installation.dump(role).map_or_else(
+                || self.control.found_under(&directory.join(role), &[]),
+                |dump| self.control.found_in(&dump),
+            );
+            assert!(!found.is_empty(), "nothing is found in {role}");
         }
         assert!(!self.control.found_in(told.as_bytes()).is_empty());
         assert!(!self.control.found_in(answers.as_bytes()).is_empty());
@@ -358,7 +395,10 @@ impl Day {
             metrics.contains("coffer_requests_total") && metrics.contains("coffer_calls_total")
         );
         let files = files_under(directory);
-        for role in ROLES {
+        let with_files = ROLES
+            .into_iter()
+            .filter(|role| installation.dump(role).is_none());
+        for role in with_files {
             for ending in ["db", "db-wal"] {
                 let file = directory.join(role).join(format!("{role}.{ending}"));
                 assert!(files.contains(&file), "{}", file.display());
@@ -412,9 +452,9 @@ async fn the_hunt_finds_what_is_hidden() {
         "amount": 1, "currency": "EUR", "token": "tok_test_approved", "reference": "a-reference-like-no-other"
     });
     shop.post("/v1/payments", &order).await.expect(201);
-    let found = control.found_under(coffer.directory(), &[]);
-    assert!(
-        found.iter().any(|line| line.contains("api.db")),
-        "{found:?}"
+    let found = coffer.installation().dump("api").map_or_else(
+        || control.found_under(&coffer.directory().join("api"), &[]),
+        |dump| control.found_in(&dump),
     );
+    assert!(!found.is_empty());
 }

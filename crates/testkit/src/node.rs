@@ -1,0 +1,112 @@
+//! A second process of the role `api` on the stores of a running Coffer, with a directory of its own, as on another machine.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, DirBuilder},
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    os::unix::fs::DirBuilderExt as _,
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{Coffer, Merchant};
+
+/// What all nodes of the role have alike.
+const SHARED: [&str; 4] = [
+    "service.key",
+    "postgres.password",
+    "face-cert.pem",
+    "face-key.pem",
+];
+
+/// The process. Killed when dropped.
+pub struct Node {
+    process: Child,
+    address: SocketAddr,
+    _directory: TempDir,
+}
+
+impl Coffer {
+    /// Starts another `api`, called so, with this certificate (chain and key, PEM) for its links.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn another_api(&self, instance: &str, certificate: (&str, &str)) -> Node {
+        let directory = self.directory_of_another_api(certificate);
+        let mut command = Command::new(&self.binary);
+        command
+            .args(["serve", "api", "--supervised", "--allow-root", "--dir"])
+            .arg(directory.path())
+            .args(["--listen", "api=127.0.0.1:0"])
+            .args(["--listen", "metrics=127.0.0.1:0"]);
+        for name in ["vault", "keys", "fields"] {
+            let link = format!("{name}={}", self.address(name));
+            command.args(["--link", &link]);
+        }
+        command.env_clear().env("COFFER_API_INSTANCE", instance);
+        command.stdin(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        self.log.follow(process.stderr.take().unwrap());
+        let address = ready(&mut process);
+        Node {
+            process,
+            address,
+            _directory: directory,
+        }
+    }
+
+    fn directory_of_another_api(&self, (chain, key): (&str, &str)) -> TempDir {
+        let directory = tempfile::Builder::new().prefix("coffer").tempdir().unwrap();
+        let (from, to) = (self.directory(), directory.path());
+        fs::copy(from.join("coffer.toml"), to.join("coffer.toml")).unwrap();
+        let folder = |name: &str, mode| {
+            let mut builder = DirBuilder::new();
+            builder.mode(mode).create(to.join(name)).unwrap();
+        };
+        folder("public", 0o755);
+        folder("api", 0o700);
+        for entry in fs::read_dir(from.join("public")).unwrap() {
+            let name = Path::new("public").join(entry.unwrap().file_name());
+            fs::copy(from.join(&name), to.join(name)).unwrap();
+        }
+        for name in SHARED.map(|name| Path::new("api").join(name)) {
+            fs::copy(from.join(&name), to.join(name)).unwrap();
+        }
+        // Copied first for its mode.
+        for (name, pem) in [("api/cert.pem", chain), ("api/key.pem", key)] {
+            fs::copy(from.join(name), to.join(name)).unwrap();
+            fs::write(to.join(name), pem).unwrap();
+        }
+        directory
+    }
+}
+
+/// Where it serves, once it does.
+fn ready(process: &mut Child) -> SocketAddr {
+    let mut line = String::new();
+    let mut stdout = BufReader::new(process.stdout.take().unwrap());
+    stdout.read_line(&mut line).unwrap();
+    let said: BTreeMap<String, Value> = serde_json::from_str(&line).expect("it serves");
+    said["ready"]["api"].as_str().unwrap().parse().unwrap()
+}
+
+impl Merchant {
+    /// The same merchant, whose requests go to this node.
+    #[must_use]
+    pub fn at(&self, node: &Node) -> Self {
+        self.calling(node.address.port())
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
