@@ -161,6 +161,8 @@ mod tests {
     ) -> (Response, serde_json::Value) {
         let settings = Settings {
             api_origin: "https://localhost:8443".to_owned(),
+            checkout_origin: "https://pay.coffer.localhost:8444".to_owned(),
+            fields_origin: "https://fields.coffer.localhost:8446".to_owned(),
             development: true,
             clock: coffer_net::Clock::system(),
             metrics: coffer_net::metrics::RequestMetrics::register(&coffer_net::metrics::registry()),

@@ -10,6 +10,7 @@ mod auth;
 mod call;
 mod card_numbers;
 mod cards;
+mod checkout;
 mod customers;
 mod documents;
 mod events;
@@ -31,6 +32,7 @@ mod webhooks;
 use std::sync::Arc;
 
 use axum::Router;
+use checkout::Assets;
 use coffer_engine::Engine;
 use coffer_net::{Clock, metrics::RequestMetrics};
 
@@ -42,6 +44,10 @@ pub use views::RENDER;
 pub struct Settings {
     /// Where the API answers, as callers spell it: `https://localhost:8443`.
     pub api_origin: String,
+    /// Where payers pay: `https://pay.…`.
+    pub checkout_origin: String,
+    /// Where card fields come from: `https://fields.…`, the vault's own face.
+    pub fields_origin: String,
     /// The development profile; every page names it.
     pub development: bool,
     /// What time it is, for the ids of requests.
@@ -58,6 +64,7 @@ struct Parts {
     engine: Engine,
     settings: Settings,
     openapi: bytes::Bytes,
+    assets: Assets,
 }
 
 impl Api {
@@ -69,12 +76,22 @@ impl Api {
             engine,
             settings,
             openapi,
+            assets: Assets::new(),
         }))
     }
 
     /// The API face, complete with its layers: nothing is to be added to it.
     pub fn router(&self) -> Router {
         layers::around(routes::router().with_state(self.clone()), &self.0.settings)
+    }
+
+    /// The checkout face, complete as well.
+    pub fn checkout(&self) -> Router {
+        checkout::router(self)
+    }
+
+    fn assets(&self) -> &Assets {
+        &self.0.assets
     }
 
     fn engine(&self) -> &Engine {

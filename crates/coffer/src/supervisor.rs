@@ -14,6 +14,7 @@ use crate::{
     env::{self, Credentials},
     failure::Failure,
     runtime, sandbox,
+    serve::origin,
     signals::Signals,
 };
 use child::Launch;
@@ -22,6 +23,8 @@ use keeper::Keeper;
 
 /// The order of starting: each needs those before it.
 const START_ORDER: &[Role] = &[Role::Keys, Role::Simulator, Role::Vault, Role::Api];
+/// The name of the payers' face, as `api` announces it.
+const CHECKOUT: &str = "checkout";
 /// The order of stopping: nobody stops before those that use it.
 const STOP_ORDER: &[Role] = &[Role::Api, Role::Vault, Role::Keys, Role::Simulator];
 
@@ -32,7 +35,7 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<(), Failure> {
     sandbox::refuse_root(configuration.profile, arguments.allow_root)?;
     let up = Up {
         directory,
-        profile: configuration.profile,
+        configuration,
         allow_root: arguments.allow_root,
         events: Events::new(arguments.json),
     };
@@ -41,7 +44,7 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<(), Failure> {
 
 struct Up {
     directory: Directory,
-    profile: Profile,
+    configuration: Configuration,
     allow_root: bool,
     events: Events,
 }
@@ -78,18 +81,21 @@ impl Up {
             known.extend(keeper.addresses().iter().cloned());
             keepers.push(keeper);
         }
-        if self.profile == Profile::Development {
+        if self.configuration.profile == Profile::Development {
             self.demo_account().await?;
         }
+        let port = known.iter().find(|named| named.name == CHECKOUT);
+        let port = port.map_or(0, |named| named.address.port());
         self.events.report(&Event::Up {
-            profile: self.profile,
+            profile: self.configuration.profile,
+            checkout_origin: &origin::checkout(&self.configuration, port),
         });
         Ok(())
     }
 
     /// The simulator moves no money: it has no place in production unless an operator runs it on purpose.
     fn is_run(&self, role: Role) -> bool {
-        match (role, self.profile) {
+        match (role, self.configuration.profile) {
             (Role::Simulator, Profile::Production) => false,
             (Role::Simulator, Profile::Development) | (Role::Keys | Role::Vault | Role::Api, _) => {
                 true

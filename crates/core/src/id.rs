@@ -188,6 +188,8 @@ kinds! {
     ApiKey, ApiKeyId = "key";
     /// A request to a public face.
     Request, RequestId = "req";
+    /// Something that needs a person's attention.
+    Alert, AlertId = "alr";
     /// One entry of the tamper-evident log.
     Leaf, LeafId = "leaf";
 }

@@ -99,6 +99,16 @@ pub struct AttemptFact {
     pub amount: i64,
     /// It waits for the payer to pass a challenge.
     pub challenged: bool,
+    /// It was taken back before anything was sent, so that it is no try of the payer's.
+    pub withdrawn: bool,
+}
+
+impl AttemptFact {
+    /// Whether a card of the payer's was tried.
+    #[must_use]
+    pub const fn is_try(&self) -> bool {
+        matches!(self.operation, Operation::Authorize) && !self.withdrawn
+    }
 }
 
 /// What is fixed about a payment, beside its attempts.
@@ -189,10 +199,7 @@ fn before_capture(terms: Terms, attempts: &[AttemptFact]) -> PaymentStatus {
 }
 
 fn after_decline(terms: Terms, attempts: &[AttemptFact]) -> PaymentStatus {
-    let tries = attempts
-        .iter()
-        .filter(|attempt| attempt.operation == Operation::Authorize)
-        .count();
+    let tries = attempts.iter().filter(|attempt| attempt.is_try()).count();
     if terms.at_checkout && tries < terms.tries_max {
         PaymentStatus::RequiresCard
     } else {
@@ -238,6 +245,7 @@ mod tests {
             status,
             amount,
             challenged: false,
+            withdrawn: false,
         }
     }
 
@@ -269,6 +277,14 @@ mod tests {
         assert_eq!(status(API, &[failed]), PaymentStatus::Declined);
         assert_eq!(status(CHECKOUT, &[failed]), PaymentStatus::RequiresCard);
         assert_eq!(status(CHECKOUT, &[failed, failed]), PaymentStatus::Declined);
+        let withdrawn = AttemptFact {
+            withdrawn: true,
+            ..failed
+        };
+        assert_eq!(
+            status(CHECKOUT, &[failed, withdrawn, withdrawn]),
+            PaymentStatus::RequiresCard
+        );
     }
 
     #[test]

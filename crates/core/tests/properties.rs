@@ -21,14 +21,17 @@ fn facts() -> impl Strategy<Value = Vec<AttemptFact>> {
         select(Operation::ALL),
         select(AttemptStatus::ALL),
         1_i64..1_000_000,
-        any::<bool>(),
+        any::<(bool, bool)>(),
     );
-    let fact = fact.prop_map(|(operation, status, amount, challenged)| AttemptFact {
-        operation,
-        status,
-        amount,
-        challenged,
-    });
+    let fact = fact.prop_map(
+        |(operation, status, amount, (challenged, taken_back))| AttemptFact {
+            operation,
+            status,
+            amount,
+            challenged,
+            withdrawn: taken_back && status == AttemptStatus::Failed,
+        },
+    );
     vec(fact, 0..8)
 }
 

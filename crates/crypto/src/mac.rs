@@ -1,4 +1,4 @@
-//! Keyed codes (HMAC-SHA256) and plain digests (SHA-256).
+//! Keyed codes (HMAC-SHA256) and plain digests (SHA-256; SHA-384 where browsers compare them).
 //!
 //! A digest hides nothing that can be guessed; whatever is guessable takes a [`mac`].
 
@@ -76,6 +76,14 @@ pub fn digest(parts: &[&[u8]]) -> [u8; 32] {
     }
     let mut hash = [0; 32];
     hash.copy_from_slice(context.finish().as_ref());
+    hash
+}
+
+/// SHA-384, as pages name it for browsers to check what they load (Subresource Integrity, 3.1).
+#[must_use]
+pub fn digest_384(bytes: &[u8]) -> [u8; 48] {
+    let mut hash = [0; 48];
+    hash.copy_from_slice(sha::digest(&sha::SHA384, bytes).as_ref());
     hash
 }
 

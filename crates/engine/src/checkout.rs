@@ -1,79 +1,136 @@
-//! The address of a payment's checkout page, whose secret is derived and so stored nowhere.
+//! What a payer can do who has the address of a payment's checkout page: see how the payment stands, and pay it with a
+//! card that was deposited for it. There is no API key here; the secret in the address is all that the payer has.
 
-use coffer_core::{Mode, id::AccountId, id::PaymentId};
-use coffer_crypto::{Context, Key, Mac, mac};
+mod address;
+mod pay;
+
+use coffer_core::{
+    CardSummary, Mode, Money, Timestamp,
+    decline::DeclineReason,
+    id::PaymentId,
+    payment::{Operation, PaymentStatus},
+};
+use coffer_db::params;
 use coffer_net::contract::Place;
-use data_encoding::BASE64URL_NOPAD;
 
-/// Makes and checks checkout addresses.
-pub(crate) struct Checkout {
-    pub(crate) origin: String,
-    pub(crate) key: Key,
+pub(crate) use address::Checkout;
+
+use crate::{
+    CallOrigin, Engine, Error,
+    ledger::{Attempt, Ledger},
+    store::accounts,
+};
+
+/// Somebody who has the whole address of a checkout page. There is no other way to make one than [`Engine::payer`].
+#[derive(Debug, Clone)]
+pub struct Payer {
+    pub(crate) place: Place,
+    pub(crate) payment: PaymentId,
+    pub(crate) origin: CallOrigin,
 }
 
-impl Checkout {
-    /// The page where the payer of this payment enters a card; whoever has the address may pay.
-    pub(crate) fn url(&self, place: Place, payment: PaymentId) -> String {
-        let mode = u8::from(place.mode == Mode::Live);
-        let parts = [
-            &place.account.as_bytes()[..],
-            &[mode],
-            self.mac(place, payment).as_bytes(),
-        ]
-        .concat();
-        format!(
-            "{}/c/{payment}/{}",
-            self.origin,
-            BASE64URL_NOPAD.encode(&parts)
-        )
+/// What became of the card that was tried last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastTry {
+    /// It was refused.
+    Declined(DeclineReason),
+    /// It was never sent: it is needed once more.
+    NotSent,
+}
+
+/// A payment as its payer may see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckoutView {
+    /// Which payment.
+    pub payment: PaymentId,
+    /// Test or live.
+    pub mode: Mode,
+    /// The merchant's name.
+    pub merchant: String,
+    /// How much.
+    pub money: Money,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Where it stands.
+    pub status: PaymentStatus,
+    /// What may be known of the card.
+    pub card: Option<CardSummary>,
+    /// What became of the card before, if the payer is to enter another one.
+    pub last_try: Option<LastTry>,
+    /// Cards that the payer may still try.
+    pub attempts_left: usize,
+    /// Where the payer goes afterwards.
+    pub return_url: Option<String>,
+    /// The challenge that the payer must pass, while it must.
+    pub challenge_url: Option<String>,
+    /// Until when it can be paid.
+    pub expires: Option<Timestamp>,
+}
+
+impl Engine {
+    /// The payer who has this address.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for a secret that is not this payment's.
+    pub fn payer(
+        &self,
+        payment: PaymentId,
+        secret: &str,
+        origin: CallOrigin,
+    ) -> Result<Payer, Error> {
+        let place = self.0.checkout.open(payment, secret);
+        let place = place.ok_or(Error::NotFound { object: "payment" })?;
+        Ok(Payer {
+            place,
+            payment,
+            origin,
+        })
     }
 
-    /// The account and mode of the payment, if this is the secret of its address.
-    pub(crate) fn open(&self, payment: PaymentId, secret: &str) -> Option<Place> {
-        let parts = BASE64URL_NOPAD.decode(secret.as_bytes()).ok()?;
-        let (account, rest) = parts.split_first_chunk::<16>()?;
-        let (mode, given) = rest.split_first()?;
-        let mode = if *mode == 1 { Mode::Live } else { Mode::Test };
-        let place = Place {
-            account: AccountId::from_bytes(*account),
-            mode,
-        };
-        let given = Mac::from_slice(given).ok()?;
-        given.matches(&self.mac(place, payment)).then_some(place)
-    }
-
-    fn mac(&self, place: Place, payment: PaymentId) -> Mac {
-        let context = Context::new("coffer checkout v1")
-            .bytes(place.account.as_bytes())
-            .text(place.mode.as_str())
-            .bytes(payment.as_bytes());
-        mac(&self.key, &context)
+    /// The payment as it stands.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such payment, or none that is paid at a checkout page.
+    pub async fn checkout_view(&self, payer: &Payer) -> Result<CheckoutView, Error> {
+        let ledger = self.ledger(payer.place, payer.payment).await?;
+        if !ledger.at_checkout {
+            return Err(Error::NotFound { object: "payment" });
+        }
+        let account = payer.place.account.to_string();
+        let row = self
+            .db()
+            .read_optional(&accounts::ACCOUNT_FIND, params![account])
+            .await?
+            .ok_or(Error::NotFound { object: "account" })?;
+        shown(&ledger, row.text("name")?.to_owned())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn shown(ledger: &Ledger, merchant: String) -> Result<CheckoutView, Error> {
+    let payment = &ledger.payment;
+    let waits = payment.status == PaymentStatus::RequiresCard;
+    Ok(CheckoutView {
+        payment: payment.id,
+        mode: payment.place.mode,
+        merchant,
+        money: ledger.money()?,
+        description: payment.description.as_deref().map(str::to_owned),
+        status: payment.status,
+        card: payment.card,
+        last_try: ledger.attempts.last().filter(|_| waits).and_then(last_try),
+        attempts_left: ledger.tries_left(),
+        return_url: payment.return_url.clone(),
+        challenge_url: payment.challenge_url.clone(),
+        expires: ledger.expires,
+    })
+}
 
-    #[test]
-    fn a_checkout_secret_opens_its_own_payment_only() {
-        let checkout = Checkout {
-            origin: "https://pay.example".to_owned(),
-            key: Key::from_array([7; 32]),
-        };
-        let place = Place {
-            account: AccountId::from_bytes([1; 16]),
-            mode: Mode::Test,
-        };
-        let (payment, other) = (
-            PaymentId::from_bytes([2; 16]),
-            PaymentId::from_bytes([3; 16]),
-        );
-        let url = checkout.url(place, payment);
-        let secret = url.rsplit('/').next().unwrap();
-        assert_eq!(checkout.open(payment, secret), Some(place));
-        assert_eq!(checkout.open(other, secret), None);
-        assert_eq!(checkout.open(payment, &secret.replace('A', "B")), None);
-        assert_eq!(checkout.open(payment, ""), None);
+fn last_try(attempt: &Attempt) -> Option<LastTry> {
+    if attempt.operation != Operation::Authorize {
+        return None;
     }
+    if attempt.is_withdrawn() {
+        return Some(LastTry::NotSent);
+    }
+    attempt.decline_reason.map(LastTry::Declined)
 }

@@ -5,12 +5,14 @@ use coffer_core::Timestamp;
 use coffer_db::{Outcome, Statement, Transaction};
 use coffer_net::contract::Place;
 
-use crate::{Caller, Engine, Error, Fresh, store::idempotency};
+use crate::{Caller, Engine, Error, Fresh, Payer, store::idempotency};
 
 /// Who changes something, for the record.
 pub(crate) enum By<'a> {
     /// A caller with an API key.
     Caller(&'a Caller),
+    /// A payer at a checkout page.
+    Payer(&'a Payer),
     /// The operator, by the admin socket or the command line.
     Operator,
     /// The engine itself.
@@ -101,14 +103,19 @@ impl Engine {
     ) -> Result<Transaction, coffer_db::Error> {
         let actor = match &by {
             By::Caller(caller) => Actor::new(ActorKind::ApiKey, caller.api_key),
+            By::Payer(payer) => Actor::new(ActorKind::Payer, payer.payment),
             By::Operator => Actor::new(ActorKind::Operator, "local"),
             By::System => Actor::new(ActorKind::System, &self.0.instance),
         };
         let mut entry = Entry::new(actor, action)
             .place(place.account, place.mode)
             .object(object);
-        if let By::Caller(caller) = by {
-            let origin = &caller.origin;
+        let origin = match by {
+            By::Caller(caller) => Some(&caller.origin),
+            By::Payer(payer) => Some(&payer.origin),
+            By::Operator | By::System => None,
+        };
+        if let Some(origin) = origin {
             entry = entry
                 .route(origin.route)
                 .request(origin.request_id)

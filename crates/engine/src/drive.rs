@@ -262,7 +262,9 @@ impl Engine {
         let found = ledger.attempt(attempt).ok_or(Error::Defect)?;
         let [account, mode] = key_of(place);
         let release = params![account, mode, found.answers.as_str()];
-        if found.operation == Operation::Authorize && !ledger.at_checkout {
+        if found.operation == Operation::Authorize && ledger.at_checkout {
+            ledger.withdraw(attempt);
+        } else if found.operation == Operation::Authorize {
             ledger.abandon(attempt, now);
         } else {
             ledger.settle(attempt, &NOT_DONE, now);

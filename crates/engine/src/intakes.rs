@@ -5,10 +5,7 @@ use coffer_core::{
     id::{IntakeId, PaymentId},
     payment::PaymentStatus,
 };
-use coffer_net::contract::{
-    Place,
-    vault::{IntakePurpose, MintIntake},
-};
+use coffer_net::contract::{Place, vault::MintIntake};
 
 use crate::{Caller, Engine, Error, accounts};
 
@@ -40,8 +37,7 @@ impl Engine {
                 "add this page's origin to the account: PATCH /v1/account {\"origins\": […]}",
             ));
         }
-        self.mint(caller.place, origin.to_owned(), IntakePurpose::Token)
-            .await
+        self.mint(caller.place, origin.to_owned(), None).await
     }
 
     /// For the checkout page of a payment that waits for a card, by the secret of its address.
@@ -67,19 +63,15 @@ impl Engine {
                 needed,
             });
         }
-        self.mint(
-            place,
-            self.0.checkout.origin.clone(),
-            IntakePurpose::Checkout,
-        )
-        .await
+        self.mint(place, self.0.checkout.origin.clone(), Some(payment))
+            .await
     }
 
     async fn mint(
         &self,
         place: Place,
         origin: String,
-        purpose: IntakePurpose,
+        payment: Option<PaymentId>,
     ) -> Result<IntakeGrant, Error> {
         let minted = self
             .0
@@ -87,7 +79,7 @@ impl Engine {
             .mint_intake(MintIntake {
                 place,
                 origin,
-                purpose,
+                payment,
             })
             .await?;
         let fields_url = format!(

@@ -60,7 +60,13 @@ impl Attempt {
             status: self.status,
             amount: self.amount,
             challenged: self.challenge_url.is_some(),
+            withdrawn: self.is_withdrawn(),
         }
+    }
+
+    /// Whether it was taken back before anything was sent: it failed, and nobody declined it.
+    pub(crate) const fn is_withdrawn(&self) -> bool {
+        matches!(self.status, AttemptStatus::Failed) && self.decline_reason.is_none()
     }
 
     /// Whether it waits for the payer to pass a challenge.
@@ -155,6 +161,24 @@ impl Ledger {
         self.closing = Closing::Canceled;
         self.expires = None;
         self.happened.clear();
+    }
+
+    /// Takes back an attempt at the checkout page of which nothing was sent: the payer may try again, and has lost no try.
+    pub(crate) fn withdraw(&mut self, id: AttemptId) {
+        let pending = |attempt: &&mut Attempt| attempt.id == id && attempt.is_pending();
+        if let Some(attempt) = self.attempts.iter_mut().find(pending) {
+            attempt.status = AttemptStatus::Failed;
+            self.settled = Some(id);
+        }
+    }
+
+    /// Cards that the payer may still try at the checkout page.
+    pub(crate) fn tries_left(&self) -> usize {
+        let tries = self
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.fact().is_try());
+        CHECKOUT_ATTEMPTS_MAX.saturating_sub(tries.count())
     }
 
     /// Takes in how a pending attempt ended, or what is known of it now. False when there is nothing new.

@@ -42,6 +42,7 @@ pub use accounts::AccountView;
 pub use api_keys::{AuthenticationError, CreatedApiKey, NewApiKey};
 pub use caller::{CallOrigin, Caller};
 pub use cards::Card;
+pub use checkout::{CheckoutView, LastTry, Payer};
 pub use customers::{Customer, CustomerChange, NewCustomer};
 pub use engine::{Engine, Render, Settings};
 pub use error::Error;

@@ -18,7 +18,7 @@ use coffer_net::contract::{
     vault::{Act, CardSource},
 };
 
-use card::Found;
+pub(crate) use card::Found;
 
 use crate::{
     Caller, Done, Engine, Error, Fresh, NewPayment, Payment, StoredAnswer,
@@ -203,7 +203,7 @@ impl Engine {
         })
     }
 
-    async fn authorization(
+    pub(crate) async fn authorization(
         &self,
         ledger: &Ledger,
         attempt: &Attempt,
@@ -223,8 +223,17 @@ impl Engine {
         Ok(Act::Authorize {
             money,
             source,
-            return_url: ledger.payment.return_url.clone(),
+            return_url: self.return_url(ledger),
         })
+    }
+
+    /// Where the provider sends the payer after a challenge: back to the page that the payer came from.
+    fn return_url(&self, ledger: &Ledger) -> Option<String> {
+        let payment = &ledger.payment;
+        if ledger.at_checkout {
+            return Some(self.0.checkout.url(payment.place, payment.id));
+        }
+        payment.return_url.clone()
     }
 
     /// An attempt whose request waits for the attempt itself, not for the payment's first answer.

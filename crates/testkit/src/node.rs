@@ -43,6 +43,7 @@ impl Coffer {
             .args(["serve", "api", "--supervised", "--allow-root", "--dir"])
             .arg(directory.path())
             .args(["--listen", "api=127.0.0.1:0"])
+            .args(["--listen", "checkout=127.0.0.1:0"])
             .args(["--listen", "metrics=127.0.0.1:0"]);
         for name in ["vault", "keys", "fields"] {
             let link = format!("{name}={}", self.address(name));

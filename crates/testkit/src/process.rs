@@ -22,6 +22,7 @@ use crate::inside::Log;
 /// Every face and link, and the name under which its address is reported.
 const LISTENERS: &[(&str, &str)] = &[
     ("COFFER_FACES_API", "api"),
+    ("COFFER_FACES_CHECKOUT", "checkout"),
     ("COFFER_FACES_FIELDS", "fields"),
     ("COFFER_LINKS_VAULT_LISTEN", "vault"),
     ("COFFER_LINKS_KEYS_LISTEN", "keys"),

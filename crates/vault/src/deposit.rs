@@ -53,6 +53,8 @@ pub(crate) struct Deposited {
 pub(crate) enum DepositFault {
     /// The ticket was used for another card.
     TicketUsed,
+    /// So many cards were tried with the ticket that no more are taken.
+    TriesExceeded,
     /// The vault or `keys` cannot serve now, or `keys` will not in this hour.
     Unavailable(Error),
     /// A bug.
@@ -93,6 +95,9 @@ impl Vault {
         ticket: Ticket,
         deposit: Deposit,
     ) -> Result<Deposited, DepositFault> {
+        if !self.parts.tries.count(ticket.intake) {
+            return Err(DepositFault::TriesExceeded);
+        }
         let prints = self.fingerprint(ticket.place, &deposit.number);
         let helped = async {
             let prints = prints.await?;
@@ -196,11 +201,15 @@ impl Vault {
             &self.parts.instance,
             i64::from(deposit.cvc.is_some()),
             expires.as_millis(),
+            ticket.payment.map(|payment| payment.to_string()),
         ]);
         let mut entry = Entry::new(Actor::new(ActorKind::Payer, ticket.intake), "token.create")
             .route("POST /v1/tokens")
             .object(token)
             .object(key.record);
+        if let Some(payment) = ticket.payment {
+            entry = entry.object(payment);
+        }
         if let Some(address) = deposit.address {
             entry = entry.address(address);
         }

@@ -1,11 +1,13 @@
-//! The fields face: where a payer's browser deposits a card. Its own origin, one thing to do, no cookies, no CORS.
+//! The fields face: where a payer's browser gets the card fields and deposits a card. Its own origin, one thing to do, no
+//! cookies, no CORS.
 //!
 //! A deposit needs a ticket and nothing else, and what was entered is never echoed, not even in an error.
 
+mod assets;
 mod body;
+mod page;
 mod problem;
-
-use std::time::Duration;
+mod reports;
 
 use axum::{
     Json, Router,
@@ -16,36 +18,88 @@ use axum::{
     routing::{get, post},
 };
 use coffer_core::id::RequestId;
-use coffer_net::{face::ConnectionInfo, request_id, task};
+use coffer_net::{face::ConnectionInfo, metrics::SharedRegistry, request_id, task};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
     Vault,
     deposit::{Deposit, DepositFault, Deposited},
-    fields::problem::{Code, Problem},
+    fields::{
+        assets::Assets,
+        problem::{Code, Problem},
+        reports::Reports,
+    },
     intake::{Ticket, TicketFault},
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("coffer-request-id");
 const TICKET: HeaderName = HeaderName::from_static("coffer-intake");
-/// How long a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Nothing here loads anything; the error pages are plain text in HTML.
-const CSP: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+/// The longest body of a deposit.
+const DEPOSIT_MAX: usize = 8 * 1024;
+
+/// What every answer carries unless it has its own. Nothing but the fields page loads anything or may be in a frame.
+const HEADERS: [(HeaderName, &str); 6] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (RESOURCE_POLICY, "same-origin"),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "accelerometer=(), autoplay=(), bluetooth=(), browsing-topics=(), camera=(), clipboard-read=(), \
+         clipboard-write=(), display-capture=(), encrypted-media=(), fullscreen=(), gamepad=(), geolocation=(), \
+         gyroscope=(), hid=(), identity-credentials-get=(), idle-detection=(), local-fonts=(), magnetometer=(), \
+         microphone=(), midi=(), otp-credentials=(), payment=(), picture-in-picture=(), \
+         publickey-credentials-create=(), publickey-credentials-get=(), screen-wake-lock=(), serial=(), \
+         storage-access=(), usb=(), web-share=(), window-management=(), xr-spatial-tracking=()",
+    ),
+];
+
+/// What this face keeps in memory.
+pub(crate) struct Fields {
+    assets: Assets,
+    reports: Reports,
+}
+
+impl Fields {
+    pub(crate) fn new() -> Self {
+        Self {
+            assets: Assets::new(),
+            reports: Reports::default(),
+        }
+    }
+}
 
 impl Vault {
     /// The fields face, to be served over HTTPS on an origin of its own.
     pub fn fields(&self) -> Router {
         Router::new()
+            .route("/v1/fields", get(page::fields_page))
             .route("/v1/tokens", post(token_create))
+            .route("/v1/reports", post(reports::report_create))
+            .route("/assets/{file}", get(assets::asset))
+            .route("/.well-known/payment-fields.json", get(assets::inventory))
             .route("/docs/errors/{code}", get(error_page))
             .fallback(|| async { Problem::new(Code::NotFound) })
             .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed) })
             .layer(middleware::from_fn_with_state(self.clone(), edge))
             .with_state(self.clone())
     }
+
+    /// Shows what the vault counts at the process's `/metrics`.
+    pub fn register_metrics(&self, registry: &SharedRegistry) {
+        self.parts.fields.reports.register(registry);
+    }
 }
+
+/// Marks an answer with an error's status that has its public form already.
+#[derive(Clone, Copy)]
+struct Finished;
 
 #[derive(Deserialize)]
 struct TicketQuery {
@@ -62,8 +116,7 @@ async fn token_create(
     check_origin(headers, &vault.parts.fields_origin)?;
     body::check_type(headers)?;
     let ticket = ticket(&vault, headers, query)?;
-    let read = tokio::time::timeout(BODY_TIMEOUT, body::read(request.into_body())).await;
-    let bytes = read.map_err(|_| Problem::new(Code::RequestTimeout))??;
+    let bytes = body::read(request.into_body(), DEPOSIT_MAX).await?;
     let mut deposit = body::parse(&bytes, vault.parts.clock.now())?;
     deposit.address = connection.map(|Extension(connection)| connection.peer.ip());
     drop(bytes);
@@ -105,15 +158,15 @@ fn ticket(vault: &Vault, headers: &HeaderMap, query: TicketQuery) -> Result<Tick
         .and_then(|value| value.to_str().ok())
         .map(str::to_owned);
     let text = given.or(query.ticket).unwrap_or_default();
-    Ticket::verify(
-        &vault.parts.service_keys.intake,
-        &text,
-        vault.parts.clock.now(),
-    )
-    .map_err(|fault| match fault {
+    verify(vault, &text).map_err(|fault| match fault {
         TicketFault::Invalid => Problem::new(Code::TicketInvalid),
         TicketFault::Expired => Problem::new(Code::TicketExpired),
     })
+}
+
+fn verify(vault: &Vault, text: &str) -> Result<Ticket, TicketFault> {
+    let (key, now) = (&vault.parts.service_keys.intake, vault.parts.clock.now());
+    Ticket::verify(key, text, now)
 }
 
 /// What the page gets: nothing that the merchant may not know.
@@ -137,6 +190,7 @@ impl From<DepositFault> for Problem {
     fn from(fault: DepositFault) -> Self {
         match fault {
             DepositFault::TicketUsed => Self::new(Code::TicketUsed),
+            DepositFault::TriesExceeded => Self::new(Code::TicketTriesExceeded),
             DepositFault::Unavailable(error) => {
                 tracing::warn!(%error, "a card could not be taken");
                 Self::new(Code::Unavailable)
@@ -162,26 +216,23 @@ async fn edge(State(vault): State<Vault>, request: Request, next: Next) -> Respo
         let allow = response.headers_mut().remove(header::ALLOW);
         response = problem.render(&vault.parts.fields_origin, id);
         allow.map(|allow| response.headers_mut().insert(header::ALLOW, allow));
-    } else if response.status().is_client_error() || response.status().is_server_error() {
-        // An answer of the framework's own, such as one about a query that cannot be read.
+    } else if is_frameworks_own(&response) {
         response = Problem::new(Code::RequestMalformed).render(&vault.parts.fields_origin, id);
     }
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        header::REFERRER_POLICY,
-        HeaderValue::from_static("no-referrer"),
-    );
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    headers.insert(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(CSP),
-    );
+    for (name, value) in HEADERS {
+        let value = HeaderValue::from_static(value);
+        headers.entry(name).or_insert(value);
+    }
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         headers.insert(REQUEST_ID, value);
     }
     response
+}
+
+/// Whether the framework refused the request itself, such as for a query that cannot be read.
+fn is_frameworks_own(response: &Response) -> bool {
+    let status = response.status();
+    (status.is_client_error() || status.is_server_error())
+        && response.extensions().get::<Finished>().is_none()
 }

@@ -3,11 +3,15 @@
 //! A ticket is no secret of much worth: it can do nothing but deposit. It is used up in its token's transaction
 //! (`deposit.rs`); this file does not know the store.
 
-use coffer_core::{Timestamp, id::IntakeId, limits::INTAKE_TTL_MS};
+use coffer_core::{
+    Timestamp,
+    id::{IntakeId, PaymentId},
+    limits::INTAKE_TTL_MS,
+};
 use coffer_crypto::{Context, Key, Mac, mac};
 use coffer_net::contract::{
     Place,
-    vault::{Intake, IntakePurpose, MintIntake},
+    vault::{Intake, MintIntake},
 };
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
@@ -26,7 +30,8 @@ pub(crate) struct Ticket {
     pub(crate) intake: IntakeId,
     pub(crate) place: Place,
     pub(crate) origin: String,
-    pub(crate) purpose: IntakePurpose,
+    /// The payment whose checkout page it is; only that payment can use the token.
+    pub(crate) payment: Option<PaymentId>,
     pub(crate) expires: Timestamp,
 }
 
@@ -54,7 +59,7 @@ pub(crate) fn mint(
         intake: id,
         place: request.place,
         origin: request.origin,
-        purpose: request.purpose,
+        payment: request.payment,
         expires,
     };
     let mut bytes = postcard::to_allocvec(&ticket)
@@ -92,7 +97,7 @@ impl Ticket {
 }
 
 fn context(body: &[u8]) -> Context {
-    Context::new("vault/intake/v1").bytes(body)
+    Context::new("vault/intake/v2").bytes(body)
 }
 
 /// Whether this is an exact origin: scheme, host, perhaps a port, nothing else. Its characters are safe in a header.
@@ -126,7 +131,7 @@ mod tests {
         MintIntake {
             place,
             origin: origin.to_owned(),
-            purpose: IntakePurpose::Token,
+            payment: Some(PaymentId::from_bytes([3; 16])),
         }
     }
 
@@ -180,7 +185,7 @@ mod tests {
             (read.intake, read.origin.as_str()),
             (IntakeId::from_bytes([2; 16]), "https://shop.example")
         );
-        assert_eq!(read.purpose, IntakePurpose::Token);
+        assert_eq!(read.payment, Some(PaymentId::from_bytes([3; 16])));
         assert_eq!(
             Ticket::verify(&key(), &ticket(), last.plus_millis(1)).err(),
             Some(TicketFault::Expired)

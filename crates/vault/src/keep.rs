@@ -25,7 +25,7 @@ impl Vault {
         if let Some(kept) = self.kept(&request).await? {
             return Ok(kept);
         }
-        let token = self.token(request.place, request.token).await?;
+        let token = self.token_for(request.place, request.token, None).await?;
         token.check_usable(self.parts.clock.now())?;
         let record = self.record(request.place, token.record).await?;
         let wrapped = self.move_key(&request, &record).await?;

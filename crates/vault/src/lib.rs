@@ -24,6 +24,7 @@ mod service;
 mod settings;
 mod store;
 mod token;
+mod tries;
 
 use std::sync::Arc;
 
@@ -38,7 +39,10 @@ pub use error::Error;
 pub use settings::{ProviderSettings, Settings};
 pub use store::{MIGRATIONS, STATEMENTS};
 
-use crate::{attempt::Running, cvc::Cvcs, pool::Pool, provider::Providers, settings::ServiceKeys};
+use crate::{
+    attempt::Running, cvc::Cvcs, fields::Fields, pool::Pool, provider::Providers,
+    settings::ServiceKeys, tries::Tries,
+};
 
 /// The vault's role in this process; clones are the same vault.
 #[derive(Clone)]
@@ -59,6 +63,8 @@ pub(crate) struct Parts {
     pub(crate) pool: Pool,
     pub(crate) providers: Providers,
     pub(crate) running: Running,
+    pub(crate) tries: Tries,
+    pub(crate) fields: Fields,
 }
 
 impl Vault {
@@ -87,6 +93,8 @@ impl Vault {
             pool: Pool::new(Arc::clone(&keys), settings.clock.clone()),
             cvcs: Cvcs::new(cvc::CVCS_MAX)?,
             running: Running::default(),
+            tries: Tries::new(),
+            fields: Fields::new(),
             providers,
             service_keys,
             db,

@@ -17,6 +17,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "vault",
         sql: SCHEMA,
     },
+    Migration {
+        version: 3,
+        name: "token_payment",
+        sql: TOKEN_PAYMENT,
+    },
 ];
 
 /// Every statement that runs on the vault's database.
@@ -66,6 +71,9 @@ CREATE TABLE provider_credentials (
   PRIMARY KEY (account, mode, provider)
 ) {strict}";
 
+/// `tokens.payment` is the payment at whose checkout page the card was entered; null for a card from a merchant's own page.
+const TOKEN_PAYMENT: &str = "ALTER TABLE tokens ADD COLUMN payment TEXT";
+
 /// Declares the statements and the list of all of them, so that none can be left out of it.
 macro_rules! statements {
     ($($(#[$meta:meta])* $constant:ident = $name:literal, $sql:literal;)+) => {
@@ -96,11 +104,11 @@ statements! {
         "DELETE FROM records WHERE expires < $1 AND (account, mode, record) IN
            (SELECT account, mode, record FROM records WHERE expires < $1 ORDER BY expires LIMIT 500)";
     TOKEN_INSERT = "token_insert",
-        "INSERT INTO tokens (account, mode, token, record, instance, cvc_given, claimed_by, expires)
-         VALUES ($1, $2, $3, $4, $5, $6, NULL, $7)";
+        "INSERT INTO tokens (account, mode, token, record, instance, cvc_given, claimed_by, expires, payment)
+         VALUES ($1, $2, $3, $4, $5, $6, NULL, $7, $8)";
     TOKEN_BY_ID = "token_by_id",
         "SELECT tokens.record AS record, tokens.instance AS instance, tokens.cvc_given AS cvc_given,
-           tokens.claimed_by AS claimed_by, tokens.expires AS expires,
+           tokens.claimed_by AS claimed_by, tokens.expires AS expires, tokens.payment AS payment,
            records.brand AS brand, records.last4 AS last4, records.exp_month AS exp_month, records.exp_year AS exp_year
          FROM tokens JOIN records ON records.account = tokens.account AND records.mode = tokens.mode
            AND records.record = tokens.record

@@ -1,8 +1,9 @@
-//! Tokens: expiring, single-use pointers to a record. A token is claimed by one attempt or by one kept card.
+//! Tokens: expiring, single-use pointers to a record. A token is claimed by one attempt or by one kept card; one of a
+//! checkout page only by an attempt of that page's payment.
 
 use coffer_core::{
     CardSummary, Timestamp,
-    id::{RecordId, TokenId},
+    id::{PaymentId, RecordId, TokenId},
 };
 use coffer_db::{Row, Transaction, Value};
 use coffer_net::contract::{
@@ -19,6 +20,8 @@ use crate::{
 /// A row of `tokens`, with what may be known of its card.
 pub(crate) struct Token {
     pub(crate) record: RecordId,
+    /// The payment at whose checkout page the card was entered.
+    pub(crate) payment: Option<PaymentId>,
     pub(crate) card: CardSummary,
     /// The process that took the card, and so has its security code.
     pub(crate) instance: String,
@@ -33,12 +36,23 @@ impl Token {
     fn from_row(row: &Row) -> Result<Self, Error> {
         Ok(Self {
             record: row.text("record")?.parse()?,
+            payment: row.optional_text("payment")?.map(str::parse).transpose()?,
             card: card_summary(row)?,
             instance: row.text("instance")?.to_owned(),
             cvc_given: row.integer("cvc_given")? != 0,
             claimed_by: row.optional_text("claimed_by")?.map(str::to_owned),
             expires: Timestamp::from_millis(row.integer("expires")?),
         })
+    }
+
+    /// A token of a checkout page does not exist for anyone but its payment, so that it is worth nothing to whoever holds an
+    /// API key, or to another payment's page.
+    fn visible_to(self, payment: Option<PaymentId>) -> Result<Self, Refusal> {
+        match self.payment {
+            None => Ok(self),
+            Some(own) if payment == Some(own) => Ok(self),
+            Some(_) => Err(Refusal::TokenUnknown),
+        }
     }
 
     /// Refuses a token that was used or whose time is over.
@@ -79,11 +93,23 @@ impl Vault {
             .ok_or(Error::Refused(Refusal::TokenUnknown))
     }
 
+    /// The token, as the one who wants to use it may see it: a payment, or (`None`) whoever acts for the merchant.
+    pub(crate) async fn token_for(
+        &self,
+        place: Place,
+        id: TokenId,
+        payment: Option<PaymentId>,
+    ) -> Result<Token, Error> {
+        Ok(self.token(place, id).await?.visible_to(payment)?)
+    }
+
     pub(crate) async fn resolve_token(
         &self,
         request: ResolveToken,
     ) -> Result<ResolvedToken, Error> {
-        let token = self.token(request.place, request.token).await?;
+        let token = self
+            .token_for(request.place, request.token, request.payment)
+            .await?;
         token.check_usable(self.parts.clock.now())?;
         Ok(ResolvedToken {
             record: token.record,
@@ -130,7 +156,8 @@ mod tests {
     async fn with_token() -> TestStore {
         let opened = TestStore::open(store::MIGRATIONS, store::STATEMENTS).await;
         let mut values = row_key(place(1), id());
-        values.extend(params!["rec_1", "vault-1", 1_i64, NOW.as_millis()]);
+        let payment = Option::<&str>::None;
+        values.extend(params!["rec_1", "vault-1", 1_i64, NOW.as_millis(), payment]);
         let made = Transaction::new().one(&store::TOKEN_INSERT, values);
         opened.db.transact(made).await.unwrap();
         opened

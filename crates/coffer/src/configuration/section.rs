@@ -23,6 +23,8 @@ const fn local(port: u16) -> SocketAddr {
 pub(crate) struct Faces {
     /// The API listens here.
     pub(crate) api: SocketAddr,
+    /// The payers' pages listen here.
+    pub(crate) checkout: SocketAddr,
     /// The card inputs, in the vault, listen here.
     pub(crate) fields: SocketAddr,
     /// The API's address as merchants write it.
@@ -39,6 +41,7 @@ impl Default for Faces {
     fn default() -> Self {
         Self {
             api: local(8443),
+            checkout: local(8444),
             fields: local(8446),
             api_origin: None,
             checkout_origin: None,

@@ -25,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Every listener of an installation, on a free port.
 const FREE_PORTS: &[&str] = &[
     "COFFER_FACES_API",
+    "COFFER_FACES_CHECKOUT",
     "COFFER_FACES_FIELDS",
     "COFFER_LINKS_VAULT_LISTEN",
     "COFFER_LINKS_KEYS_LISTEN",

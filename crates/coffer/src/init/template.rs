@@ -7,6 +7,7 @@ use crate::configuration::{Postgres, Profile};
 const TEMPLATE: &str = include_str!("coffer.toml");
 
 const FACES_DEVELOPMENT: &str = r#"# api = "127.0.0.1:8443"
+# checkout = "127.0.0.1:8444"
 # fields = "127.0.0.1:8446"
 # api_origin = "https://localhost:8443"
 # checkout_origin = "https://pay.coffer.localhost:8444"
@@ -14,6 +15,7 @@ const FACES_DEVELOPMENT: &str = r#"# api = "127.0.0.1:8443"
 # fields_origin = "https://fields.coffer.localhost:8446""#;
 
 const FACES_PRODUCTION: &str = r#"# api = "127.0.0.1:8443"
+# checkout = "127.0.0.1:8444"
 # fields = "127.0.0.1:8446"
 # Needed in production, each with a host of its own:
 # api_origin = "https://api.example.com"

@@ -1,4 +1,4 @@
-//! The process of `api`: its face, and the operator's desk for accounts and API keys.
+//! The process of `api`: its faces, and the operator's desk for accounts and API keys.
 
 use std::{net::TcpListener, sync::Arc};
 
@@ -43,8 +43,10 @@ use crate::{
     secret_file,
 };
 
-/// The name of its face.
+/// The name of the API face.
 const FACE: &str = "api";
+/// The name of the checkout face.
+const CHECKOUT: &str = "checkout";
 /// The origin in the API's description, when no particular installation is asked.
 const DESCRIBED_ORIGIN: &str = "https://localhost:8443";
 /// The name of the vault's face, as the supervisor announces it.
@@ -52,23 +54,26 @@ const FIELDS: &str = "fields";
 
 pub(super) fn run(mut process: Process) -> Result<(), Failure> {
     let face_bound = process.bind(FACE, process.configuration.faces.api)?;
+    let checkout_bound = process.bind(CHECKOUT, process.configuration.faces.checkout)?;
     let metrics_bound = process.bind_metrics()?;
     let identity = certificates::identity(&process.directory, process.role, process.clock.now())?;
     let certificate = FaceCertificate::load(&process.directory, process.role)?;
-    let fields_port = process
-        .linked(FIELDS)
-        .map_or(process.configuration.faces.fields.port(), |address| {
-            address.port()
-        });
+    let faces = &process.configuration.faces;
+    let fields = process.linked(FIELDS).unwrap_or(faces.fields).port();
+    let ports = Ports {
+        checkout: process.port(CHECKOUT),
+        fields,
+    };
     let parts = Parts::load(
         &process.directory,
         &process.configuration,
         &process.clock,
-        fields_port,
+        ports,
     )?;
     process.harden(Connects::Anywhere)?;
     let listeners = Listeners {
         face: face_bound,
+        checkout: checkout_bound,
         metrics: metrics_bound,
     };
     runtime::serve(serve(process, listeners, identity, certificate, parts))
@@ -77,6 +82,7 @@ pub(super) fn run(mut process: Process) -> Result<(), Failure> {
 /// What was bound before the sandbox closed.
 struct Listeners {
     face: TcpListener,
+    checkout: TcpListener,
     metrics: TcpListener,
 }
 
@@ -92,6 +98,8 @@ async fn serve(
     let keys_link = process.link(contract::Role::Keys, &identity, &revoked);
     let vault_link = process.link(contract::Role::Vault, &identity, &revoked);
     let keys: Arc<dyn Keys> = Arc::new(KeysClient::new(keys_link));
+    let checkout_origin = parts.settings.checkout_origin.clone();
+    let fields_origin = parts.settings.fields_origin.clone();
     let (engine, db) = parts.open(Arc::clone(&keys), vault_link).await?;
     engine.run(&tasks);
     renewal::poll_revoked(Arc::clone(&keys), revoked, &tasks);
@@ -100,15 +108,22 @@ async fn serve(
     let registry = metrics::registry();
     let settings = coffer_api::Settings {
         api_origin: api_origin.clone(),
+        checkout_origin: checkout_origin.clone(),
+        fields_origin,
         development: process.is_development(),
         clock: process.clock.clone(),
         metrics: RequestMetrics::register(&registry),
     };
-    let app = Api::new(engine.clone(), settings).router();
+    let api = Api::new(engine.clone(), settings);
     let page = page::address(&api_origin, Code::HttpsRequired);
-    certificate.serve(listeners.face, app, PlainPolicy::Refuse403 { page }, &tasks)?;
+    let refuse = PlainPolicy::Refuse403 { page };
+    certificate.serve(listeners.face, api.router(), refuse, &tasks)?;
+    let to = origin::authority(&checkout_origin);
+    let redirect = PlainPolicy::Redirect308 { to };
+    certificate.serve(listeners.checkout, api.checkout(), redirect, &tasks)?;
+    certificate.watch(&tasks);
     let profile = process.configuration.profile;
-    let status = json!({"role": process.role, "profile": profile, "api_origin": api_origin});
+    let status = json!({"role": process.role, "profile": profile, "api_origin": api_origin, "checkout_origin": checkout_origin});
     let desk = Desk::new(engine.clone(), process.clock.clone());
     let edges = Edges {
         metrics: listeners.metrics,
@@ -134,7 +149,10 @@ pub(crate) async fn desk(directory: &Directory) -> Result<Desk, Failure> {
         directory,
         &configuration,
         &clock,
-        configuration.faces.fields.port(),
+        Ports {
+            checkout: configuration.faces.checkout.port(),
+            fields: configuration.faces.fields.port(),
+        },
     )?;
     // The desk never calls another role; these links stay unused.
     let link = |to, address: std::net::SocketAddr| {
@@ -155,6 +173,13 @@ pub(crate) fn print_openapi() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Where faces listen whose addresses stand in what the engine makes.
+#[derive(Clone, Copy)]
+struct Ports {
+    checkout: u16,
+    fields: u16,
+}
+
 /// What an engine is opened from, read before the sandbox closes.
 struct Parts {
     settings: Settings,
@@ -166,7 +191,7 @@ impl Parts {
         directory: &Directory,
         configuration: &Configuration,
         clock: &Clock,
-        fields_port: u16,
+        ports: Ports,
     ) -> Result<Self, Failure> {
         let service_key: Key = secret_file::read_key(&directory.file(Role::Api, SERVICE_KEY))?;
         let webhooks: Outbound = super::outbound(
@@ -178,8 +203,8 @@ impl Parts {
             clock: clock.clone(),
             service_key,
             instance: configuration.api.instance.clone(),
-            checkout_origin: origin::checkout(configuration),
-            fields_origin: origin::fields(configuration, fields_port),
+            checkout_origin: origin::checkout(configuration, ports.checkout),
+            fields_origin: origin::fields(configuration, ports.fields),
             development: configuration.profile == Profile::Development,
             webhooks,
             live_provider: configuration.api.live_provider.clone(),

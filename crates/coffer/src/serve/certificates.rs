@@ -34,7 +34,7 @@ use crate::{
 /// How often the files are looked at.
 const POLL: Duration = Duration::from_secs(10);
 
-/// The certificate of a role's face.
+/// The certificate of a role's faces.
 pub(super) struct FaceCertificate {
     store: Arc<CertificateStore>,
     chain: PathBuf,
@@ -63,9 +63,9 @@ impl FaceCertificate {
         Ok(face)
     }
 
-    /// Serves the face with it until the process stops, and with its successors.
+    /// Serves a face with it until the process stops, and with its successors.
     pub(super) fn serve(
-        self,
+        &self,
         bound: TcpListener,
         app: Router,
         plain: PlainPolicy,
@@ -74,7 +74,6 @@ impl FaceCertificate {
         let (listener, store) = (listener(bound)?, Arc::clone(&self.store));
         let face = face::serve(listener, store, app, FaceLimits::new(plain), tasks.clone());
         tasks.spawn("face", face);
-        self.watch(tasks);
         Ok(())
     }
 
@@ -87,7 +86,7 @@ impl FaceCertificate {
     }
 
     /// Loads it again whenever its files change. A pair that does not fit is logged, and the old one stays in use.
-    fn watch(self, tasks: &Tasks) {
+    pub(super) fn watch(self, tasks: &Tasks) {
         let files = [self.chain.clone(), self.key.clone()];
         watch(tasks, "face certificate", files, move || self.read());
     }

@@ -2,9 +2,6 @@
 
 use crate::configuration::Configuration;
 
-/// Where the checkout page will be on a developer's machine.
-const CHECKOUT: &str = "https://pay.coffer.localhost:8444";
-
 /// Where the dashboard will be on a developer's machine.
 const DASHBOARD: &str = "https://dashboard.coffer.localhost:8445";
 
@@ -26,13 +23,13 @@ pub(crate) fn fields(configuration: &Configuration, port: u16) -> String {
         .unwrap_or_else(|| format!("https://fields.coffer.localhost:{port}"))
 }
 
-/// The checkout page's.
-pub(crate) fn checkout(configuration: &Configuration) -> String {
+/// The checkout page's, which listens at this port.
+pub(crate) fn checkout(configuration: &Configuration, port: u16) -> String {
     configuration
         .faces
         .checkout_origin
         .clone()
-        .unwrap_or_else(|| CHECKOUT.to_owned())
+        .unwrap_or_else(|| format!("https://pay.coffer.localhost:{port}"))
 }
 
 /// The dashboard's.
@@ -42,6 +39,11 @@ pub(crate) fn dashboard(configuration: &Configuration) -> String {
         .dashboard_origin
         .clone()
         .unwrap_or_else(|| DASHBOARD.to_owned())
+}
+
+/// Host and port of an origin.
+pub(crate) fn authority(origin: &str) -> String {
+    origin.strip_prefix("https://").unwrap_or(origin).to_owned()
 }
 
 /// The simulator's, which listens at this port; it only ever runs beside the vault.

@@ -45,6 +45,7 @@ pub(super) fn run(mut process: Process) -> Result<(), Failure> {
             },
             &tasks,
         )?;
+        certificate.watch(&tasks);
         let store = db.clone();
         let readiness = move || {
             if store.healthy() {

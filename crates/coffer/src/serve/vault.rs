@@ -84,7 +84,7 @@ async fn serve(
         &revoked,
     )));
     let plain = PlainPolicy::Redirect308 {
-        to: authority(&settings.fields_origin),
+        to: origin::authority(&settings.fields_origin),
     };
     let vault = Vault::open(db.clone(), Arc::clone(&keys), settings)
         .await
@@ -110,6 +110,7 @@ async fn serve(
         link::serve(listener(listeners.link)?, identity, door, tasks.clone()),
     );
     certificate.serve(listeners.face, vault.fields(), plain, &tasks)?;
+    certificate.watch(&tasks);
     let readiness = Box::new(move || vault.ready());
     let admin = axum::Router::new();
     process
@@ -185,11 +186,6 @@ fn provider(
         )?),
         extra_ca_pem: super::development_authority(&process.directory, &process.configuration)?,
     })
-}
-
-/// Host and port of an origin.
-fn authority(origin: &str) -> String {
-    origin.strip_prefix("https://").unwrap_or(origin).to_owned()
 }
 
 fn failed(error: coffer_vault::Error) -> Failure {

@@ -51,6 +51,8 @@ pub(super) enum Event<'a> {
     Up {
         /// Under these rules.
         profile: Profile,
+        /// Where payers pay.
+        checkout_origin: &'a str,
     },
     /// Everything is told to stop.
     Stopping,
@@ -113,7 +115,10 @@ impl Event<'_> {
             } => {
                 json!({"event": "account", "account": account, "publishable_key": publishable_key, "secret_key": secret_key})
             }
-            Self::Up { profile } => json!({"event": "up", "profile": profile}),
+            Self::Up {
+                profile,
+                checkout_origin,
+            } => json!({"event": "up", "profile": profile, "checkout_origin": checkout_origin}),
             Self::Stopping => json!({"event": "stopping"}),
             Self::Stopped { role } => json!({"event": "stopped", "role": role}),
             Self::Down => json!({"event": "down"}),
@@ -143,7 +148,12 @@ impl Event<'_> {
             } => format!(
                 "demo account {account}; its test keys, shown this once (another: coffer env)\n  publishable {publishable_key}\n  secret      {secret_key}"
             ),
-            Self::Up { profile } => format!("up ({profile} profile); stop with Ctrl-C"),
+            Self::Up {
+                profile,
+                checkout_origin,
+            } => {
+                format!("up ({profile} profile), payers pay at {checkout_origin}; stop with Ctrl-C")
+            }
             Self::Stopping => "stopping".to_owned(),
             Self::Stopped { role } => format!("{role}: stopped"),
             Self::Down => "stopped".to_owned(),

@@ -113,10 +113,9 @@ async fn a_payment_without_a_card_waits_at_its_checkout_page() {
     assert_eq!(standing(&waiting), ("requires_card", 0, 0));
     let address = waiting.json["checkout_url"].as_str().unwrap();
     let (rest, secret) = address.rsplit_once('/').unwrap();
-    assert_eq!(
-        rest,
-        format!("https://pay.coffer.localhost:8444/c/{}", waiting.id())
-    );
+    let port = coffer.address("checkout").port();
+    let page = format!("https://pay.coffer.localhost:{port}/c/{}", waiting.id());
+    assert_eq!(rest, page);
 
     let intake = async |client: &Client, payment: &str, secret: &str| {
         let body = json!({"payment": payment, "checkout_secret": secret});

@@ -8,8 +8,9 @@ use crate::BINARY;
 
 /// What a process ends with when its operator must change something.
 const OPERATOR: Option<i32> = Some(2);
-const LISTENERS: [(&str, &str); 6] = [
+const LISTENERS: [(&str, &str); 7] = [
     ("COFFER_FACES_API", "127.0.0.1:0"),
+    ("COFFER_FACES_CHECKOUT", "127.0.0.1:0"),
     ("COFFER_FACES_FIELDS", "127.0.0.1:0"),
     ("COFFER_LINKS_VAULT_LISTEN", "127.0.0.1:0"),
     ("COFFER_METRICS_API", "127.0.0.1:0"),

@@ -10,7 +10,7 @@ use coffer_net::contract::vault::{ResolveToken, TestToken};
 use crate::{Caller, CardInput, Engine, Error, NewPayment, TokenRef, error::corrupt};
 
 /// Where the card is.
-pub(super) enum Found {
+pub(crate) enum Found {
     Deposited { token: TokenId, record: RecordId },
     Kept { record: RecordId },
     Test(TestToken),
@@ -38,6 +38,8 @@ impl Engine {
                     .resolve_token(ResolveToken {
                         place: caller.place,
                         token,
+                        // A merchant asks, so a checkout's token is unknown.
+                        payment: None,
                     })
                     .await?;
                 Ok(Some((

@@ -11,16 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{Place, contract, order::SignedOrder};
 
-words! {
-    /// What a deposited card is for.
-    pub enum IntakePurpose {
-        /// One payment's checkout page.
-        Checkout = "checkout",
-        /// A token for the merchant's own use, entered on the merchant's site in our frame.
-        Token = "token",
-    }
-}
-
 /// Asks for permission to deposit one card.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct MintIntake {
@@ -28,8 +18,8 @@ pub struct MintIntake {
     pub place: Place,
     /// The page that may hold the frame, as an exact origin.
     pub origin: String,
-    /// What for.
-    pub purpose: IntakePurpose,
+    /// The payment whose checkout page it is; none for a merchant's own page.
+    pub payment: Option<PaymentId>,
 }
 
 /// Permission to deposit one card; it can do nothing else.
@@ -43,13 +33,15 @@ pub struct Intake {
     pub expires: Timestamp,
 }
 
-/// Asks what a token stands for.
+/// Asks what a token stands for. A token of a checkout page is unknown to everyone but its payment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ResolveToken {
     /// Of which account and mode.
     pub place: Place,
     /// Which token.
     pub token: TokenId,
+    /// The payment whose checkout page asks; none for a merchant's call.
+    pub payment: Option<PaymentId>,
 }
 
 /// What a token stands for.
@@ -63,7 +55,8 @@ pub struct ResolvedToken {
     pub instance: String,
 }
 
-/// Keeps a token's card with a customer; never opens it. The same `card` again gives the same answer.
+/// Keeps a token's card with a customer; never opens it. The same `card` again gives the same answer. A token of a checkout
+/// page is unknown here: it pays its payment and nothing else.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct KeepCard {
     /// Of which account and mode.
@@ -155,7 +148,8 @@ impl TestToken {
 /// Where the card of an authorization comes from.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum CardSource {
-    /// A fresh token, with its security code while it is in memory; the attempt claims the token.
+    /// A fresh token, with its security code while it is in memory; the attempt claims the token. One of a checkout page pays
+    /// that page's payment only.
     Token {
         /// The token.
         token: TokenId,

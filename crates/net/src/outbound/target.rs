@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -92,9 +92,7 @@ impl Target {
     }
 
     async fn reach(&self, policy: &AddressPolicy) -> io::Result<TcpStream> {
-        let resolved: Vec<SocketAddr> = tokio::net::lookup_host((self.plain_host(), self.port))
-            .await?
-            .collect();
+        let resolved = self.resolve().await?;
         let allowed = resolved
             .iter()
             .filter(|address| policy.allows(address.ip()));
@@ -109,6 +107,19 @@ impl Target {
             }
         }
         outcome
+    }
+
+    /// The addresses of the host. A name below `localhost` is this machine, whatever a resolver says (RFC 6761, 6.3).
+    async fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
+        let host = self.plain_host();
+        if host.ends_with(".localhost") {
+            let loopback = [
+                IpAddr::V4(Ipv4Addr::LOCALHOST),
+                IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ];
+            return Ok(loopback.map(|ip| SocketAddr::new(ip, self.port)).to_vec());
+        }
+        Ok(tokio::net::lookup_host((host, self.port)).await?.collect())
     }
 
     async fn secure(
@@ -165,6 +176,18 @@ mod tests {
         ] {
             assert!(parse(url).is_none(), "{url}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_name_below_localhost_is_this_machine() {
+        let (target, ..) = parse("https://pay.coffer.localhost:8444/").unwrap();
+        let resolved = target.resolve().await.unwrap();
+        assert!(!resolved.is_empty());
+        assert!(
+            resolved
+                .iter()
+                .all(|address| address.ip().is_loopback() && address.port() == 8444)
+        );
     }
 
     #[test]

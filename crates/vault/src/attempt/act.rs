@@ -76,7 +76,9 @@ impl Vault {
         order: &SignedOrder,
         now: Timestamp,
     ) -> Result<Ready, Error> {
-        let token = self.token(attempt.place, id).await?;
+        let token = self
+            .token_for(attempt.place, id, Some(attempt.payment))
+            .await?;
         token.check_usable(now)?;
         if token.record != order.unverified().record {
             return Err(Refusal::OrderInvalid.into());

@@ -1,5 +1,7 @@
 //! The body of a deposit: read into one buffer that is wiped, and parsed in place, so that no text of it is copied.
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
     http::{HeaderMap, header},
@@ -15,8 +17,8 @@ use zeroize::Zeroizing;
 use super::problem::{Code, Field, Problem};
 use crate::{CardNumber, Cvc, NumberFault, deposit::Deposit};
 
-/// The longest body.
-const BODY_MAX: usize = 8 * 1024;
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A form cannot send JSON, so another site cannot post here without asking first.
 pub(super) fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
@@ -32,15 +34,21 @@ pub(super) fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// The whole body. Its buffer has its full size from the start: growing would leave a copy behind.
-pub(super) async fn read(mut body: Body) -> Result<Zeroizing<Vec<u8>>, Problem> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(BODY_MAX));
+/// The whole body, if it arrives in time.
+pub(super) async fn read(body: Body, max: usize) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let read = tokio::time::timeout(BODY_TIMEOUT, collect(body, max)).await;
+    read.unwrap_or(Err(Problem::new(Code::RequestTimeout)))
+}
+
+/// The buffer has its full size from the start: growing would leave a copy behind.
+async fn collect(mut body: Body, max: usize) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(max));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Problem::new(Code::RequestMalformed))?;
         let Ok(part) = frame.into_data() else {
             continue;
         };
-        if part.len() > BODY_MAX.saturating_sub(bytes.len()) {
+        if part.len() > max.saturating_sub(bytes.len()) {
             return Err(Problem::new(Code::RequestTooLarge));
         }
         bytes.extend_from_slice(&part);

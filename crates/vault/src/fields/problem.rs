@@ -31,6 +31,8 @@ words! {
         TicketExpired = "ticket_expired",
         /// Used for another card.
         TicketUsed = "ticket_used",
+        /// Too many cards with one ticket.
+        TicketTriesExceeded = "ticket_tries_exceeded",
         /// From another site.
         OriginNotAllowed = "origin_not_allowed",
         /// Not the JSON that is wanted.
@@ -45,6 +47,8 @@ words! {
         NotFound = "not_found",
         /// Not this verb.
         MethodNotAllowed = "method_not_allowed",
+        /// Too many reports in a minute.
+        TooManyReports = "too_many_reports",
         /// Not now.
         Unavailable = "unavailable",
         /// A bug.
@@ -78,6 +82,7 @@ impl Code {
                 StatusCode::FORBIDDEN
             }
             Self::TicketUsed => StatusCode::CONFLICT,
+            Self::TicketTriesExceeded | Self::TooManyReports => StatusCode::TOO_MANY_REQUESTS,
             Self::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::ContentTypeNotSupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -99,6 +104,7 @@ impl Code {
             Self::TicketInvalid => "The intake ticket is not valid",
             Self::TicketExpired => "The intake ticket has expired",
             Self::TicketUsed => "The intake ticket was used for another card",
+            Self::TicketTriesExceeded => "Too many cards were tried with this intake ticket",
             Self::OriginNotAllowed => "A page of another site may not deposit a card",
             Self::RequestMalformed => "The request cannot be read",
             Self::RequestTooLarge => "The request is too large",
@@ -106,6 +112,7 @@ impl Code {
             Self::ContentTypeNotSupported => "The request is not JSON",
             Self::NotFound => "There is nothing at this address",
             Self::MethodNotAllowed => "This address does not know this method",
+            Self::TooManyReports => "There are too many reports right now",
             Self::Unavailable => "Cards cannot be taken right now",
             Self::InternalError => "Something failed on our side",
         }
@@ -125,18 +132,21 @@ impl Code {
             Self::TicketInvalid => {
                 "Open the page again, or ask for a new intake and send its ticket in Coffer-Intake."
             }
-            Self::TicketExpired | Self::TicketUsed => {
+            Self::TicketExpired | Self::TicketUsed | Self::TicketTriesExceeded => {
                 "Open the page again, or ask for a new intake."
             }
             Self::OriginNotAllowed => "Embed the fields page; it deposits the card itself.",
             Self::RequestMalformed => {
                 "Send number, exp_month, exp_year and cvc as JSON; number and cvc as plain strings."
             }
-            Self::RequestTooLarge => "Send at most 8 KiB.",
+            Self::RequestTooLarge => "Send at most 8 KiB; reports at most 16 KiB.",
             Self::RequestTimeout => "Send the whole request at once.",
-            Self::ContentTypeNotSupported => "Send Content-Type: application/json.",
+            Self::ContentTypeNotSupported => {
+                "Send Content-Type: application/json; reports as browsers send them."
+            }
             Self::NotFound => "Check the address.",
             Self::MethodNotAllowed => "The Allow header names the methods of this address.",
+            Self::TooManyReports => "Nothing is lost: the reports that came before say the same.",
             Self::Unavailable => "Nothing was stored. Try again in a few seconds.",
             Self::InternalError => "Try again, and report the request_id if it stays.",
         }

@@ -102,6 +102,28 @@ async fn a_ticket_is_for_one_card_and_a_repeat_gives_the_same_token() {
 }
 
 #[tokio::test]
+async fn one_ticket_cannot_use_up_the_accounts_fingerprints() {
+    let shop = Shop::open().await;
+    let ticket = shop.ticket().await;
+    shop.post(&ticket, CARD, ORIGIN).await;
+    for _ in 1..20 {
+        assert_eq!(
+            code(&shop.post(&ticket, OTHER_CARD, ORIGIN).await),
+            (409, "ticket_used")
+        );
+    }
+    let calls = shop.keys.calls.load(Ordering::SeqCst);
+    for card in [CARD, OTHER_CARD] {
+        assert_eq!(
+            code(&shop.post(&ticket, card, ORIGIN).await),
+            (429, "ticket_tries_exceeded")
+        );
+    }
+    assert_eq!(shop.keys.calls.load(Ordering::SeqCst), calls);
+    shop.token(CARD).await;
+}
+
+#[tokio::test]
 async fn twins_at_the_same_time_get_one_token() {
     let shop = Shop::open().await;
     let ticket = shop.ticket().await;
@@ -251,7 +273,14 @@ async fn a_token_of_another_account_or_mode_is_not_found() {
     for place in elsewhere {
         let resolved = shop
             .vault
-            .resolve_token(&peer(), ResolveToken { place, token })
+            .resolve_token(
+                &peer(),
+                ResolveToken {
+                    place,
+                    token,
+                    payment: None,
+                },
+            )
             .await;
         assert_eq!(resolved.unwrap_err(), Error::Refused(Refusal::TokenUnknown));
     }

@@ -9,10 +9,14 @@
 )]
 
 mod attempts;
+mod binding;
 mod custody;
 mod deposits;
 mod faults;
 mod keeping;
+mod page;
 mod provider;
+mod reports;
+mod script;
 mod settling;
 mod shop;

@@ -19,8 +19,8 @@ use coffer_net::{
         Error, Peer, Place, Role,
         order::{Order, SignedOrder},
         vault::{
-            Act, AttemptOutcome, CardSource, IntakePurpose, MintIntake, Perform, ResolveToken,
-            ResolvedToken, Settle, Settlement, VaultService as _,
+            Act, AttemptOutcome, CardSource, MintIntake, Perform, ResolveToken, ResolvedToken,
+            Settle, Settlement, VaultService as _,
         },
     },
 };
@@ -35,6 +35,9 @@ use crate::{
 };
 
 pub(crate) const ORIGIN: &str = "https://fields.coffer.localhost:8446";
+/// Of the page that holds the frame.
+pub(crate) const SHOP_ORIGIN: &str = "https://shop.example";
+pub(crate) const PAYMENT: PaymentId = PaymentId::from_bytes([5; 16]);
 pub(crate) const CARD: &str =
     r#"{"number":"4242 4242 4242 4242","exp_month":12,"exp_year":2030,"cvc":"123"}"#;
 pub(crate) const OTHER_CARD: &str =
@@ -131,11 +134,17 @@ impl Shop {
         .await;
     }
 
+    /// A ticket of a merchant's own page.
     pub(crate) async fn ticket(&self) -> String {
+        self.ticket_for(SHOP_ORIGIN, None).await
+    }
+
+    /// A ticket of the page at this origin: the checkout page of a payment, if there is one.
+    pub(crate) async fn ticket_for(&self, origin: &str, payment: Option<PaymentId>) -> String {
         let request = MintIntake {
             place: place(),
-            origin: "https://shop.example".to_owned(),
-            purpose: IntakePurpose::Checkout,
+            origin: origin.to_owned(),
+            payment,
         };
         self.vault
             .mint_intake(&peer(), request)
@@ -153,6 +162,11 @@ impl Shop {
         self.send(request.unwrap()).await
     }
 
+    pub(crate) async fn get(&self, path: &str) -> Said {
+        let request = Request::get(path).body(Body::empty());
+        self.send(request.unwrap()).await
+    }
+
     pub(crate) async fn send(&self, request: Request<Body>) -> Said {
         let response = self.vault.fields().oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
@@ -166,20 +180,41 @@ impl Shop {
         }
     }
 
-    /// A token for a card, entered with a fresh ticket.
+    /// A token for a card, entered on a merchant's own page.
     pub(crate) async fn token(&self, card: &str) -> TokenId {
-        let said = self.post(&self.ticket().await, card, ORIGIN).await;
+        self.token_with(&self.ticket().await, card).await
+    }
+
+    /// A token for a card, entered on the checkout page of a payment.
+    pub(crate) async fn token_of(&self, payment: PaymentId) -> TokenId {
+        let ticket = self.ticket_for(SHOP_ORIGIN, Some(payment)).await;
+        self.token_with(&ticket, CARD).await
+    }
+
+    async fn token_with(&self, ticket: &str, card: &str) -> TokenId {
+        let said = self.post(ticket, card, ORIGIN).await;
         assert_eq!(said.status, StatusCode::CREATED, "{}", said.text);
         said.json["id"].as_str().unwrap().parse().unwrap()
     }
 
+    /// As a merchant's call asks.
     pub(crate) async fn resolve(&self, token: TokenId) -> Result<ResolvedToken, Error> {
+        self.resolve_for(token, None).await
+    }
+
+    /// As the checkout page of a payment asks.
+    pub(crate) async fn resolve_for(
+        &self,
+        token: TokenId,
+        payment: Option<PaymentId>,
+    ) -> Result<ResolvedToken, Error> {
         self.vault
             .resolve_token(
                 &peer(),
                 ResolveToken {
                     place: place(),
                     token,
+                    payment,
                 },
             )
             .await
@@ -187,10 +222,21 @@ impl Shop {
 
     /// An authorization of a token, ordered as `api` would.
     pub(crate) async fn charge(&self, token: TokenId) -> Perform {
-        let record = self.resolve(token).await.unwrap().record;
+        let resolved = self.resolve_for(token, Some(PAYMENT)).await;
+        self.charge_for(PAYMENT, token, resolved.unwrap().record)
+    }
+
+    /// The same for any payment and record.
+    pub(crate) fn charge_for(
+        &self,
+        payment: PaymentId,
+        token: TokenId,
+        record: RecordId,
+    ) -> Perform {
         let mut perform = self.perform_of(Act::Void {
             authorize: self.clock.id(),
         });
+        perform.payment = payment;
         let order = self.order(&perform, record);
         let source = CardSource::Token { token, order };
         perform.act = Act::Authorize {
@@ -217,7 +263,7 @@ impl Shop {
     pub(crate) fn perform_of(&self, act: Act) -> Perform {
         Perform {
             place: place(),
-            payment: PaymentId::from_bytes([5; 16]),
+            payment: PAYMENT,
             attempt: self.clock.id(),
             provider: Provider::simulator(),
             deadline: self.in_ms(20_000),

@@ -1,0 +1,79 @@
+//! The address of a payment's checkout page, whose secret is derived and so stored nowhere.
+
+use coffer_core::{Mode, id::AccountId, id::PaymentId};
+use coffer_crypto::{Context, Key, Mac, mac};
+use coffer_net::contract::Place;
+use data_encoding::BASE64URL_NOPAD;
+
+/// Makes and checks checkout addresses.
+pub(crate) struct Checkout {
+    pub(crate) origin: String,
+    pub(crate) key: Key,
+}
+
+impl Checkout {
+    /// The page where the payer of this payment enters a card; whoever has the address may pay.
+    pub(crate) fn url(&self, place: Place, payment: PaymentId) -> String {
+        let mode = u8::from(place.mode == Mode::Live);
+        let parts = [
+            &place.account.as_bytes()[..],
+            &[mode],
+            self.mac(place, payment).as_bytes(),
+        ]
+        .concat();
+        format!(
+            "{}/c/{payment}/{}",
+            self.origin,
+            BASE64URL_NOPAD.encode(&parts)
+        )
+    }
+
+    /// The account and mode of the payment, if this is the secret of its address.
+    pub(crate) fn open(&self, payment: PaymentId, secret: &str) -> Option<Place> {
+        let parts = BASE64URL_NOPAD.decode(secret.as_bytes()).ok()?;
+        let (account, rest) = parts.split_first_chunk::<16>()?;
+        let (mode, given) = rest.split_first()?;
+        let mode = if *mode == 1 { Mode::Live } else { Mode::Test };
+        let place = Place {
+            account: AccountId::from_bytes(*account),
+            mode,
+        };
+        let given = Mac::from_slice(given).ok()?;
+        given.matches(&self.mac(place, payment)).then_some(place)
+    }
+
+    fn mac(&self, place: Place, payment: PaymentId) -> Mac {
+        let context = Context::new("coffer checkout v1")
+            .bytes(place.account.as_bytes())
+            .text(place.mode.as_str())
+            .bytes(payment.as_bytes());
+        mac(&self.key, &context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkout_secret_opens_its_own_payment_only() {
+        let checkout = Checkout {
+            origin: "https://pay.example".to_owned(),
+            key: Key::from_array([7; 32]),
+        };
+        let place = Place {
+            account: AccountId::from_bytes([1; 16]),
+            mode: Mode::Test,
+        };
+        let (payment, other) = (
+            PaymentId::from_bytes([2; 16]),
+            PaymentId::from_bytes([3; 16]),
+        );
+        let url = checkout.url(place, payment);
+        let secret = url.rsplit('/').next().unwrap();
+        assert_eq!(checkout.open(payment, secret), Some(place));
+        assert_eq!(checkout.open(other, secret), None);
+        assert_eq!(checkout.open(payment, &secret.replace('A', "B")), None);
+        assert_eq!(checkout.open(payment, ""), None);
+    }
+}

@@ -1,0 +1,119 @@
+//! Paying at the checkout page, in the same three steps as by the API: the intent, the act, the outcome.
+//!
+//! There is no idempotency key. One attempt runs at a time because the intent is committed on the version of the payment
+//! that was looked at, and a token pays once because the vault lets one attempt claim it. So a double click, a reload and
+//! a second tab charge once.
+
+use coffer_core::{
+    CardSummary, Timestamp,
+    id::TokenId,
+    payment::{Operation, PaymentStatus},
+};
+use coffer_net::{
+    contract::{
+        self, Refusal,
+        vault::{Perform, ResolveToken},
+    },
+    task,
+};
+
+use super::{CheckoutView, Payer};
+use crate::{
+    Engine, Error, commit::By, drive::perform, ledger::Ledger, payments::Found,
+    store::payments as sql,
+};
+
+/// Authorizations that one payment may have, those that were never sent included.
+const AUTHORIZATIONS_MAX: usize = 64;
+
+impl Engine {
+    /// Pays with a card that was deposited for this payment, and returns the payment as it then stands: a decline is no
+    /// error. A token that has paid, or was declined, already changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::State`] while no card is required, [`Error::TokenUnknown`] for a token of anything else,
+    /// [`Error::CvcLost`] when the card is to be entered again; [`Error::Sealed`] and [`Error::Unavailable`] when nothing
+    /// was sent.
+    pub async fn checkout_pay(&self, payer: Payer, token: TokenId) -> Result<CheckoutView, Error> {
+        let engine = self.clone();
+        // In a task of its own: the payer's browser may hang up, the payment may not.
+        let work = task::spawn("checkout", async move {
+            if let Some(job) = engine.checkout_intend(&payer, token).await? {
+                engine.drive(payer.place, payer.payment, job).await?;
+            }
+            engine.checkout_view(&payer).await
+        });
+        work.await.unwrap_or(Err(Error::Defect))
+    }
+
+    /// Records the intent; none when the token was used before.
+    async fn checkout_intend(
+        &self,
+        payer: &Payer,
+        token: TokenId,
+    ) -> Result<Option<Perform>, Error> {
+        let mut ledger = self.ledger(payer.place, payer.payment).await?;
+        let Some((found, card)) = self.checkout_card(payer, token).await? else {
+            return Ok(None);
+        };
+        let now = self.now();
+        payable(&ledger, now)?;
+        let money = ledger.money()?;
+        let attempt = self.own_attempt(Operation::Authorize, money.amount());
+        let act = self.authorization(&ledger, &attempt, found, money).await?;
+        let job = perform(&ledger, &attempt, act);
+        ledger.payment.card = Some(card);
+        ledger.begin(attempt);
+        let (update, _) = ledger.update(now);
+        let object = payer.payment.to_string();
+        let by = By::Payer(payer);
+        match self
+            .commit(by, payer.place, "payment.pay", &object, update)
+            .await
+        {
+            Ok(_) => Ok(Some(job)),
+            Err(error) if error.is_conflict_at(&sql::PAYMENT_UPDATE) => {
+                Err(Error::changing("payment"))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The card behind a token of this payment's; none when it was used before.
+    async fn checkout_card(
+        &self,
+        payer: &Payer,
+        token: TokenId,
+    ) -> Result<Option<(Found, CardSummary)>, Error> {
+        let asked = ResolveToken {
+            place: payer.place,
+            token,
+            payment: Some(payer.payment),
+        };
+        match self.0.vault.resolve_token(asked).await {
+            Ok(resolved) => {
+                let record = resolved.record;
+                Ok(Some((Found::Deposited { token, record }, resolved.card)))
+            }
+            Err(contract::Error::Refused(Refusal::TokenUsed)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Only a payment that waits for a card, in time, and for which not too many came to nothing.
+fn payable(ledger: &Ledger, now: Timestamp) -> Result<(), Error> {
+    let status = ledger.payment.status;
+    let in_time = ledger.expires.is_some_and(|expires| expires > now);
+    if !ledger.at_checkout || status != PaymentStatus::RequiresCard || !in_time {
+        return Err(Error::State {
+            object: "payment",
+            status: status.as_str(),
+            needed: PaymentStatus::RequiresCard.as_str(),
+        });
+    }
+    if ledger.attempts.len() >= AUTHORIZATIONS_MAX {
+        return Err(Error::Unavailable);
+    }
+    Ok(())
+}
