@@ -9,7 +9,11 @@ mod edge;
 mod headers;
 mod inventory;
 mod page;
+mod reports;
+mod watch;
 mod words;
+
+use std::time::Duration;
 
 use axum::{
     Router,
@@ -18,6 +22,7 @@ use axum::{
     response::Response,
     routing::{MethodRouter, get, post},
 };
+use bytes::Bytes;
 use coffer_core::id::{PaymentId, RequestId};
 use coffer_engine::{CallOrigin, CheckoutView, Error, Payer};
 use coffer_net::face::ConnectionInfo;
@@ -25,7 +30,9 @@ use http::{
     HeaderValue, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
+use http_body_util::{BodyExt as _, Limited};
 use serde::Serialize;
+use tokio::time::timeout;
 
 pub(crate) use assets::Assets;
 use page::Note;
@@ -35,6 +42,9 @@ use crate::{
     layers::id_of,
     problems::{Code, Problem, Stop},
 };
+
+/// How long a body may take to arrive.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 /// A route of the face, by the word that counts its requests.
 type Route = (&'static str, &'static str, fn() -> MethodRouter<Api>);
@@ -60,6 +70,7 @@ const ROUTES: &[Route] = &[
         inventory::PATH,
         || get(inventory::inventory),
     ),
+    (reports::ROUTE, "/reports", || post(reports::report_create)),
     ("GET /robots.txt", "/robots.txt", || get(robots)),
 ];
 
@@ -129,7 +140,7 @@ async fn status(
     };
     match found.await {
         Ok(view) => standing(&view),
-        Err(error) => refusal(&api, error.into(), id),
+        Err(error) => refusal(&api, error, id),
     }
 }
 
@@ -154,9 +165,17 @@ fn json(view: &impl Serialize) -> Response {
     response
 }
 
+/// The whole body, if it is not too large and arrives in time.
+async fn read(body: Body, max: usize, advice: &'static str) -> Result<Bytes, Problem> {
+    let collected = timeout(BODY_WITHIN, Limited::new(body, max).collect()).await;
+    let collected = collected.map_err(|_| Problem::new(Code::RequestTimeout))?;
+    let body = collected.map_err(|_| Problem::with_detail(Code::BodyTooLarge, advice))?;
+    Ok(body.to_bytes())
+}
+
 /// A problem document, for what a script asked. There is no idempotency key here whose first answer could be repeated.
-fn refusal(api: &Api, stop: Stop, id: RequestId) -> Response {
-    let problem = match stop {
+fn refusal(api: &Api, stop: impl Into<Stop>, id: RequestId) -> Response {
+    let problem = match stop.into() {
         Stop::Problem(problem) => problem,
         Stop::Answered(_) => Problem::new(Code::Internal),
     };

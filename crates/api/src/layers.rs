@@ -153,6 +153,8 @@ mod tests {
     use http::StatusCode;
     use tower::ServiceExt as _;
 
+    use coffer_net::outbound::{AddressPolicy, Outbound, Roots};
+
     use super::*;
 
     async fn send(
@@ -166,6 +168,7 @@ mod tests {
             development: true,
             clock: coffer_net::Clock::system(),
             metrics: coffer_net::metrics::RequestMetrics::register(&coffer_net::metrics::registry()),
+            outside: Outbound::new(AddressPolicy::public_only(), Roots::public()),
         };
         let routes = Router::new()
             .route("/fine", get(async || "fine"))

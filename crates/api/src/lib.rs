@@ -5,6 +5,7 @@
 //! No SQL and no card number here.
 
 mod account;
+mod alerts;
 mod answer;
 mod auth;
 mod call;
@@ -34,7 +35,12 @@ use std::sync::Arc;
 use axum::Router;
 use checkout::Assets;
 use coffer_engine::Engine;
-use coffer_net::{Clock, metrics::RequestMetrics};
+use coffer_net::{
+    Clock,
+    metrics::{RequestMetrics, SharedRegistry},
+    outbound::Outbound,
+    page::{PageName, Reports},
+};
 
 pub use openapi::openapi;
 pub use views::RENDER;
@@ -54,6 +60,8 @@ pub struct Settings {
     pub clock: Clock,
     /// Where requests are counted.
     pub metrics: RequestMetrics,
+    /// The way on which the payment page is looked at from outside, as payers do.
+    pub outside: Outbound,
 }
 
 /// The public faces of role api. Cheap to clone.
@@ -65,6 +73,7 @@ struct Parts {
     settings: Settings,
     openapi: bytes::Bytes,
     assets: Assets,
+    reports: Reports,
 }
 
 impl Api {
@@ -77,6 +86,7 @@ impl Api {
             settings,
             openapi,
             assets: Assets::new(),
+            reports: Reports::new(PageName::Checkout),
         }))
     }
 
@@ -88,6 +98,15 @@ impl Api {
     /// The checkout face, complete as well.
     pub fn checkout(&self) -> Router {
         checkout::router(self)
+    }
+
+    /// Shows what the faces count themselves at the process's `/metrics`.
+    pub fn register_metrics(&self, registry: &SharedRegistry) {
+        self.0.reports.register(registry);
+    }
+
+    fn reports(&self) -> &Reports {
+        &self.0.reports
     }
 
     fn assets(&self) -> &Assets {

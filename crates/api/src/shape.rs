@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use coffer_core::{
     Currency, Last4, Timestamp,
+    alert::AlertKind,
     brand::Brand,
     decline::DeclineReason,
     event::EventType,
@@ -208,6 +209,7 @@ word_shapes!(
     Brand,
     CaptureMode,
     DeclineReason,
+    AlertKind,
     EventType,
     Mode,
     ObjectType,

@@ -2,6 +2,7 @@
 //! field of it cannot appear here by itself.
 
 mod account;
+mod alert;
 mod card;
 mod customer;
 mod event;
@@ -11,6 +12,7 @@ mod refund;
 mod webhook_endpoint;
 
 pub(crate) use account::AccountView;
+pub(crate) use alert::AlertView;
 pub(crate) use card::CardView;
 pub(crate) use customer::CustomerView;
 pub(crate) use event::EventView;
@@ -73,6 +75,7 @@ pub(crate) fn components() -> Vec<(&'static str, Object)> {
         entry::<WebhookEndpointView>(),
         entry::<EventView>(),
         entry::<event::EventObjectView>(),
+        entry::<AlertView>(),
         entry::<IntakeView>(),
         entry::<AccountView>(),
         entry::<PingView>(),

@@ -6,7 +6,7 @@ use axum::{
     extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::post,
+    routing::{get, post},
 };
 use coffer_core::{
     Mode, Timestamp,
@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     admin::Socket,
+    alerts,
     directory::{Directory, Role},
     failure::Failure,
     serve::api as api_role,
@@ -104,6 +105,10 @@ impl Desk {
             .route(
                 "/api-keys/revoke",
                 post(async |State(desk): State<Self>, Json(body)| answer(desk.revoke(body).await)),
+            )
+            .route(
+                "/alerts",
+                get(async |State(desk): State<Self>| answer(alerts::newest(&desk.engine).await)),
             )
             .route(
                 "/owner-invitations",
@@ -251,6 +256,13 @@ impl Reach {
         }
     }
 
+    pub(crate) async fn alerts(&self) -> Result<Vec<alerts::Shown>, Failure> {
+        match self {
+            Self::Running(socket) => read(socket.get("/alerts").await?),
+            Self::Direct(desk) => alerts::newest(&desk.engine).await,
+        }
+    }
+
     pub(crate) async fn revoke(&self, revocation: Revocation) -> Result<Done, Failure> {
         match self {
             Self::Running(socket) => ask(socket, "/api-keys/revoke", &revocation).await,
@@ -266,7 +278,10 @@ async fn ask<T: DeserializeOwned>(
 ) -> Result<T, Failure> {
     let body =
         serde_json::to_value(body).map_err(|error| Failure::doing("writing the request", error))?;
-    let answer = socket.post(path, body).await?;
+    read(socket.post(path, body).await?)
+}
+
+fn read<T: DeserializeOwned>(answer: serde_json::Value) -> Result<T, Failure> {
     serde_json::from_value(answer).map_err(|error| Failure::doing("reading the answer", error))
 }
 

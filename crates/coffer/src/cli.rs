@@ -40,6 +40,13 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ApiKeysCommand,
     },
+    /// Show what needs a person's attention, what was seen last first.
+    Alerts(AlertsArguments),
+    /// Compare the payment pages that payers get with those that were made.
+    Pages {
+        #[command(subcommand)]
+        command: PagesCommand,
+    },
     /// Take a card payment through everything, in a temporary directory, and show how.
     Demo(DemoArguments),
     /// Print the API's description (OpenAPI 3.1).
@@ -129,6 +136,21 @@ pub(crate) struct ListenArguments {
     /// Send each message on to this address, with its headers and body as they came.
     #[arg(long, value_name = "URL")]
     pub(crate) forward: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct AlertsArguments {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum PagesCommand {
+    /// Look at them now, as a payer's browser would; it is done every minute, too.
+    Check(Place),
 }
 
 #[derive(Args)]

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod admin;
+mod alerts;
 mod cli;
 mod configuration;
 mod console;
@@ -28,7 +29,7 @@ use std::{alloc::System, process::ExitCode};
 use clap::Parser;
 use zeroizing_alloc::ZeroAlloc;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, PagesCommand};
 use failure::Failure;
 
 /// Memory is wiped when it is freed, in every role: buffers of libraries that held a card number or a key included.
@@ -54,6 +55,10 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Listen(arguments) => listen::run(&arguments),
         Command::Keys { command } => admin::keys(&command),
         Command::ApiKeys { command } => admin::api_keys(&command),
+        Command::Alerts(arguments) => alerts::list(&arguments),
+        Command::Pages {
+            command: PagesCommand::Check(place),
+        } => alerts::pages_check(&place),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Openapi => serve::api::print_openapi(),
     }

@@ -30,6 +30,12 @@ const LOOPBACK: [IpNet; 2] = [
     IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128)),
 ];
 
+/// Wherever our own faces are: their addresses come from the settings alone, so nobody can lead us elsewhere.
+const ANYWHERE: [IpNet; 2] = [
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0)),
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0)),
+];
+
 /// Runs a role until it is told to stop.
 pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     let directory = Directory::open(&arguments.place.dir)?;
@@ -67,6 +73,11 @@ pub(crate) fn outbound(
         AddressPolicy::new(allowed(configuration, allow)),
         roots,
     ))
+}
+
+/// The way on which a process looks at our own faces from outside, as payers do.
+fn outside(directory: &Directory, configuration: &Configuration) -> Result<Outbound, Failure> {
+    outbound(directory, configuration, &ANYWHERE)
 }
 
 /// The networks beside the public ones.

@@ -8,6 +8,7 @@
 #[macro_use]
 mod word;
 
+pub mod alert;
 pub mod api_key;
 pub mod brand;
 pub mod card;

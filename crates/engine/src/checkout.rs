@@ -8,6 +8,7 @@ use coffer_core::{
     CardSummary, Mode, Money, Timestamp,
     decline::DeclineReason,
     id::PaymentId,
+    limits::CHECKOUT_ATTEMPTS_MAX,
     payment::{Operation, PaymentStatus},
 };
 use coffer_db::params;
@@ -67,7 +68,40 @@ pub struct CheckoutView {
     pub expires: Option<Timestamp>,
 }
 
+impl CheckoutView {
+    /// A payment that does not exist, which waits for a card: what the page is compared with.
+    ///
+    /// # Errors
+    /// Never in a program whose tests pass.
+    pub fn specimen() -> Result<Self, Error> {
+        let euro = "EUR".parse().map_err(|_| Error::Defect)?;
+        Ok(Self {
+            payment: PaymentId::from_bytes([0; 16]),
+            mode: Mode::Test,
+            merchant: "Specimen".to_owned(),
+            money: Money::new(1999, euro).map_err(|_| Error::Defect)?,
+            description: None,
+            status: PaymentStatus::RequiresCard,
+            card: None,
+            last_try: None,
+            attempts_left: CHECKOUT_ATTEMPTS_MAX,
+            return_url: None,
+            challenge_url: None,
+            expires: None,
+        })
+    }
+}
+
 impl Engine {
+    /// The address of the page of a specimen. Nobody but us can tell it from that of a payment, so who changes the pages of
+    /// payers changes this one as well.
+    #[must_use]
+    pub fn checkout_specimen(&self) -> (PaymentId, String) {
+        let payment = self.0.clock.id();
+        let checkout = &self.0.checkout;
+        (payment, checkout.url(checkout.nobody(), payment))
+    }
+
     /// The payer who has this address.
     ///
     /// # Errors
@@ -92,6 +126,13 @@ impl Engine {
     /// # Errors
     /// [`Error::NotFound`] when there is no such payment, or none that is paid at a checkout page.
     pub async fn checkout_view(&self, payer: &Payer) -> Result<CheckoutView, Error> {
+        if payer.place == self.0.checkout.nobody() {
+            let payment = payer.payment;
+            return CheckoutView::specimen().map(|specimen| CheckoutView {
+                payment,
+                ..specimen
+            });
+        }
         let ledger = self.ledger(payer.place, payer.payment).await?;
         if !ledger.at_checkout {
             return Err(Error::NotFound { object: "payment" });

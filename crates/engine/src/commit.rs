@@ -83,12 +83,12 @@ impl Engine {
     pub(crate) async fn commit(
         &self,
         by: By<'_>,
-        place: Place,
+        place: impl Into<Option<Place>>,
         action: &'static str,
         object: &str,
         change: Transaction,
     ) -> Result<Outcome, coffer_db::Error> {
-        let record = self.record(by, place, action, object, self.now())?;
+        let record = self.record(by, place.into(), action, object, self.now())?;
         self.db().transact(record.append(change)).await
     }
 
@@ -96,7 +96,7 @@ impl Engine {
     pub(crate) fn record(
         &self,
         by: By<'_>,
-        place: Place,
+        place: Option<Place>,
         action: &'static str,
         object: &str,
         now: Timestamp,
@@ -107,9 +107,10 @@ impl Engine {
             By::Operator => Actor::new(ActorKind::Operator, "local"),
             By::System => Actor::new(ActorKind::System, &self.0.instance),
         };
-        let mut entry = Entry::new(actor, action)
-            .place(place.account, place.mode)
-            .object(object);
+        let mut entry = Entry::new(actor, action).object(object);
+        if let Some(place) = place {
+            entry = entry.place(place.account, place.mode);
+        }
         let origin = match by {
             By::Caller(caller) => Some(&caller.origin),
             By::Payer(payer) => Some(&payer.origin),

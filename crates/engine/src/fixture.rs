@@ -166,6 +166,10 @@ impl Vault for FakeVault {
     fn delete_record(&self, _: vault::DeleteRecord) -> Answer<'_, vault::Deleted> {
         Box::pin(async { Ok(vault::Deleted {}) })
     }
+
+    fn inspect_fields(&self, _: vault::InspectFields) -> Answer<'_, vault::FieldsFindings> {
+        Box::pin(async { Ok(vault::FieldsFindings::default()) })
+    }
 }
 
 /// A key server that is away: nothing in these tests needs it.

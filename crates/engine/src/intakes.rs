@@ -5,7 +5,13 @@ use coffer_core::{
     id::{IntakeId, PaymentId},
     payment::PaymentStatus,
 };
-use coffer_net::contract::{Place, vault::MintIntake};
+use coffer_net::{
+    contract::{
+        Place,
+        vault::{InspectFields, MintIntake},
+    },
+    page::Finding,
+};
 
 use crate::{Caller, Engine, Error, accounts};
 
@@ -54,17 +60,32 @@ impl Engine {
             .checkout
             .open(payment, secret)
             .ok_or(Error::NotFound { object: "payment" })?;
-        let found = self.payment_in(place, payment).await?;
-        if found.status != PaymentStatus::RequiresCard {
-            let needed = PaymentStatus::RequiresCard.as_str();
-            return Err(Error::State {
-                object: "payment",
-                status: found.status.as_str(),
-                needed,
-            });
+        if place != self.0.checkout.nobody() {
+            self.check_requires_card(place, payment).await?;
         }
         self.mint(place, self.0.checkout.origin.clone(), Some(payment))
             .await
+    }
+
+    async fn check_requires_card(&self, place: Place, payment: PaymentId) -> Result<(), Error> {
+        let found = self.payment_in(place, payment).await?;
+        if found.status == PaymentStatus::RequiresCard {
+            return Ok(());
+        }
+        Err(Error::State {
+            object: "payment",
+            status: found.status.as_str(),
+            needed: PaymentStatus::RequiresCard.as_str(),
+        })
+    }
+
+    /// What a person must look at about the page with the card fields, as the vault sees it.
+    ///
+    /// # Errors
+    /// When the vault cannot say.
+    pub async fn fields_findings(&self) -> Result<Vec<Finding>, Error> {
+        let asked = self.0.vault.inspect_fields(InspectFields {});
+        Ok(asked.await?.findings)
     }
 
     async fn mint(

@@ -6,6 +6,7 @@
 #![warn(clippy::arithmetic_side_effects, clippy::float_arithmetic)]
 
 mod accounts;
+mod alerts;
 mod api_keys;
 mod caller;
 mod cards;
@@ -39,6 +40,7 @@ mod text;
 mod webhooks;
 
 pub use accounts::AccountView;
+pub use alerts::Alert;
 pub use api_keys::{AuthenticationError, CreatedApiKey, NewApiKey};
 pub use caller::{CallOrigin, Caller};
 pub use cards::Card;

@@ -4,6 +4,7 @@
 use coffer_db::{Migration, Statement};
 
 pub(crate) mod accounts;
+pub(crate) mod alerts;
 pub(crate) mod customers;
 pub(crate) mod events;
 pub(crate) mod idempotency;
@@ -54,6 +55,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "idempotency",
         sql: idempotency::SCHEMA,
     },
+    Migration {
+        version: 10,
+        name: "alerts",
+        sql: alerts::SCHEMA,
+    },
 ];
 
 /// Every statement on api.db.
@@ -67,4 +73,5 @@ pub const STATEMENTS: &[&[&Statement]] = &[
     events::STATEMENTS,
     webhooks::STATEMENTS,
     idempotency::STATEMENTS,
+    alerts::STATEMENTS,
 ];

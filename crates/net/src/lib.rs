@@ -11,6 +11,7 @@ pub mod face;
 pub mod link;
 pub mod metrics;
 pub mod outbound;
+pub mod page;
 pub mod plain;
 pub mod request_id;
 pub mod task;

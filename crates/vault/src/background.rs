@@ -29,6 +29,7 @@ impl Vault {
         tasks.every("vault_prune", PRUNE_EVERY, self, |vault| async move {
             vault.prune().await
         });
+        self.watch_fields(tasks);
         let (vault, stopping) = (self.clone(), tasks.stopping());
         tasks.spawn("vault_data_keys", async move {
             tokio::select! {

@@ -8,6 +8,9 @@ mod body;
 mod page;
 mod problem;
 mod reports;
+mod watch;
+
+use std::sync::Mutex;
 
 use axum::{
     Json, Router,
@@ -18,7 +21,12 @@ use axum::{
     routing::{get, post},
 };
 use coffer_core::id::RequestId;
-use coffer_net::{face::ConnectionInfo, metrics::SharedRegistry, request_id, task};
+use coffer_net::{
+    face::ConnectionInfo,
+    metrics::SharedRegistry,
+    page::{Difference, PageName, Reports, pack, wants_packed},
+    request_id, task,
+};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -28,7 +36,6 @@ use crate::{
     fields::{
         assets::Assets,
         problem::{Code, Problem},
-        reports::Reports,
     },
     intake::{Ticket, TicketFault},
 };
@@ -40,7 +47,7 @@ const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resour
 const DEPOSIT_MAX: usize = 8 * 1024;
 
 /// What every answer carries unless it has its own. Nothing but the fields page loads anything or may be in a frame.
-const HEADERS: [(HeaderName, &str); 6] = [
+static HEADERS: [(HeaderName, &str); 6] = [
     (header::CACHE_CONTROL, "no-store"),
     (header::REFERRER_POLICY, "no-referrer"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -64,13 +71,16 @@ const HEADERS: [(HeaderName, &str); 6] = [
 pub(crate) struct Fields {
     assets: Assets,
     reports: Reports,
+    /// In what the page that payers get differed when it was looked at last.
+    differences: Mutex<Vec<Difference>>,
 }
 
 impl Fields {
     pub(crate) fn new() -> Self {
         Self {
             assets: Assets::new(),
-            reports: Reports::default(),
+            reports: Reports::new(PageName::Fields),
+            differences: Mutex::default(),
         }
     }
 }
@@ -211,6 +221,7 @@ async fn error_page(Path(code): Path<String>) -> Result<Response, Problem> {
 /// What holds for every request and answer of this face: an id, the security headers, and errors in their public form.
 async fn edge(State(vault): State<Vault>, request: Request, next: Next) -> Response {
     let id: RequestId = vault.parts.clock.id();
+    let packed = wants_packed(&request);
     let mut response = request_id::scope(id, next.run(request)).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let allow = response.headers_mut().remove(header::ALLOW);
@@ -219,8 +230,11 @@ async fn edge(State(vault): State<Vault>, request: Request, next: Next) -> Respo
     } else if is_frameworks_own(&response) {
         response = Problem::new(Code::RequestMalformed).render(&vault.parts.fields_origin, id);
     }
+    if packed {
+        response = pack(response).await;
+    }
     let headers = response.headers_mut();
-    for (name, value) in HEADERS {
+    for (name, value) in &HEADERS {
         let value = HeaderValue::from_static(value);
         headers.entry(name).or_insert(value);
     }

@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use coffer_audit::Audit;
 use coffer_db::Database;
-use coffer_net::{Clock, contract::keys::Keys};
+use coffer_net::{Clock, contract::keys::Keys, outbound::Outbound};
 
 pub use adapter::Adapter;
 pub use card_number::{CardNumber, NumberFault};
@@ -65,6 +65,7 @@ pub(crate) struct Parts {
     pub(crate) running: Running,
     pub(crate) tries: Tries,
     pub(crate) fields: Fields,
+    pub(crate) outside: Outbound,
 }
 
 impl Vault {
@@ -95,6 +96,7 @@ impl Vault {
             running: Running::default(),
             tries: Tries::new(),
             fields: Fields::new(),
+            outside: settings.outside,
             providers,
             service_keys,
             db,

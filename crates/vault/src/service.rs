@@ -3,8 +3,9 @@
 use coffer_net::contract::{
     self, Answer, Peer, Refusal,
     vault::{
-        AttemptOutcome, DeleteRecord, Deleted, Intake, KeepCard, KeptCard, MintIntake, Perform,
-        ResolveToken, ResolvedToken, Settle, Settlement, VaultService,
+        AttemptOutcome, DeleteRecord, Deleted, FieldsFindings, InspectFields, Intake, KeepCard,
+        KeptCard, MintIntake, Perform, ResolveToken, ResolvedToken, Settle, Settlement,
+        VaultService,
     },
 };
 
@@ -57,6 +58,19 @@ impl VaultService for Vault {
             self.settle(peer, request)
                 .await
                 .map_err(Error::into_contract)
+        })
+    }
+
+    fn inspect_fields<'a>(
+        &'a self,
+        _peer: &'a Peer,
+        _request: InspectFields,
+    ) -> Answer<'a, FieldsFindings> {
+        Box::pin(async move {
+            self.look_at_fields().await.map_err(Error::into_contract)?;
+            Ok(FieldsFindings {
+                findings: self.fields_findings(),
+            })
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use coffer_core::{Mode, provider::Provider};
 use coffer_crypto::{Context, Key, SecretBytes};
-use coffer_net::Clock;
+use coffer_net::{Clock, outbound::Outbound};
 use ipnet::IpNet;
 
 use crate::{Adapter, Error, intake::is_origin};
@@ -21,6 +21,8 @@ pub struct Settings {
     pub providers: Vec<ProviderSettings>,
     /// Private networks in which a provider may live; loopback in development, none in production.
     pub allow_networks: Vec<IpNet>,
+    /// The way on which the vault looks at its own face from outside, as payers do.
+    pub outside: Outbound,
 }
 
 /// One payment provider in one mode.

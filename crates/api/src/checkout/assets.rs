@@ -1,42 +1,22 @@
-//! Scripts and styles of the face, each under an address that holds its hash, so that it can be kept for ever and a page
-//! names exactly the bytes that it was made with.
+//! Scripts and styles of the face, each under an address that holds its hash.
 
 use axum::{
-    body::Body,
     extract::{Path, State},
     response::Response,
 };
-use bytes::Bytes;
-use coffer_crypto::digest_384;
-use data_encoding::{BASE64, HEXLOWER};
+use coffer_net::page::{Asset, accepts_gzip};
 use http::{
-    HeaderValue,
-    header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE},
+    HeaderMap, HeaderValue,
+    header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL},
 };
 
 use super::{headers::RESOURCE_POLICY, page::Note};
 use crate::Api;
 
-/// How many bytes of a file's hash stand in its address.
-const NAMED_BYTES: usize = 12;
+/// The address without a hash names whatever is current.
+const FOR_A_WHILE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
-const CHECKOUT_CSS: &str = include_str!("../../assets/checkout.css");
-const CHECKOUT_JS: &str = include_str!("../../assets/checkout.js");
-const COFFER_JS: &str = include_str!("../../assets/coffer.js");
-
-/// One file.
-pub(crate) struct Asset {
-    /// Its address on this face.
-    pub(crate) path: String,
-    /// Its hash, as browsers compare it.
-    pub(crate) integrity: String,
-    /// Why it is there.
-    pub(crate) reason: &'static str,
-    bytes: Bytes,
-    content_type: &'static str,
-}
-
-/// All of them.
+/// All files.
 pub(crate) struct Assets {
     /// The page's style.
     pub(crate) css: Asset,
@@ -46,80 +26,51 @@ pub(crate) struct Assets {
     pub(crate) coffer_js: Asset,
 }
 
-impl Asset {
-    fn new(
-        name: [&str; 2],
-        reason: &'static str,
-        content_type: &'static str,
-        text: &'static str,
-    ) -> Self {
-        let [stem, extension] = name;
-        let hash = digest_384(text.as_bytes());
-        let short = hash.get(..NAMED_BYTES).unwrap_or_default();
-        Self {
-            path: format!("/assets/{stem}.{}.{extension}", HEXLOWER.encode(short)),
-            integrity: integrity(text.as_bytes()),
-            reason,
-            bytes: Bytes::from_static(text.as_bytes()),
-            content_type,
-        }
-    }
-
-    fn answer(&self, cache: &'static str) -> Response {
-        let mut response = Response::new(Body::from(self.bytes.clone()));
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
-        response
-    }
-}
-
-/// What a browser is to find when it hashes these bytes (Subresource Integrity, 3.1).
-pub(super) fn integrity(bytes: &[u8]) -> String {
-    format!("sha384-{}", BASE64.encode(&digest_384(bytes)))
-}
-
 impl Assets {
     /// Hashes them, once.
     pub(crate) fn new() -> Self {
-        let javascript = "text/javascript; charset=utf-8";
-        let (style, script) = (
-            "What the payment page looks like.",
-            "Joins the card fields and the payment: hands the token on, shows how the payment stands.",
-        );
-        let merchants = "Puts the vault's card fields on a merchant's own page; not loaded by the payment page.";
         Self {
-            css: Asset::new(
-                ["checkout", "css"],
-                style,
-                "text/css; charset=utf-8",
-                CHECKOUT_CSS,
+            css: Asset::style(
+                "checkout",
+                include_str!("../../assets/checkout.css"),
+                "What the payment page looks like.",
             ),
-            js: Asset::new(["checkout", "js"], script, javascript, CHECKOUT_JS),
-            coffer_js: Asset::new(["coffer", "js"], merchants, javascript, COFFER_JS),
+            js: Asset::script(
+                "checkout",
+                include_str!("../../assets/checkout.js"),
+                "Joins the card fields and the payment: hands the token on, shows how the payment stands.",
+            ),
+            coffer_js: Asset::script(
+                "coffer",
+                include_str!("../../assets/coffer.js"),
+                "Puts the vault's card fields on a merchant's own page; not loaded by the payment page.",
+            ),
         }
     }
 }
 
-/// A year, the longest that caches promise.
-const FOR_EVER: &str = "public, max-age=31536000, immutable";
-/// The address without a hash names whatever is current.
-const FOR_A_WHILE: &str = "public, max-age=300";
-
 /// A file by its name with the hash; any other hash is unknown.
-pub(super) async fn asset(State(api): State<Api>, Path(name): Path<String>) -> Response {
+pub(super) async fn asset(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let packed = accepts_gzip(&headers);
     let Assets { css, js, coffer_js } = api.assets();
     let path = format!("/assets/{name}");
-    match [css, js].into_iter().find(|asset| asset.path == path) {
-        Some(asset) => asset.answer(FOR_EVER),
-        None if coffer_js.path == path => for_merchants(coffer_js.answer(FOR_EVER)),
+    match [css, js].into_iter().find(|asset| asset.path() == path) {
+        Some(asset) => asset.answer(packed),
+        None if coffer_js.path() == path => for_merchants(coffer_js.answer(packed)),
         None => Note::UNKNOWN.answer(&api),
     }
 }
 
 /// The current script for merchants' pages.
-pub(super) async fn coffer_js(State(api): State<Api>) -> Response {
-    for_merchants(api.assets().coffer_js.answer(FOR_A_WHILE))
+pub(super) async fn coffer_js(State(api): State<Api>, headers: HeaderMap) -> Response {
+    let asset = &api.assets().coffer_js;
+    let mut response = for_merchants(asset.answer(accepts_gzip(&headers)));
+    response.headers_mut().insert(CACHE_CONTROL, FOR_A_WHILE);
+    response
 }
 
 /// Any page may load it, and have its integrity checked, which needs leave to read it.

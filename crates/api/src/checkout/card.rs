@@ -1,29 +1,22 @@
 //! A payer pays: the token of the card that the vault's frame took, sent by the page's own script.
 
-use std::time::Duration;
-
 use axum::{
-    body::Body,
     extract::{Path, Request, State},
     response::Response,
 };
-use bytes::Bytes;
 use coffer_core::id::TokenId;
 use http::{HeaderMap, HeaderName, header::ORIGIN};
-use http_body_util::{BodyExt as _, Limited};
 use serde::Deserialize;
 
-use super::{CARD, Named, origin, payer, refusal, standing};
+use super::{CARD, Named, origin, payer, read, refusal, standing};
 use crate::{
     Api,
     layers::check_content_type,
-    problems::{Code, Problem},
+    problems::{Code, Problem, Stop},
 };
 
 /// The largest body: a token.
 const BODY_MAX: usize = 1024;
-/// How long it may take to arrive.
-const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// Says which kind of page made a browser send a request (Fetch Metadata).
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -45,8 +38,8 @@ pub(super) async fn pay(
     let charged = async {
         admit(&head.headers, &api.settings().checkout_origin)?;
         let payer = payer(&api, &payment, &secret, origin)?;
-        let token = token(&read(body).await?)?;
-        Ok(api.engine().checkout_pay(payer, token).await?)
+        let token = token(&read(body, BODY_MAX, "Send a token alone.").await?)?;
+        Ok::<_, Stop>(api.engine().checkout_pay(payer, token).await?)
     };
     match charged.await {
         Ok(view) => standing(&view),
@@ -74,14 +67,6 @@ fn check_origin(headers: &HeaderMap, own: &str) -> Result<(), Problem> {
         Code::Refused,
         "Only the checkout page itself may send this.",
     ))
-}
-
-async fn read(body: Body) -> Result<Bytes, Problem> {
-    let collected = tokio::time::timeout(BODY_WITHIN, Limited::new(body, BODY_MAX).collect()).await;
-    let collected = collected.map_err(|_| Problem::new(Code::RequestTimeout))?;
-    let body =
-        collected.map_err(|_| Problem::with_detail(Code::BodyTooLarge, "Send a token alone."))?;
-    Ok(body.to_bytes())
 }
 
 fn token(body: &[u8]) -> Result<TokenId, Problem> {

@@ -11,7 +11,10 @@ use axum::{
     response::Response,
 };
 use coffer_core::id::RequestId;
-use coffer_net::request_id;
+use coffer_net::{
+    page::{pack, wants_packed},
+    request_id,
+};
 use futures_util::FutureExt as _;
 use http::HeaderValue;
 use http_body_util::Limited;
@@ -33,6 +36,7 @@ async fn pass(State(api): State<Api>, mut request: Request, next: Next) -> Respo
     let id: RequestId = settings.clock.id();
     request.extensions_mut().insert(id);
     let route = route_of(&request);
+    let packed = wants_packed(&request);
     let span = tracing::info_span!("request", request.id = %id);
     let request = request.map(|body| Body::new(Limited::new(body, BODY_MAX)));
     let work = request_id::scope(id, next.run(request)).instrument(span.clone());
@@ -44,6 +48,9 @@ async fn pass(State(api): State<Api>, mut request: Request, next: Next) -> Respo
             span.in_scope(|| tracing::error!("a request's handler panicked"));
             Note::DEFECT.answer(&api)
         });
+    if packed {
+        response = pack(response).await;
+    }
     headers::complete(response.headers_mut());
     if let Ok(id) = HeaderValue::try_from(id.to_string()) {
         response.headers_mut().insert(REQUEST_ID, id);

@@ -47,10 +47,10 @@ macro_rules! render {
             description: view.description.as_deref(),
             development: api.settings().development,
             nonce,
-            css: &assets.css.path,
-            css_integrity: &assets.css.integrity,
-            js: &assets.js.path,
-            js_integrity: &assets.js.integrity,
+            css: assets.css.path(),
+            css_integrity: assets.css.integrity(),
+            js: assets.js.path(),
+            js_integrity: assets.js.integrity(),
             $($field: $value,)*
         }
         .render()
@@ -125,21 +125,32 @@ pub(super) fn shown(
     fields_url: Option<&str>,
 ) -> Result<Response, Error> {
     let nonce = nonce()?;
+    let page = written(api, view, base, fields_url, &nonce)?;
+    Ok(with_policy(html(200, page), &nonce, api.settings()))
+}
+
+/// The text of the page that shows this.
+pub(super) fn written(
+    api: &Api,
+    view: &CheckoutView,
+    base: &str,
+    fields_url: Option<&str>,
+    nonce: &str,
+) -> Result<String, Error> {
     let (amount, payment) = (words::amount(view.money), view.payment.to_string());
     let back = view.return_url.as_deref();
     let back = back.map(|url| words::with_payment(url, &payment));
     let frame = Frame {
         api,
-        nonce: &nonce,
+        nonce,
         view,
         base,
         amount: &amount,
     };
-    let page = rendered(&frame, fields_url, &payment, back.as_deref())?.map_err(|error| {
+    rendered(&frame, fields_url, &payment, back.as_deref())?.map_err(|error| {
         tracing::error!(%error, "a page cannot be written");
         Error::Defect
-    })?;
-    Ok(with_policy(html(200, page), &nonce, api.settings()))
+    })
 }
 
 fn rendered(
@@ -291,8 +302,8 @@ impl Note {
             text: self.text,
             again: self.status == Self::BUSY.status,
             nonce: &nonce,
-            css: &css.path,
-            css_integrity: &css.integrity,
+            css: css.path(),
+            css_integrity: css.integrity(),
         };
         let text = page.render().unwrap_or_else(|_| self.title.to_owned());
         with_policy(html(self.status, text), &nonce, api.settings())

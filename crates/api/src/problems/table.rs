@@ -73,6 +73,9 @@ codes! {
     Refused "refused" 403 "This is not permitted",
         "Change what the detail names and try again.",
         "The request is well-formed, and the account's settings do not permit it. The detail says what to change.";
+    TooManyReports "too_many_reports" 429 "Too many reports came in this minute",
+        "Nothing needs to be done: browsers drop a report that is not taken.",
+        "Browsers report what a page's policy has stopped. A few reports say as much as many, so only so many are read in a minute.";
 
     // What was sent.
     JsonInvalid "json_invalid" 400 "The body is not a JSON object",

@@ -8,6 +8,7 @@ use coffer_core::{
 use super::{AuditRule, Content, Door, Name, RouteRow, Verb};
 use crate::{
     account::{AccountChangeRequest, account, account_update},
+    alerts::{alert, alert_list},
     auth::Rights,
     cards::{NewCardRequest, card_delete, card_keep, card_list},
     customers::{
@@ -25,8 +26,8 @@ use crate::{
     query,
     refunds::{NewRefundRequest, refund, refund_create, refund_list},
     views::{
-        AccountView, CardView, CustomerView, EventView, IntakeView, PaymentView, PingView,
-        RefundView, WebhookEndpointView,
+        AccountView, AlertView, CardView, CustomerView, EventView, IntakeView, PaymentView,
+        PingView, RefundView, WebhookEndpointView,
     },
     webhooks::{
         NewWebhookEndpointRequest, WebhookEndpointChangeRequest, webhook_endpoint,
@@ -169,6 +170,9 @@ static ROUTES: &[RouteRow] = &[
     get!("/v1/events", event_list, read(Resource::Events), "List events, the oldest first.")
         .lists::<EventView>(query::EVENTS),
     get!("/v1/events/{id}", event, read(Resource::Events), "Show an event.").yields::<EventView>(&[200]),
+    get!("/v1/alerts", alert_list, read(Resource::Events), "List alerts, the newest first.")
+        .lists::<AlertView>(query::PAGE),
+    get!("/v1/alerts/{id}", alert, read(Resource::Events), "Show an alert.").yields::<AlertView>(&[200]),
     get!("/v1/account", account, read(Resource::ApiKeys), "Show the account of the key.").yields::<AccountView>(&[200]),
     patch!("/v1/account", account_update, write(Resource::ApiKeys), "Change the web origins of the account.")
         .takes::<AccountChangeRequest>()

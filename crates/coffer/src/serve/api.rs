@@ -2,7 +2,10 @@
 
 use std::{net::TcpListener, sync::Arc};
 
-use axum::{Json, routing::get};
+use axum::{
+    Json,
+    routing::{get, post},
+};
 use coffer_api::{
     Api,
     problems::{Code, page},
@@ -33,6 +36,7 @@ use super::{
 };
 use crate::{
     accounts::Desk,
+    alerts,
     configuration::{Configuration, Profile},
     console,
     directory::{Directory, Role},
@@ -113,8 +117,11 @@ async fn serve(
         development: process.is_development(),
         clock: process.clock.clone(),
         metrics: RequestMetrics::register(&registry),
+        outside: super::outside(&process.directory, &process.configuration)?,
     };
     let api = Api::new(engine.clone(), settings);
+    api.register_metrics(&registry);
+    api.run(&tasks);
     let page = page::address(&api_origin, Code::HttpsRequired);
     let refuse = PlainPolicy::Refuse403 { page };
     certificate.serve(listeners.face, api.router(), refuse, &tasks)?;
@@ -131,7 +138,11 @@ async fn serve(
         registry,
         admin: desk
             .router()
-            .route("/status", get(async move || Json(status))),
+            .route("/status", get(async move || Json(status)))
+            .route(
+                "/pages/check",
+                post(async move || alerts::check(&api).await),
+            ),
     };
     process.hold(&tasks, edges).await?;
     db.close().await;

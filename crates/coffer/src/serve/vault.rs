@@ -93,6 +93,7 @@ async fn serve(
     renewal::poll_revoked(Arc::clone(&keys), Arc::clone(&revoked), &tasks);
     renewal::keep(&process, Issuer::Link(keys), Arc::clone(&identity), &tasks);
     let registry = metrics::registry();
+    vault.register_metrics(&registry);
     let inner = Arc::new(VaultHandler(Arc::new(vault.clone())));
     let handler = Arc::new(MeasuredHandler {
         inner,
@@ -137,6 +138,7 @@ fn settings(process: &Process) -> Result<Settings, Failure> {
         service_key: secret_file::read_key(&process.directory.file(process.role, SERVICE_KEY))?,
         providers: providers(process)?,
         allow_networks: super::allowed(configuration, &configuration.vault.allow_networks),
+        outside: super::outside(&process.directory, configuration)?,
     })
 }
 

@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use coffer_core::id::AlertId;
+use coffer_db::{Statement, Transaction, params};
+use coffer_engine::{MIGRATIONS, STATEMENTS};
 use coffer_testkit::{Answer, Card, Coffer, Merchant};
 use serde_json::{Value, json};
 
@@ -16,7 +19,7 @@ use crate::{
 struct Belongings(BTreeMap<&'static str, String>);
 
 impl Belongings {
-    async fn of(shop: &Merchant) -> Self {
+    async fn of(coffer: &Coffer, shop: &Merchant) -> Self {
         let post = async |path: &str, body: Value| shop.post(path, &body).await.expect(201).id();
         let customer = post("/v1/customers", json!({})).await;
         let token = shop.deposit(Card::APPROVED).await;
@@ -25,6 +28,7 @@ impl Belongings {
         let event = shop.get("/v1/events?limit=1").await.ids().remove(0);
         let hook = json!({"url": "https://shop.test/hook"});
         Self(BTreeMap::from([
+            ("alerts", alert(coffer, shop).await),
             ("cards", post(&cards, json!({"token": token})).await),
             ("customers", customer),
             ("events", event),
@@ -69,6 +73,24 @@ impl Belongings {
     }
 }
 
+/// An alert of this account, as the api would write it.
+async fn alert(coffer: &Coffer, shop: &Merchant) -> String {
+    static INSERT: Statement = Statement::new(
+        "test_alert_insert",
+        "INSERT INTO alerts (account, mode, alert, kind, subject, times, version, created, updated)
+         VALUES ($1, 'test', $2, 'page_differs', 'a test', 1, 1, 1, 1)",
+    );
+    let installation = coffer.installation();
+    let store = installation
+        .store("api", MIGRATIONS, &[STATEMENTS, &[&[&INSERT]]].concat())
+        .await;
+    let id = AlertId::from_bytes([7; 16]).to_string();
+    let row = params![shop.account.as_str(), id.as_str()];
+    let insert = Transaction::new().one(&INSERT, row);
+    store.transact(insert).await.unwrap();
+    id
+}
+
 /// An id of the same kind that nothing has.
 fn missing(id: &str) -> String {
     let (prefix, _) = id.split_once('_').unwrap();
@@ -106,7 +128,7 @@ async fn body(operation: &Operation, stranger: &Merchant) -> Option<Value> {
 async fn another_account_s_object_and_a_missing_one_are_answered_alike() {
     let coffer = Coffer::start(BINARY).await;
     let (shop, stranger) = (coffer.merchant().await, coffer.merchant().await);
-    let belongings = Belongings::of(&shop).await;
+    let belongings = Belongings::of(&coffer, &shop).await;
     let before = belongings.seen_by(&shop).await;
     let description = Description::of(&coffer, &shop).await;
     let mut tried = 0;
@@ -139,7 +161,7 @@ async fn another_account_s_object_and_a_missing_one_are_answered_alike() {
 async fn another_account_s_object_cannot_be_named_in_a_body_or_a_filter() {
     let coffer = Coffer::start(BINARY).await;
     let (shop, stranger) = (coffer.merchant().await, coffer.merchant().await);
-    let belongings = Belongings::of(&shop).await;
+    let belongings = Belongings::of(&coffer, &shop).await;
     let before = belongings.seen_by(&shop).await;
     let order = |field: &str, id: &str| json!({"amount": 100, "currency": "EUR", field: id});
     let (payment, customer, card) = (

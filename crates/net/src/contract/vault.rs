@@ -10,6 +10,7 @@ use coffer_core::{
 use serde::{Deserialize, Serialize};
 
 use super::{Place, contract, order::SignedOrder};
+use crate::page::Finding;
 
 /// Asks for permission to deposit one card.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -253,6 +254,17 @@ pub enum Settlement {
     Known(AttemptOutcome),
 }
 
+/// Asks what a person must look at about the page with the card fields.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct InspectFields {}
+
+/// What the vault finds when it looks, and what browsers reported in the last hour.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldsFindings {
+    /// All of it; nothing when all is well.
+    pub findings: Vec<Finding>,
+}
+
 contract! {
     /// What `api` asks of `vault`.
     trait Vault;
@@ -272,4 +284,6 @@ contract! {
     perform(Perform) -> AttemptOutcome, callers [Api], within 25000 ms;
     /// What became of an attempt.
     settle(Settle) -> Settlement, callers [Api], within 25000 ms;
+    /// Whether the page with the card fields is as it was made.
+    inspect_fields(InspectFields) -> FieldsFindings, callers [Api], within 25000 ms;
 }

@@ -23,13 +23,6 @@ use crate::{
     intake::{Ticket, TicketFault},
 };
 
-/// Which endpoint `report-to` means (Reporting API); older browsers use `report-uri`.
-const REPORTING: HeaderValue = HeaderValue::from_static("csp=\"/v1/reports\"");
-const REPORTING_ENDPOINTS: HeaderName = HeaderName::from_static("reporting-endpoints");
-const EMBEDDER_POLICY: HeaderName = HeaderName::from_static("cross-origin-embedder-policy");
-const REQUIRE_CORP: HeaderValue = HeaderValue::from_static("require-corp");
-const CROSS_ORIGIN: HeaderValue = HeaderValue::from_static("cross-origin");
-
 #[derive(Template)]
 #[template(path = "fields.html")]
 struct FieldsPage<'a> {
@@ -68,15 +61,31 @@ pub(super) async fn fields_page(
 
 fn form(ticket: &Ticket, text: &str, assets: &Assets) -> Result<Response, Problem> {
     let nonce = nonce()?;
+    let page = made(ticket, text, assets, &nonce).map_err(|error| failed(&error))?;
+    answer(StatusCode::OK, page.html, &page.policy)
+}
+
+/// The page with the card fields, before it is an answer.
+pub(super) struct Made {
+    pub(super) html: String,
+    pub(super) policy: String,
+}
+
+pub(super) fn made(
+    ticket: &Ticket,
+    text: &str,
+    assets: &Assets,
+    nonce: &str,
+) -> askama::Result<Made> {
     let page = FieldsPage {
         origin: &ticket.origin,
         mode: ticket.place.mode,
         ticket: text,
-        nonce: &nonce,
-        js: &assets.script.path,
-        js_integrity: &assets.script.integrity,
-        css: &assets.style.path,
-        css_integrity: &assets.style.integrity,
+        nonce,
+        js: assets.script.path(),
+        js_integrity: assets.script.integrity(),
+        css: assets.style.path(),
+        css_integrity: assets.style.integrity(),
     };
     // A ticket's origin was checked to have no character that means something here.
     let policy = format!(
@@ -85,7 +94,10 @@ fn form(ticket: &Ticket, text: &str, assets: &Assets) -> Result<Response, Proble
          trusted-types 'none'; report-uri /v1/reports; report-to csp",
         ticket.origin
     );
-    answer(StatusCode::OK, &page, &policy)
+    Ok(Made {
+        html: page.render()?,
+        policy,
+    })
 }
 
 /// A frame that cannot be shown says so where it would be. Whose ticket it is cannot be known, so every page may hold this
@@ -98,27 +110,40 @@ fn refused(fault: TicketFault, assets: &Assets) -> Result<Response, Problem> {
             TicketFault::Expired => "This form was open for too long. Load the page again.",
         },
         nonce: &nonce,
-        css: &assets.style.path,
-        css_integrity: &assets.style.integrity,
+        css: assets.style.path(),
+        css_integrity: assets.style.integrity(),
     };
     let policy = format!(
         "default-src 'none'; style-src 'nonce-{nonce}'; form-action 'none'; base-uri 'none'; frame-ancestors *"
     );
-    answer(StatusCode::FORBIDDEN, &page, &policy)
+    let html = page.render().map_err(|error| failed(&error))?;
+    answer(StatusCode::FORBIDDEN, html, &policy)
 }
 
-/// A page that is cross-origin isolated holds only frames that say both: whoever may hold this one is `frame-ancestors`'
-/// matter, and what it loads itself is all from here (HTML, 7.1.4).
-fn answer(status: StatusCode, page: &impl Template, policy: &str) -> Result<Response, Problem> {
-    let html = page.render().map_err(|error| failed(&error))?;
+/// What an answer of this page has beside its policy and what every answer has.
+///
+/// A page that is cross-origin isolated holds only frames that say both of the latter: whoever may hold this one is
+/// `frame-ancestors`' matter, and what it loads itself is all from here (HTML, 7.1.4).
+pub(super) static HEADERS: [(HeaderName, &str); 3] = [
+    // Which endpoint `report-to` means (Reporting API); older browsers use `report-uri`.
+    (
+        HeaderName::from_static("reporting-endpoints"),
+        "csp=\"/v1/reports\"",
+    ),
+    (
+        HeaderName::from_static("cross-origin-embedder-policy"),
+        "require-corp",
+    ),
+    (super::RESOURCE_POLICY, "cross-origin"),
+];
+
+fn answer(status: StatusCode, html: String, policy: &str) -> Result<Response, Problem> {
     let policy = HeaderValue::from_str(policy).map_err(|error| failed(&error))?;
-    let headers = [
-        (header::CONTENT_SECURITY_POLICY, policy),
-        (REPORTING_ENDPOINTS, REPORTING),
-        (EMBEDDER_POLICY, REQUIRE_CORP),
-        (super::RESOURCE_POLICY, CROSS_ORIGIN),
-    ];
-    let mut response = (status, headers, Html(html)).into_response();
+    let own = HEADERS
+        .each_ref()
+        .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
+    let policy = [(header::CONTENT_SECURITY_POLICY, policy)];
+    let mut response = (status, policy, own, Html(html)).into_response();
     response.extensions_mut().insert(Finished);
     Ok(response)
 }

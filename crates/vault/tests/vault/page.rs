@@ -82,12 +82,12 @@ async fn a_ticket_that_is_forged_or_over_shows_no_form() {
     let shop = Shop::open().await;
     let good = shop.ticket().await;
     let mut bytes = BASE64URL_NOPAD.decode(good.as_bytes()).unwrap();
-    let account = bytes.windows(16).position(|part| part == [1; 16]);
-    bytes[account.unwrap()] = 2;
-    let of_another_account = BASE64URL_NOPAD.encode(&bytes);
+    // Whatever is changed in it.
+    bytes[5] ^= 1;
+    let changed = BASE64URL_NOPAD.encode(&bytes);
     let twice = format!("{good}&ticket={good}");
     let mut refused = Vec::new();
-    for ticket in ["", "x", "%00", &of_another_account, &twice] {
+    for ticket in ["", "x", "%00", &changed, &twice] {
         refused.push(page(&shop, ticket).await);
     }
     refused.push(shop.get("/v1/fields").await);

@@ -35,7 +35,9 @@ async fn a_violation_is_counted_by_its_directive_in_either_form() {
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry.lock().unwrap()).unwrap();
     for (directive, count) in [("script-src-elem", 1), ("connect-src", 2), ("other", 2)] {
-        let line = format!("coffer_fields_reports_total{{directive=\"{directive}\"}} {count}\n");
+        let line = format!(
+            "coffer_page_reports_total{{page=\"fields\",directive=\"{directive}\"}} {count}\n"
+        );
         assert!(text.contains(&line), "{text}");
     }
     assert!(!text.contains("4242"));

@@ -23,6 +23,7 @@ use coffer_net::{
             Settle, Settlement, VaultService as _,
         },
     },
+    outbound::{AddressPolicy, Outbound, Roots},
 };
 use coffer_testkit::TestStore;
 use coffer_vault::{Adapter, MIGRATIONS, ProviderSettings, STATEMENTS, Settings, Vault};
@@ -331,6 +332,7 @@ async fn vault(
         service_key: Key::from_array([3; 32]),
         providers: vec![provider(Mode::Test), provider(Mode::Live)],
         allow_networks: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+        outside: Outbound::new(AddressPolicy::public_only(), Roots::public()),
     };
     Vault::open(db.clone(), Arc::clone(keys) as _, settings)
         .await
