@@ -65,18 +65,19 @@ fn presented(headers: &HeaderMap) -> Result<Zeroizing<String>, Problem> {
             "Send the key as Authorization: Bearer KEY.",
         )
     };
-    let (scheme, rest) = value
-        .to_str()
-        .ok()
-        .and_then(|text| text.split_once(' '))
-        .ok_or_else(malformed)?;
+    value.to_str().ok().and_then(of_value).ok_or_else(malformed)
+}
+
+/// The key in the value of an `Authorization`.
+pub(crate) fn of_value(value: &str) -> Option<Zeroizing<String>> {
+    let (scheme, rest) = value.split_once(' ')?;
     let rest = rest.trim_matches(' ');
     if scheme.eq_ignore_ascii_case("bearer") {
-        Ok(Zeroizing::new(rest.to_owned()))
+        Some(Zeroizing::new(rest.to_owned()))
     } else if scheme.eq_ignore_ascii_case("basic") {
-        from_basic(rest).ok_or_else(malformed)
+        from_basic(rest)
     } else {
-        Err(malformed())
+        None
     }
 }
 

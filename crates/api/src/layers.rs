@@ -2,9 +2,10 @@
 //!
 //! 1. The request gets an id of our own making.
 //! 2. A panic becomes a problem.
-//! 3. Addresses with a key or a card number, bodies too large or of another type are refused.
-//! 4. The route's gate, or a problem when there is no such route.
-//! 5. The answer gets the id and the security headers.
+//! 3. What the listener found at fault is said; it gives the application nothing else of such a request.
+//! 4. Addresses with a key or a card number, bodies too large or of another type are refused.
+//! 5. The route's gate, or a problem when there is no such route.
+//! 6. The answer gets the id and the security headers.
 
 use std::panic::AssertUnwindSafe;
 
@@ -16,7 +17,7 @@ use axum::{
     response::Response,
 };
 use coffer_core::{id::RequestId, limits::BODY_MAX};
-use coffer_net::request_id;
+use coffer_net::{face::Fault, request_id};
 use futures_util::FutureExt as _;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -101,6 +102,9 @@ async fn enter(settings: &Settings, id: RequestId, request: Request, next: Next)
 
 /// What can be told without knowing the route or the caller.
 fn admit(request: &Request) -> Result<(), Problem> {
+    if let Some(fault) = request.extensions().get::<Fault>() {
+        return Err(Problem::new(code_of(*fault)));
+    }
     query::check_address(request.uri())?;
     let headers = request.headers();
     let length = headers
@@ -116,6 +120,19 @@ fn admit(request: &Request) -> Result<(), Problem> {
         check_content_type(headers)
     } else {
         Ok(())
+    }
+}
+
+const fn code_of(fault: Fault) -> Code {
+    match fault {
+        Fault::Malformed => Code::HeadMalformed,
+        Fault::HostWrong => Code::HostWrong,
+        Fault::Misdirected => Code::Misdirected,
+        Fault::AddressTooLong => Code::AddressTooLong,
+        Fault::HeadTooLarge => Code::HeadTooLarge,
+        Fault::MethodOverride => Code::MethodOverrideNotAllowed,
+        Fault::MethodUnknown => Code::MethodNotAllowed,
+        Fault::TooSlow => Code::RequestTimeout,
     }
 }
 
@@ -247,6 +264,16 @@ mod tests {
             .header(CONTENT_TYPE, "application/json; charset=UTF-8")
             .header(CONTENT_LENGTH, "2");
         assert_eq!(send(json, "{}").await.0.status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn what_the_listener_found_at_fault_is_a_problem_with_its_status() {
+        for fault in Fault::ALL {
+            let request = get_of("/fine").extension(*fault);
+            let (response, body) = send(request, "").await;
+            assert_eq!(response.status(), fault.status());
+            assert_eq!(body["code"], code_of(*fault).row().name);
+        }
     }
 
     #[tokio::test]

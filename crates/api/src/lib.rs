@@ -20,6 +20,7 @@ mod gate;
 mod intakes;
 mod layers;
 mod openapi;
+mod overheard;
 mod payments;
 mod ping;
 pub mod problems;

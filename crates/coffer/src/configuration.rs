@@ -9,7 +9,7 @@ mod postgres;
 mod section;
 
 pub(crate) use postgres::{Names, Postgres, Server};
-pub(crate) use section::{AdapterName, Log, LogFormat, ProviderSection};
+pub(crate) use section::{AdapterName, Log, LogFormat, ProviderSection, host_of};
 
 use std::{
     collections::BTreeSet,
@@ -289,6 +289,20 @@ mod tests {
             let refusal = read(&PRODUCTION.replace("https://api.shop.eu", wrong)).unwrap_err();
             assert!(refusal.contains("origin"), "{wrong}: {refusal}");
         }
+    }
+
+    #[test]
+    fn proxies_are_named_and_never_everybody() {
+        let with = |lines: &str| read(&format!("profile = \"development\"\n[faces]\n{lines}\n"));
+        let read = with(
+            "trusted_proxies = [\"10.0.0.0/8\", \"2001:db8::/32\"]\nproxy_header = \"forwarded\"",
+        );
+        assert_eq!(read.unwrap().faces.trusted_proxies.len(), 2);
+        for everybody in ["0.0.0.0/0", "::/0"] {
+            let refusal = with(&format!("trusted_proxies = [\"{everybody}\"]")).unwrap_err();
+            assert!(refusal.contains("is everybody"), "{refusal}");
+        }
+        assert!(with("proxy_header = \"x-real-ip\"").is_err());
     }
 
     #[test]

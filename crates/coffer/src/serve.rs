@@ -3,6 +3,7 @@
 
 pub(crate) mod api;
 pub(crate) mod certificates;
+mod edge;
 pub(crate) mod keys;
 pub(crate) mod origin;
 mod process;

@@ -1,5 +1,7 @@
 //! API keys: made, verified, revoked. Stored are the id, the last four characters and a keyed hash, never the key.
 
+mod exposure;
+
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -27,6 +29,8 @@ use crate::{
 
 /// API keys held in memory; more are read from the store each time.
 const CACHED_MAX: usize = 100_000;
+/// How often a change of a key is begun anew because the key changed meanwhile.
+const CHANGE_TRIES_MAX: usize = 5;
 
 /// An API key to be made.
 #[derive(Debug, Clone)]
@@ -73,7 +77,19 @@ pub(crate) struct Known {
     permissions: Permissions,
     hash: Mac,
     revoked: bool,
+    version: i64,
     expires: Option<Timestamp>,
+    /// Whether it was seen where anybody could read it.
+    exposed: bool,
+}
+
+/// A change of a key that exists.
+struct KeyChange<'a> {
+    id: ApiKeyId,
+    by: By<'a>,
+    action: &'static str,
+    event: EventType,
+    update: Transaction,
 }
 
 /// Keys by id, so that a call costs no query. A change empties it on every node within a second.
@@ -171,31 +187,48 @@ impl Engine {
     /// # Errors
     /// [`Error::NotFound`] when there is no active key with this id in the account and mode.
     pub async fn api_key_revoke(&self, place: Place, id: ApiKeyId) -> Result<(), Error> {
-        let [account, mode] = key_of(place);
-        let revoked = Happened::to(id, 2, EventType::ApiKeyRevoked);
-        let change = Transaction::new()
-            .one(&sql::API_KEY_REVOKE, params![account, mode, id.to_string()])
-            .append(self.tell(place, &[revoked]))
-            .append(self.changed("api_key", &id.to_string()));
-        match self
-            .commit(
-                By::Operator,
-                place,
-                "api_key.revoke",
-                &id.to_string(),
-                change,
-            )
-            .await
-        {
-            Ok(_) => {
-                self.0.key_cache.forget(id);
-                Ok(())
+        let revoke = |version: i64| {
+            let [account, mode] = key_of(place);
+            let row = params![account, mode, id.to_string(), version];
+            Transaction::new().one(&sql::API_KEY_REVOKE, row)
+        };
+        for _ in 0..CHANGE_TRIES_MAX {
+            let known = self.read_key(id).await?;
+            let known = known.filter(|known| known.place == place && !known.revoked);
+            let known = known.ok_or(Error::NotFound { object: "api_key" })?;
+            let change = KeyChange {
+                id,
+                by: By::Operator,
+                action: "api_key.revoke",
+                event: EventType::ApiKeyRevoked,
+                update: revoke(known.version),
+            };
+            match self.change_key(&known, change).await {
+                // Something else about it changed meanwhile.
+                Err(error) if error.is_conflict_at(&sql::API_KEY_REVOKE) => {}
+                done => return Ok(done?),
             }
-            Err(error) if error.is_conflict_at(&sql::API_KEY_REVOKE) => {
-                Err(Error::NotFound { object: "api_key" })
-            }
-            Err(error) => Err(error.into()),
         }
+        Err(Error::Unavailable)
+    }
+
+    /// Commits a change of a key, with its event and record, and lets every node know.
+    async fn change_key(
+        &self,
+        known: &Known,
+        change: KeyChange<'_>,
+    ) -> Result<(), coffer_db::Error> {
+        let id = change.id.to_string();
+        let version = known.version.saturating_add(1);
+        let happened = Happened::to(&id, version, change.event);
+        let steps = change
+            .update
+            .append(self.tell(known.place, &[happened]))
+            .append(self.changed("api_key", &id));
+        self.commit(change.by, known.place, change.action, &id, steps)
+            .await?;
+        self.0.key_cache.forget(change.id);
+        Ok(())
     }
 
     /// Verifies a presented key. The only way to a [`Caller`].
@@ -207,6 +240,18 @@ impl Engine {
         presented: &str,
         origin: CallOrigin,
     ) -> Result<Caller, AuthenticationError> {
+        let (api_key, known) = self.verify(presented).await?;
+        Ok(Caller {
+            place: known.place,
+            kind: known.kind,
+            api_key,
+            permissions: known.permissions.clone(),
+            origin,
+        })
+    }
+
+    /// What is known of a presented key that may call.
+    async fn verify(&self, presented: &str) -> Result<(ApiKeyId, Arc<Known>), AuthenticationError> {
         let text = KeyText::parse(presented).map_err(|_| AuthenticationError::Malformed)?;
         let known = self.known(text.id).await?;
         // The same hash is computed whatever is known, so that time tells nothing about it.
@@ -220,13 +265,7 @@ impl Engine {
         if known.expires.is_some_and(|expires| expires <= self.now()) {
             return Err(AuthenticationError::Expired);
         }
-        Ok(Caller {
-            place: known.place,
-            kind: known.kind,
-            api_key: text.id,
-            permissions: known.permissions.clone(),
-            origin,
-        })
+        Ok((text.id, known))
     }
 
     async fn known(&self, id: ApiKeyId) -> Result<Option<Arc<Known>>, AuthenticationError> {
@@ -260,7 +299,9 @@ impl Engine {
             permissions: rows::word(&row, "permissions")?,
             hash: Mac::from_slice(row.bytes("hash")?)?,
             revoked: row.text("state")? != "active",
+            version: row.integer("version")?,
             expires: row.optional_integer("expires")?.map(Timestamp::from_millis),
+            exposed: row.optional_integer("exposed")?.is_some(),
         }))
     }
 
@@ -333,7 +374,7 @@ mod tests {
         let elsewhere = Transaction::new()
             .one(
                 &sql::API_KEY_REVOKE,
-                params![account, mode, caller.api_key().to_string()],
+                params![account, mode, caller.api_key().to_string(), 1_i64],
             )
             .append(
                 shop.engine
@@ -388,7 +429,7 @@ mod tests {
         // As after the pruning: revoked, and no row says so.
         let revoked = Transaction::new().one(
             &sql::API_KEY_REVOKE,
-            params![account, mode, caller.api_key().to_string()],
+            params![account, mode, caller.api_key().to_string(), 1_i64],
         );
         shop.engine.db().transact(revoked).await.unwrap();
         shop.clock.advance(crate::changes::CHANGES_KEPT_MS);

@@ -5,7 +5,7 @@ use coffer_core::Timestamp;
 use coffer_db::{Outcome, Statement, Transaction};
 use coffer_net::contract::Place;
 
-use crate::{Caller, Engine, Error, Fresh, Payer, store::idempotency};
+use crate::{CallOrigin, Caller, Engine, Error, Fresh, Payer, store::idempotency};
 
 /// Who changes something, for the record.
 pub(crate) enum By<'a> {
@@ -17,6 +17,8 @@ pub(crate) enum By<'a> {
     Operator,
     /// The engine itself.
     System,
+    /// The engine itself, because of what somebody sent.
+    Overheard(&'a CallOrigin),
 }
 
 /// What a caller asks to be changed, and what it means when a statement of it finds its row otherwise than expected.
@@ -105,7 +107,7 @@ impl Engine {
             By::Caller(caller) => Actor::new(ActorKind::ApiKey, caller.api_key),
             By::Payer(payer) => Actor::new(ActorKind::Payer, payer.payment),
             By::Operator => Actor::new(ActorKind::Operator, "local"),
-            By::System => Actor::new(ActorKind::System, &self.0.instance),
+            By::System | By::Overheard(_) => Actor::new(ActorKind::System, &self.0.instance),
         };
         let mut entry = Entry::new(actor, action).object(object);
         if let Some(place) = place {
@@ -114,6 +116,7 @@ impl Engine {
         let origin = match by {
             By::Caller(caller) => Some(&caller.origin),
             By::Payer(payer) => Some(&payer.origin),
+            By::Overheard(origin) => Some(origin),
             By::Operator | By::System => None,
         };
         if let Some(origin) = origin {

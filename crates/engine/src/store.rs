@@ -60,6 +60,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "alerts",
         sql: alerts::SCHEMA,
     },
+    Migration {
+        version: 11,
+        name: "exposed keys",
+        sql: accounts::EXPOSURE,
+    },
 ];
 
 /// Every statement on api.db.

@@ -14,15 +14,20 @@ use crate::Tasks;
 /// How long a connection may live, so that no old certificate, setting or process is used for ever.
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(60 * 60);
 /// How long a connection that was asked to end may take to finish its requests.
-const DRAIN_MAX: Duration = Duration::from_secs(60);
+pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(60);
 /// How long to wait when the machine has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// The connections that arrive at a listener until the process stops.
+pub(crate) struct Arrivals {
+    listener: TcpListener,
+    tasks: Tasks,
+}
+
 /// A listener with room for a limited number of connections.
 pub(crate) struct Acceptor {
-    listener: TcpListener,
+    arrivals: Arrivals,
     room: Arc<Semaphore>,
-    tasks: Tasks,
 }
 
 /// A connection, and the room that it takes up while it lives.
@@ -32,17 +37,13 @@ pub(crate) struct Accepted {
     pub(crate) _room: OwnedSemaphorePermit,
 }
 
-impl Acceptor {
-    pub(crate) fn new(listener: TcpListener, connections_max: usize, tasks: Tasks) -> Self {
-        Self {
-            listener,
-            room: Arc::new(Semaphore::new(connections_max)),
-            tasks,
-        }
+impl Arrivals {
+    pub(crate) const fn new(listener: TcpListener, tasks: Tasks) -> Self {
+        Self { listener, tasks }
     }
 
-    /// The next connection, once there is room for it; none when the process stops.
-    pub(crate) async fn next(&self) -> Option<Accepted> {
+    /// The next connection; none when the process stops.
+    pub(crate) async fn next(&self) -> Option<(TcpStream, SocketAddr)> {
         let stopping = pin!(self.tasks.stopping());
         tokio::select! {
             biased;
@@ -51,7 +52,7 @@ impl Acceptor {
         }
     }
 
-    async fn accept(&self) -> Accepted {
+    async fn accept(&self) -> (TcpStream, SocketAddr) {
         loop {
             match self.try_accept().await {
                 Ok(accepted) => return accepted,
@@ -63,16 +64,35 @@ impl Acceptor {
         }
     }
 
-    async fn try_accept(&self) -> io::Result<Accepted> {
-        // Nobody closes the semaphore.
-        let room = Arc::clone(&self.room).acquire_owned().await;
-        let room = room.map_err(io::Error::other)?;
+    async fn try_accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (stream, peer) = self.listener.accept().await?;
         stream.set_nodelay(true)?;
-        Ok(Accepted {
+        Ok((stream, peer))
+    }
+}
+
+impl Acceptor {
+    pub(crate) fn new(listener: TcpListener, connections_max: usize, tasks: Tasks) -> Self {
+        Self {
+            arrivals: Arrivals::new(listener, tasks),
+            room: Arc::new(Semaphore::new(connections_max)),
+        }
+    }
+
+    /// The next connection, once there is room for it; none when the process stops.
+    pub(crate) async fn next(&self) -> Option<Accepted> {
+        let stopping = pin!(self.arrivals.tasks.stopping());
+        let _room = tokio::select! {
+            biased;
+            () = stopping => return None,
+            // Nobody closes the semaphore.
+            room = Arc::clone(&self.room).acquire_owned() => room.ok()?,
+        };
+        let (stream, peer) = self.arrivals.next().await?;
+        Some(Accepted {
             stream,
             peer,
-            _room: room,
+            _room,
         })
     }
 }
@@ -82,12 +102,24 @@ pub(crate) async fn serve<C: GracefulConnection>(
     connection: C,
     stopping: impl Future<Output = ()>,
 ) -> Result<(), C::Error> {
+    serve_until(connection, async {
+        stopping.await;
+        DRAIN_MAX
+    })
+    .await
+}
+
+/// As [`serve`], until whatever ends it says how long its requests may take to finish.
+pub(crate) async fn serve_until<C: GracefulConnection>(
+    connection: C,
+    ending: impl Future<Output = Duration>,
+) -> Result<(), C::Error> {
     let mut connection = pin!(connection);
-    tokio::select! {
+    let drain = tokio::select! {
         ended = connection.as_mut() => return ended,
-        () = stopping => {}
-        () = sleep(CONNECTION_AGE_MAX) => {}
-    }
+        drain = ending => drain,
+        () = sleep(CONNECTION_AGE_MAX) => DRAIN_MAX,
+    };
     connection.as_mut().graceful_shutdown();
-    timeout(DRAIN_MAX, connection).await.unwrap_or(Ok(()))
+    timeout(drain, connection).await.unwrap_or(Ok(()))
 }

@@ -22,7 +22,7 @@ use axum::{
 };
 use coffer_core::id::RequestId;
 use coffer_net::{
-    face::ConnectionInfo,
+    face::{ConnectionInfo, Fault},
     metrics::SharedRegistry,
     page::{Difference, PageName, Reports, pack, wants_packed},
     request_id, task,
@@ -222,7 +222,13 @@ async fn error_page(Path(code): Path<String>) -> Result<Response, Problem> {
 async fn edge(State(vault): State<Vault>, request: Request, next: Next) -> Response {
     let id: RequestId = vault.parts.clock.id();
     let packed = wants_packed(&request);
-    let mut response = request_id::scope(id, next.run(request)).await;
+    let work = async {
+        match request.extensions().get::<Fault>() {
+            Some(fault) => Problem::new(Code::from(*fault)).into_response(),
+            None => next.run(request).await,
+        }
+    };
+    let mut response = request_id::scope(id, work).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let allow = response.headers_mut().remove(header::ALLOW);
         response = problem.render(&vault.parts.fields_origin, id);

@@ -12,6 +12,7 @@ use axum::{
 };
 use coffer_core::id::RequestId;
 use coffer_net::{
+    face::Fault,
     page::{pack, wants_packed},
     request_id,
 };
@@ -38,8 +39,15 @@ async fn pass(State(api): State<Api>, mut request: Request, next: Next) -> Respo
     let route = route_of(&request);
     let packed = wants_packed(&request);
     let span = tracing::info_span!("request", request.id = %id);
+    let fault = request.extensions().get::<Fault>().copied();
     let request = request.map(|body| Body::new(Limited::new(body, BODY_MAX)));
-    let work = request_id::scope(id, next.run(request)).instrument(span.clone());
+    let work = async {
+        match fault {
+            None => next.run(request).await,
+            Some(fault) => Note::of_fault(fault).answer(&api),
+        }
+    };
+    let work = request_id::scope(id, work).instrument(span.clone());
     let mut response = AssertUnwindSafe(work)
         .catch_unwind()
         .await

@@ -5,6 +5,7 @@ use axum::response::Response;
 use coffer_core::payment::PaymentStatus;
 use coffer_crypto::random;
 use coffer_engine::{CheckoutView, Error, LastTry, Payer};
+use coffer_net::face::Fault;
 use data_encoding::BASE64URL_NOPAD;
 use http::{HeaderValue, header::CONTENT_SECURITY_POLICY};
 
@@ -291,6 +292,15 @@ impl Note {
             | Error::Answered(_)
             | Error::Refused(_)
             | Error::Defect => Self::DEFECT,
+        }
+    }
+
+    /// What whoever sent a request is told that the listener found at fault. No browser sends one.
+    pub(super) fn of_fault(fault: Fault) -> Self {
+        Self {
+            status: fault.status().as_u16(),
+            title: "This request cannot be answered",
+            text: "Open the address of your payment in a browser.",
         }
     }
 

@@ -102,9 +102,27 @@ codes! {
     ContentTypeWrong "content_type_wrong" 415 "The body's type is not accepted",
         "Send the header Content-Type: application/json.",
         "Bodies are JSON and must say so. Compressed bodies are not accepted.";
-    RequestTimeout "request_timeout" 408 "The body did not arrive in time",
+    RequestTimeout "request_timeout" 408 "The request did not arrive in time",
         "Send the request again on a new connection.",
-        "A body must arrive within ten seconds. Nothing was done.";
+        "The head and the body of a request must each arrive within ten seconds. Nothing was done.";
+    HeadMalformed "head_malformed" 400 "The request is not written as HTTP demands",
+        "Use an ordinary HTTP client; if one is used, look at what stands between it and this server.",
+        "The request line or a header has a form that HTTP does not have (RFC 9112), such as a line that ends in a line feed alone, or the length of the body is given twice or in two ways. What two servers could read in two ways is refused, and the connection is closed.";
+    HostWrong "host_wrong" 400 "The request names no host of this server, or more than one",
+        "Send one Host header, with the host of the address that this API is reached at.",
+        "Every request names exactly one host, and it has to be one that this server answers for. A load balancer must pass on the host that the client named.";
+    Misdirected "misdirected" 421 "The request is for a host that is not answered here",
+        "Send the request on a connection of its own.",
+        "Over HTTP/2, clients may try one connection for several hosts. This one answers for another host (RFC 9110, 15.5.20).";
+    AddressTooLong "address_too_long" 414 "The address is too long",
+        "Send at most 8 KiB of path and query.",
+        "No address of this API comes near 8 KiB.";
+    HeadTooLarge "head_too_large" 431 "The headers are too large",
+        "Send at most 64 headers and 16 KiB of them, request line included.",
+        "No request of this API needs more. Often a client or proxy adds cookies or tracing headers without end.";
+    MethodOverrideNotAllowed "method_override_not_allowed" 400 "A header asks for another method",
+        "Send the method itself, without X-HTTP-Method-Override and its kin.",
+        "Some frameworks let a header change a POST into another method. This API does not, so a client that sends such a header would not get what it asks for.";
 
     // What was asked for.
     NotFound "not_found" 404 "There is no such object",

@@ -7,6 +7,7 @@ use std::{
 };
 
 use coffer_core::{Mode, provider::Provider, words};
+use coffer_net::face::ClientHeader;
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -27,6 +28,12 @@ pub(crate) struct Faces {
     pub(crate) checkout: SocketAddr,
     /// The card inputs, in the vault, listen here.
     pub(crate) fields: SocketAddr,
+    /// All of them listen here as well, told apart by the host that a client asks for.
+    pub(crate) listen: Option<SocketAddr>,
+    /// Networks of proxies that may say who the client is.
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    /// The header by which they do, unless it is PROXY protocol v2.
+    pub(crate) proxy_header: ClientHeader,
     /// The API's address as merchants write it.
     pub(crate) api_origin: Option<String>,
     /// The checkout page's.
@@ -43,6 +50,9 @@ impl Default for Faces {
             api: local(8443),
             checkout: local(8444),
             fields: local(8446),
+            listen: None,
+            trusted_proxies: Vec::new(),
+            proxy_header: ClientHeader::XForwardedFor,
             api_origin: None,
             checkout_origin: None,
             dashboard_origin: None,
@@ -70,7 +80,15 @@ impl Faces {
                 ));
             }
         }
-        Ok(())
+        let everybody = self
+            .trusted_proxies
+            .iter()
+            .find(|one| one.prefix_len() == 0);
+        everybody.map_or(Ok(()), |network| {
+            Err(format!(
+                "[faces] trusted_proxies: {network} is everybody, and everybody could then say to be somebody else; name the networks of your proxies"
+            ))
+        })
     }
 }
 
@@ -82,7 +100,7 @@ fn is_origin(text: &str) -> bool {
 }
 
 /// The host of an origin, without its port.
-pub(super) fn host_of(origin: &str) -> &str {
+pub(crate) fn host_of(origin: &str) -> &str {
     let rest = origin.strip_prefix("https://").unwrap_or(origin);
     rest.rsplit_once(':')
         .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
@@ -101,6 +119,8 @@ pub(crate) struct Links {
     pub(crate) vault: Option<String>,
     /// `api` and `vault` find the key server here, as host and port.
     pub(crate) keys: Option<String>,
+    /// `api` finds the vault's face here, as host and port, to pass on what comes in at `[faces] listen`.
+    pub(crate) fields: Option<String>,
 }
 
 impl Default for Links {
@@ -110,6 +130,7 @@ impl Default for Links {
             keys_listen: local(8452),
             vault: None,
             keys: None,
+            fields: None,
         }
     }
 }

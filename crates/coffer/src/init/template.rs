@@ -9,6 +9,9 @@ const TEMPLATE: &str = include_str!("coffer.toml");
 const FACES_DEVELOPMENT: &str = r#"# api = "127.0.0.1:8443"
 # checkout = "127.0.0.1:8444"
 # fields = "127.0.0.1:8446"
+# listen = "127.0.0.1:9443"
+# trusted_proxies = []
+# proxy_header = "x-forwarded-for"
 # api_origin = "https://localhost:8443"
 # checkout_origin = "https://pay.coffer.localhost:8444"
 # dashboard_origin = "https://dashboard.coffer.localhost:8445"
@@ -17,6 +20,9 @@ const FACES_DEVELOPMENT: &str = r#"# api = "127.0.0.1:8443"
 const FACES_PRODUCTION: &str = r#"# api = "127.0.0.1:8443"
 # checkout = "127.0.0.1:8444"
 # fields = "127.0.0.1:8446"
+# listen = "0.0.0.0:443"
+# trusted_proxies = []
+# proxy_header = "x-forwarded-for"
 # Needed in production, each with a host of its own:
 # api_origin = "https://api.example.com"
 # checkout_origin = "https://pay.example.com"

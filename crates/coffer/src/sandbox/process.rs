@@ -1,8 +1,12 @@
-//! What the process itself refuses: to run as root, to leave a core, to be read by a debugger of the same user.
+//! What the process itself refuses: to run as root, to leave a core, to be read by a debugger of the same user; and what it
+//! asks for: open files.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{configuration::Profile, failure::Failure};
+
+/// Enough for every listener's connections.
+const OPEN_FILES: u64 = 32 * 1024;
 
 /// A role that runs as root could undo most of its own sandbox.
 pub(crate) fn refuse_root(profile: Profile, allow_root: bool) -> Result<(), Failure> {
@@ -35,10 +39,23 @@ pub(super) fn harden() -> Result<(), Failure> {
         },
     )
     .map_err(|error| Failure::doing("forbidding core files", error))?;
+    raise_open_files()?;
     #[cfg(target_os = "linux")]
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .map_err(|error| Failure::doing("making the process not dumpable", error))?;
     Ok(())
+}
+
+/// As many open files as the system lets it have: each connection is one, and the usual soft limit of 1024 is meant for
+/// programs that use `select`.
+fn raise_open_files() -> Result<(), Failure> {
+    let allowed = getrlimit(Resource::Nofile).maximum;
+    let limit = Rlimit {
+        current: Some(allowed.unwrap_or(OPEN_FILES).min(OPEN_FILES)),
+        maximum: allowed,
+    };
+    setrlimit(Resource::Nofile, limit)
+        .map_err(|error| Failure::doing("raising the limit of open files", error))
 }
 
 /// Whether a crash leaves no core file.

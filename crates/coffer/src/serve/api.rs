@@ -29,7 +29,7 @@ use serde_json::json;
 
 use super::{
     certificates::{self, FaceCertificate},
-    origin,
+    edge, origin,
     process::{Edges, Process},
     renewal::{self, Issuer},
     store::Store,
@@ -51,6 +51,8 @@ use crate::{
 const FACE: &str = "api";
 /// The name of the checkout face.
 const CHECKOUT: &str = "checkout";
+/// The name of the listener before all faces.
+const FRONT: &str = "front";
 /// The origin in the API's description, when no particular installation is asked.
 const DESCRIBED_ORIGIN: &str = "https://localhost:8443";
 /// The name of the vault's face, as the supervisor announces it.
@@ -59,6 +61,10 @@ const FIELDS: &str = "fields";
 pub(super) fn run(mut process: Process) -> Result<(), Failure> {
     let face_bound = process.bind(FACE, process.configuration.faces.api)?;
     let checkout_bound = process.bind(CHECKOUT, process.configuration.faces.checkout)?;
+    let front_bound = match process.configuration.faces.listen {
+        Some(address) => Some(process.bind(FRONT, address)?),
+        None => None,
+    };
     let metrics_bound = process.bind_metrics()?;
     let identity = certificates::identity(&process.directory, process.role, process.clock.now())?;
     let certificate = FaceCertificate::load(&process.directory, process.role)?;
@@ -76,8 +82,11 @@ pub(super) fn run(mut process: Process) -> Result<(), Failure> {
     )?;
     process.harden(Connects::Anywhere)?;
     let listeners = Listeners {
-        face: face_bound,
-        checkout: checkout_bound,
+        faces: FaceListeners {
+            api: face_bound,
+            checkout: checkout_bound,
+            front: front_bound,
+        },
         metrics: metrics_bound,
     };
     runtime::serve(serve(process, listeners, identity, certificate, parts))
@@ -85,9 +94,14 @@ pub(super) fn run(mut process: Process) -> Result<(), Failure> {
 
 /// What was bound before the sandbox closed.
 struct Listeners {
-    face: TcpListener,
-    checkout: TcpListener,
+    faces: FaceListeners,
     metrics: TcpListener,
+}
+
+struct FaceListeners {
+    api: TcpListener,
+    checkout: TcpListener,
+    front: Option<TcpListener>,
 }
 
 async fn serve(
@@ -113,7 +127,7 @@ async fn serve(
     let settings = coffer_api::Settings {
         api_origin: api_origin.clone(),
         checkout_origin: checkout_origin.clone(),
-        fields_origin,
+        fields_origin: fields_origin.clone(),
         development: process.is_development(),
         clock: process.clock.clone(),
         metrics: RequestMetrics::register(&registry),
@@ -122,12 +136,18 @@ async fn serve(
     let api = Api::new(engine.clone(), settings);
     api.register_metrics(&registry);
     api.run(&tasks);
-    let page = page::address(&api_origin, Code::HttpsRequired);
-    let refuse = PlainPolicy::Refuse403 { page };
-    certificate.serve(listeners.face, api.router(), refuse, &tasks)?;
-    let to = origin::authority(&checkout_origin);
-    let redirect = PlainPolicy::Redirect308 { to };
-    certificate.serve(listeners.checkout, api.checkout(), redirect, &tasks)?;
+    let origins = Origins {
+        api: api_origin.clone(),
+        checkout: checkout_origin.clone(),
+        fields: fields_origin,
+    };
+    serve_faces(
+        &process,
+        listeners.faces,
+        &certificate,
+        (&api, &origins),
+        &tasks,
+    )?;
     certificate.watch(&tasks);
     let profile = process.configuration.profile;
     let status = json!({"role": process.role, "profile": profile, "api_origin": api_origin, "checkout_origin": checkout_origin});
@@ -147,6 +167,52 @@ async fn serve(
     process.hold(&tasks, edges).await?;
     db.close().await;
     Ok(())
+}
+
+/// Where others find the faces.
+struct Origins {
+    api: String,
+    checkout: String,
+    fields: String,
+}
+
+/// Each at its own address, and all of them at the one before, if there is one.
+fn serve_faces(
+    process: &Process,
+    listeners: FaceListeners,
+    certificate: &FaceCertificate,
+    (api, origins): (&Api, &Origins),
+    tasks: &Tasks,
+) -> Result<(), Failure> {
+    let configuration = &process.configuration;
+    let refuse = PlainPolicy::Refuse403 {
+        page: page::address(&origins.api, Code::HttpsRequired),
+        overheard: Some(api.overheard()),
+    };
+    let redirect = PlainPolicy::Redirect308 {
+        to: origin::authority(&origins.checkout),
+    };
+    let settings = edge::settings(
+        configuration,
+        &origins.api,
+        origin::API_HOST,
+        refuse.clone(),
+    );
+    let api_face = certificate.face(api.router(), settings);
+    let settings = edge::settings(
+        configuration,
+        &origins.checkout,
+        origin::CHECKOUT_HOST,
+        redirect,
+    );
+    let checkout = certificate.face(api.checkout(), settings);
+    if let Some(front) = listeners.front {
+        let fields = edge::passage(configuration, &origins.fields, process.linked(FIELDS));
+        let faces = vec![api_face.clone(), checkout.clone()];
+        edge::serve_front(front, faces, fields, (configuration, refuse), tasks)?;
+    }
+    edge::serve(listeners.api, api_face, tasks)?;
+    edge::serve(listeners.checkout, checkout, tasks)
 }
 
 /// The operator's desk over a store that no running api has; the caller holds the lock.

@@ -3,7 +3,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -14,12 +13,10 @@ use coffer_core::Timestamp;
 use coffer_crypto::pki::{self, Certificate};
 use coffer_net::{
     Tasks,
-    face::{self, FaceLimits, PlainPolicy},
+    face::{Face, FaceSettings},
     link::Identity,
     tls::CertificateStore,
 };
-
-use super::process::listener;
 
 use crate::{
     directory::{Directory, Role},
@@ -63,18 +60,9 @@ impl FaceCertificate {
         Ok(face)
     }
 
-    /// Serves a face with it until the process stops, and with its successors.
-    pub(super) fn serve(
-        &self,
-        bound: TcpListener,
-        app: Router,
-        plain: PlainPolicy,
-        tasks: &Tasks,
-    ) -> Result<(), Failure> {
-        let (listener, store) = (listener(bound)?, Arc::clone(&self.store));
-        let face = face::serve(listener, store, app, FaceLimits::new(plain), tasks.clone());
-        tasks.spawn("face", face);
-        Ok(())
+    /// An application that shows it, and its successors.
+    pub(super) fn face(&self, app: Router, settings: FaceSettings) -> Face {
+        Face::new(Arc::clone(&self.store), app, settings)
     }
 
     fn read(&self) -> Result<(), Failure> {

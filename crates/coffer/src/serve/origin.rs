@@ -2,6 +2,11 @@
 
 use crate::configuration::Configuration;
 
+/// The names of the faces on a developer's machine.
+pub(super) const API_HOST: &str = "api.coffer.localhost";
+pub(super) const CHECKOUT_HOST: &str = "pay.coffer.localhost";
+pub(super) const FIELDS_HOST: &str = "fields.coffer.localhost";
+
 /// Where the dashboard will be on a developer's machine.
 const DASHBOARD: &str = "https://dashboard.coffer.localhost:8445";
 
@@ -11,7 +16,7 @@ pub(crate) fn api(configuration: &Configuration, port: u16) -> String {
         .faces
         .api_origin
         .clone()
-        .unwrap_or_else(|| format!("https://localhost:{port}"))
+        .unwrap_or_else(|| format!("https://localhost:{}", public(configuration, port)))
 }
 
 /// The card inputs', which listen at this port.
@@ -20,7 +25,7 @@ pub(crate) fn fields(configuration: &Configuration, port: u16) -> String {
         .faces
         .fields_origin
         .clone()
-        .unwrap_or_else(|| format!("https://fields.coffer.localhost:{port}"))
+        .unwrap_or_else(|| format!("https://{FIELDS_HOST}:{}", public(configuration, port)))
 }
 
 /// The checkout page's, which listens at this port.
@@ -29,7 +34,7 @@ pub(crate) fn checkout(configuration: &Configuration, port: u16) -> String {
         .faces
         .checkout_origin
         .clone()
-        .unwrap_or_else(|| format!("https://pay.coffer.localhost:{port}"))
+        .unwrap_or_else(|| format!("https://{CHECKOUT_HOST}:{}", public(configuration, port)))
 }
 
 /// The dashboard's.
@@ -39,6 +44,12 @@ pub(crate) fn dashboard(configuration: &Configuration) -> String {
         .dashboard_origin
         .clone()
         .unwrap_or_else(|| DASHBOARD.to_owned())
+}
+
+/// The port at which a face is reached that listens at this one: that of the listener before all faces, if there is one.
+fn public(configuration: &Configuration, port: u16) -> u16 {
+    let front = configuration.faces.listen.map(|front| front.port());
+    front.filter(|front| *front != 0).unwrap_or(port)
 }
 
 /// Host and port of an origin.

@@ -5,7 +5,7 @@ use coffer_simulator::{MIGRATIONS, STATEMENTS, Settings, Simulator, Switches};
 
 use super::{
     certificates::FaceCertificate,
-    origin,
+    edge, origin,
     process::{Edges, Process},
 };
 use crate::{
@@ -14,6 +14,8 @@ use crate::{
 
 /// The name of its face.
 const FACE: &str = "simulator";
+/// Its name on a developer's machine, where alone it runs.
+const HOST: &str = "simulator.coffer.localhost";
 
 pub(super) fn run(mut process: Process) -> Result<(), Failure> {
     let bound = process.bind(FACE, process.configuration.simulator.listen)?;
@@ -37,14 +39,13 @@ pub(super) fn run(mut process: Process) -> Result<(), Failure> {
             .map_err(|error| Failure::doing("starting the simulator", error))?;
         let tasks = Tasks::new();
         simulator.run(&tasks);
-        certificate.serve(
-            bound,
-            simulator.router(),
-            PlainPolicy::Refuse403 {
-                page: "about:blank".to_owned(),
-            },
-            &tasks,
-        )?;
+        let plain = PlainPolicy::Refuse403 {
+            page: "about:blank".to_owned(),
+            overheard: None,
+        };
+        let public = origin::simulator(process.port(FACE));
+        let names = edge::settings(&process.configuration, &public, HOST, plain);
+        edge::serve(bound, certificate.face(simulator.router(), names), &tasks)?;
         certificate.watch(&tasks);
         let store = db.clone();
         let readiness = move || {

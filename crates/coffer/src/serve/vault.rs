@@ -9,7 +9,7 @@ use coffer_net::{
         self,
         keys::{Keys, KeysClient},
     },
-    face::PlainPolicy,
+    face::{FaceSettings, PlainPolicy},
     link::{self, Door, Identity, MeasuredHandler, Revoked, VaultHandler},
     metrics::{self, CallMetrics},
 };
@@ -17,7 +17,7 @@ use coffer_vault::{Adapter, MIGRATIONS, ProviderSettings, STATEMENTS, Settings, 
 
 use super::{
     certificates::{self, FaceCertificate},
-    origin,
+    edge, origin,
     process::{Edges, Process, listener},
     renewal::{self, Issuer},
     store::Store,
@@ -86,6 +86,15 @@ async fn serve(
     let plain = PlainPolicy::Redirect308 {
         to: origin::authority(&settings.fields_origin),
     };
+    let face = FaceSettings {
+        proxies: edge::proxies_of_vault(&process.configuration),
+        ..edge::settings(
+            &process.configuration,
+            &settings.fields_origin,
+            origin::FIELDS_HOST,
+            plain,
+        )
+    };
     let vault = Vault::open(db.clone(), Arc::clone(&keys), settings)
         .await
         .map_err(failed)?;
@@ -110,7 +119,8 @@ async fn serve(
         "vault link",
         link::serve(listener(listeners.link)?, identity, door, tasks.clone()),
     );
-    certificate.serve(listeners.face, vault.fields(), plain, &tasks)?;
+    let face = certificate.face(vault.fields(), face);
+    edge::serve(listeners.face, face, &tasks)?;
     certificate.watch(&tasks);
     let readiness = Box::new(move || vault.ready());
     let admin = axum::Router::new();

@@ -48,6 +48,11 @@ CREATE TABLE changes (
     created {bigint} NOT NULL
 ) {strict}";
 
+/// When and where a key was first seen where anybody could read it.
+pub(crate) const EXPOSURE: &str = "
+ALTER TABLE api_keys ADD COLUMN exposed {bigint};
+ALTER TABLE api_keys ADD COLUMN exposed_by TEXT";
+
 pub(crate) const STATEMENTS: &[&Statement] = &[
     &ACCOUNT_INSERT,
     &ACCOUNT_BY_NAME,
@@ -58,6 +63,7 @@ pub(crate) const STATEMENTS: &[&Statement] = &[
     &API_KEY_INSERT,
     &API_KEY_FIND,
     &API_KEY_REVOKE,
+    &API_KEY_EXPOSE,
     &INVITATION_INSERT,
     &INVITATIONS_END,
     &CHANGE_COUNT,
@@ -99,12 +105,17 @@ pub(crate) static API_KEY_INSERT: Statement = Statement::new(
 /// By its id alone: the caller's account is what this finds out.
 pub(crate) static API_KEY_FIND: Statement = Statement::new(
     "api_key_find",
-    "SELECT account, mode, kind, permissions, hash, state, expires FROM api_keys WHERE api_key = $1",
+    "SELECT account, mode, kind, permissions, hash, state, version, expires, exposed FROM api_keys WHERE api_key = $1",
 );
 pub(crate) static API_KEY_REVOKE: Statement = Statement::new(
     "api_key_revoke",
     "UPDATE api_keys SET state = 'revoked', version = version + 1
-     WHERE account = $1 AND mode = $2 AND api_key = $3 AND state <> 'revoked'",
+     WHERE account = $1 AND mode = $2 AND api_key = $3 AND state <> 'revoked' AND version = $4",
+);
+pub(crate) static API_KEY_EXPOSE: Statement = Statement::new(
+    "api_key_expose",
+    "UPDATE api_keys SET exposed = $5, exposed_by = $6, version = version + 1
+     WHERE account = $1 AND mode = $2 AND api_key = $3 AND version = $4 AND exposed IS NULL",
 );
 /// The counter's row lock makes sequence numbers appear in the order of commits.
 pub(crate) static CHANGE_COUNT: Statement = Statement::new(

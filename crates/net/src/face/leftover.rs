@@ -1,7 +1,9 @@
-//! What the application leaves unread of a request is read and dropped before the answer leaves. Otherwise the connection
-//! would be closed with bytes still arriving, the machine would reset it, and the client might never see its answer.
+//! The body of a request: it has to arrive in time, and what the application leaves unread of it is read and dropped before
+//! the answer leaves. Otherwise the connection would be closed with bytes still arriving, the machine would reset it, and the
+//! client might never see its answer.
 
 use std::{
+    io,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
@@ -14,31 +16,45 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::timeout;
 
+use super::{crowd::Mark, deadline::Deadline, visit::Visit};
+
 /// So much is read for nothing; who sends more may miss the answer.
 const BYTES_MAX: usize = 1024 * 1024;
 const TIME_MAX: Duration = Duration::from_secs(2);
 
 /// The place where a body goes that was not read to its end.
 #[derive(Clone, Default)]
-pub(super) struct Leftover(Arc<Mutex<Option<Incoming>>>);
+pub(super) struct Leftover(Option<Arc<Mutex<Option<Incoming>>>>);
 
 impl Leftover {
     /// The request with a body that comes back here. Not over HTTP/2, where a stream ends without its connection, nor when
     /// the client waits to be asked for the body: then it has not sent any.
-    pub(super) fn of(request: Request<Incoming>) -> (Request<axum::body::Body>, Self) {
-        let place = Self::default();
+    pub(super) fn of(
+        request: Request<Incoming>,
+        visit: &Visit,
+    ) -> (Request<axum::body::Body>, Self) {
+        if request.body().is_end_stream() {
+            return (request.map(|_| axum::body::Body::empty()), Self(None));
+        }
         let lent = request.version() != Version::HTTP_2 && !request.headers().contains_key(EXPECT);
-        let home = lent.then(|| place.clone());
+        let place = Self(lent.then(Arc::default));
+        let mut deadline = Deadline::default();
+        deadline.set_in(visit.limits().body);
+        let mark = visit.guest.body();
         let request = request.map(|body| {
-            let body = Some(body);
-            axum::body::Body::new(Lent { body, home })
+            axum::body::Body::new(Lent {
+                body: Some(body),
+                home: place.clone(),
+                deadline,
+                unfinished: Some(mark),
+            })
         });
         (request, place)
     }
 
     /// Reads what is left, within limits.
     pub(super) async fn drain(self) {
-        let left = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let left = self.0.as_deref().and_then(|left| lock(left).take());
         let Some(mut body) = left else {
             return;
         };
@@ -56,32 +72,50 @@ impl Leftover {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A body in the hands of the application.
 struct Lent {
     body: Option<Incoming>,
-    home: Option<Leftover>,
+    home: Leftover,
+    deadline: Deadline,
+    unfinished: Option<Mark>,
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
         let unread = self.body.take().filter(|body| !body.is_end_stream());
-        if let Some(Leftover(home)) = &self.home {
-            *home.lock().unwrap_or_else(PoisonError::into_inner) = unread;
+        if let Leftover(Some(home)) = &self.home {
+            *lock(home) = unread;
         }
     }
 }
 
 impl Body for Lent {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = axum::BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut self.get_mut().body {
-            Some(body) => Pin::new(body).poll_frame(context),
-            None => Poll::Ready(None),
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
+        let this = self.get_mut();
+        let Some(body) = &mut this.body else {
+            return Poll::Ready(None);
+        };
+        match Pin::new(&mut *body).poll_frame(context) {
+            Poll::Ready(frame) => {
+                if frame.is_none() || body.is_end_stream() {
+                    this.unfinished = None;
+                }
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+            }
+            Poll::Pending => this
+                .deadline
+                .poll(context)
+                .map(|()| Some(Err(io::Error::from(io::ErrorKind::TimedOut).into()))),
         }
     }
 

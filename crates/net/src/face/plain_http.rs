@@ -1,17 +1,18 @@
-//! What plain HTTP gets at a port for HTTPS: one answer, the same but for its id. Nothing of the request is interpreted but, for a redirect,
-//! a path of harmless characters; whatever else it carries, a key above all, has no effect.
+//! What plain HTTP gets at a port for HTTPS: one answer, the same but for its id. Nothing of the request is interpreted but,
+//! for a redirect, a path of harmless characters. A key that it carries is told to whoever wants to know that it was exposed,
+//! after the answer: neither its words nor its time tell whether the key is one.
 
-use std::{io, time::Duration};
+use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     time::timeout,
 };
+use zeroize::Zeroizing;
 
 use coffer_core::id::RequestId;
 
-use super::PlainPolicy;
 use crate::Clock;
 
 /// Of the request line and headers, no more than this is read.
@@ -22,16 +23,66 @@ const READ_MAX: Duration = Duration::from_secs(5);
 const LINGER_BYTES_MAX: u64 = 64 * 1024;
 const LINGER_MAX: Duration = Duration::from_secs(2);
 const PATH_MAX: usize = 1024;
+const AUTHORIZATION: &[u8] = b"authorization:";
+
+/// What plain HTTP is answered.
+#[derive(Clone)]
+pub enum PlainPolicy {
+    /// 403 with code `https_required`: for the API, whose clients must not get used to it.
+    Refuse403 {
+        /// The address of the code's page, or `about:blank` (RFC 9457).
+        page: String,
+        /// Who wants to know which keys were exposed.
+        overheard: Option<Overheard>,
+    },
+    /// 308 to the same path over HTTPS: for pages.
+    Redirect308 {
+        /// The host, with the port if it is not 443.
+        to: String,
+    },
+}
+
+/// Is told of every `Authorization` that came over plain HTTP.
+pub type Overheard =
+    Arc<dyn Fn(PlainCall) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// A request that came over plain HTTP with something that may be a key.
+pub struct PlainCall {
+    /// The value of its `Authorization`, which anybody on the way could read.
+    pub authorization: Zeroizing<String>,
+    /// Who sent it.
+    pub peer: SocketAddr,
+    /// The id that its answer has.
+    pub request_id: RequestId,
+}
 
 /// Reads the head of the request, answers, closes.
-pub(super) async fn answer(mut stream: TcpStream, policy: &PlainPolicy) -> io::Result<()> {
+pub(super) async fn answer(
+    mut stream: TcpStream,
+    policy: &PlainPolicy,
+    peer: SocketAddr,
+) -> io::Result<()> {
     let head = timeout(READ_MAX, read_head(&mut stream)).await??;
+    let request_id = Clock::system().id();
     let answer = match policy {
-        PlainPolicy::Refuse403 { page } => refusal(page, Clock::system().id()),
+        PlainPolicy::Refuse403 { page, .. } => refusal(page, request_id),
         PlainPolicy::Redirect308 { to } => redirect(to, path(&head)),
     };
     timeout(READ_MAX, stream.write_all(answer.as_bytes())).await??;
     stream.shutdown().await?;
+    if let PlainPolicy::Refuse403 {
+        overheard: Some(overheard),
+        ..
+    } = policy
+        && let Some(authorization) = authorization(&head)
+    {
+        let call = PlainCall {
+            authorization,
+            peer,
+            request_id,
+        };
+        overheard(call).await;
+    }
     let mut rest = stream.take(LINGER_BYTES_MAX);
     timeout(
         LINGER_MAX,
@@ -41,15 +92,26 @@ pub(super) async fn answer(mut stream: TcpStream, policy: &PlainPolicy) -> io::R
     Ok(())
 }
 
-async fn read_head(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
-    let mut head = Vec::with_capacity(1024);
+async fn read_head(stream: &mut TcpStream) -> io::Result<Zeroizing<Vec<u8>>> {
+    // Of its final size at once: a buffer that grows leaves copies behind.
+    let mut head = Zeroizing::new(Vec::with_capacity(HEAD_MAX));
     let mut limited = stream.take(u64::try_from(HEAD_MAX).unwrap_or(u64::MAX));
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-        if limited.read_buf(&mut head).await? == 0 {
+        if limited.read_buf(&mut *head).await? == 0 {
             break;
         }
     }
     Ok(head)
+}
+
+/// The value of the first such header.
+fn authorization(head: &[u8]) -> Option<Zeroizing<String>> {
+    head.split(|&byte| byte == b'\n').find_map(|line| {
+        let (name, value) = line.split_at_checked(AUTHORIZATION.len())?;
+        let value = std::str::from_utf8(value).ok()?.trim();
+        name.eq_ignore_ascii_case(AUTHORIZATION)
+            .then(|| Zeroizing::new(value.to_owned()))
+    })
 }
 
 fn refusal(page: &str, id: RequestId) -> String {
@@ -92,6 +154,29 @@ fn path(head: &[u8]) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_is_found_however_its_header_is_written() {
+        for header in [
+            "Authorization: Bearer k",
+            "AUTHORIZATION:Bearer k ",
+            "authorization:\tBearer k",
+        ] {
+            let head = format!("GET / HTTP/1.1\r\nhost: a\r\n{header}\r\n\r\n");
+            assert_eq!(
+                authorization(head.as_bytes()).unwrap().as_str(),
+                "Bearer k",
+                "{header}"
+            );
+        }
+        for without in [
+            "GET / HTTP/1.1\r\nx-authorization: k\r\n\r\n",
+            "authorization",
+            "",
+        ] {
+            assert!(authorization(without.as_bytes()).is_none());
+        }
+    }
 
     #[test]
     fn only_a_harmless_path_is_repeated() {

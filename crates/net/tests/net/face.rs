@@ -1,133 +1,16 @@
 //! Rules of the public faces: nothing works over plain HTTP, every HTTPS answer has HSTS, requests in flight are finished.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use axum::{
-    Extension, Router,
-    routing::{get, post},
-};
-use coffer_net::{
-    Tasks,
-    face::{ConnectionInfo, FaceLimits, HSTS, PlainPolicy, serve},
-    tls::CertificateStore,
-};
-use http::{HeaderMap, Request, StatusCode};
-use http_body_util::{BodyExt as _, Empty};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::{
-    SupportedProtocolVersion,
-    version::{TLS12, TLS13},
-};
+use coffer_net::face::{FaceSettings, HSTS, PlainPolicy};
+use http::StatusCode;
+use rustls::version::{TLS12, TLS13};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
-    sync::Notify,
+    net::TcpStream,
 };
-use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::support::{Ca, client_config};
-
-const LONG: Duration = Duration::from_secs(20);
-
-struct Face {
-    address: SocketAddr,
-    store: Arc<CertificateStore>,
-    tasks: Tasks,
-    begun: Arc<Notify>,
-    go_on: Arc<Notify>,
-}
-
-impl Face {
-    async fn start(plain: PlainPolicy) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let store = CertificateStore::new();
-        load(&store);
-        let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let (begin, wait) = (Arc::clone(&begun), Arc::clone(&go_on));
-        // It answers without reading what comes.
-        let refuse = post(|| async { StatusCode::PAYLOAD_TOO_LARGE });
-        let app = Router::new()
-            .route("/info", get(info))
-            .route("/refuse", refuse)
-            .route(
-                "/wait",
-                get(|| async move {
-                    begin.notify_one();
-                    wait.notified().await;
-                    "done"
-                }),
-            );
-        let tasks = Tasks::new();
-        let limits = FaceLimits::new(plain);
-        let serving = serve(listener, Arc::clone(&store), app, limits, tasks.clone());
-        tasks.spawn("face", serving);
-        Self {
-            address,
-            store,
-            tasks,
-            begun,
-            go_on,
-        }
-    }
-
-    async fn tls(
-        &self,
-        version: &'static SupportedProtocolVersion,
-        alpn: &[&[u8]],
-    ) -> std::io::Result<TlsStream<TcpStream>> {
-        let tcp = TcpStream::connect(self.address).await?;
-        let connector = TlsConnector::from(Arc::new(client_config(None, version, alpn)));
-        connector
-            .connect("localhost".try_into().unwrap(), tcp)
-            .await
-    }
-
-    /// Everything that is answered to these bytes over TLS, until the face closes.
-    async fn raw_https(&self, bytes: &[u8]) -> String {
-        let mut tls = self.tls(&TLS13, &[b"http/1.1"]).await.unwrap();
-        tls.write_all(bytes).await.unwrap();
-        let mut answer = Vec::new();
-        tls.read_to_end(&mut answer).await.unwrap();
-        String::from_utf8(answer).unwrap()
-    }
-
-    async fn raw_plain(&self, bytes: &[u8]) -> String {
-        let mut tcp = TcpStream::connect(self.address).await.unwrap();
-        tcp.write_all(bytes).await.unwrap();
-        let mut answer = Vec::new();
-        tcp.read_to_end(&mut answer).await.unwrap();
-        String::from_utf8(answer).unwrap()
-    }
-
-    async fn http2(&self, path: &str) -> (StatusCode, HeaderMap, String) {
-        let tls = self.tls(&TLS13, &[b"h2"]).await.unwrap();
-        let io = TokioIo::new(tls);
-        let (mut sender, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), io)
-                .await
-                .unwrap();
-        coffer_net::task::spawn("client", connection);
-        let request = Request::get(format!("https://localhost{path}"));
-        let request = request.body(Empty::<bytes::Bytes>::new()).unwrap();
-        let (head, body) = sender.send_request(request).await.unwrap().into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        (
-            head.status,
-            head.headers,
-            String::from_utf8(body.to_vec()).unwrap(),
-        )
-    }
-}
-
-async fn info(Extension(info): Extension<ConnectionInfo>) -> String {
-    format!("{} {} {}", info.tls_version, info.alpn, info.peer.ip())
-}
-
-fn load(store: &CertificateStore) {
-    let certified = Ca::new().issue(None, false, true);
-    store.load_pem(&certified.chain, &certified.key).unwrap();
-}
+use crate::served::{LONG, PAGE, Served, load, settings};
 
 fn has_hsts(answer: &str) -> bool {
     let head = answer.split("\r\n\r\n").next().unwrap();
@@ -136,16 +19,9 @@ fn has_hsts(answer: &str) -> bool {
         == 1
 }
 
-const PAGE: &str = "https://localhost/docs/errors/https_required";
-
-fn refused() -> PlainPolicy {
-    let page = PAGE.to_owned();
-    PlainPolicy::Refuse403 { page }
-}
-
 #[tokio::test]
 async fn plain_http_is_refused_by_the_api_whatever_it_asks() {
-    let face = Face::start(refused()).await;
+    let face = Served::start(settings()).await;
     for request in [
         "GET /info HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer sk_test_x\r\n\r\n",
         "POST /v1/payments HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nhello",
@@ -174,7 +50,7 @@ async fn plain_http_is_refused_by_the_api_whatever_it_asks() {
 
 #[tokio::test]
 async fn who_is_refused_while_still_sending_gets_the_answer_and_keeps_the_connection() {
-    let face = Face::start(refused()).await;
+    let face = Served::start(settings()).await;
     let body = "x".repeat(512 * 1024);
     let requests = [
         format!(
@@ -194,7 +70,7 @@ async fn who_is_refused_while_still_sending_gets_the_answer_and_keeps_the_connec
 
 #[tokio::test]
 async fn who_sends_without_end_is_not_listened_to_for_ever() {
-    let face = Face::start(refused()).await;
+    let face = Served::start(settings()).await;
     let mut tls = face.tls(&TLS13, &[b"http/1.1"]).await.unwrap();
     let head = "POST /refuse HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nonly this";
     tls.write_all(head.as_bytes()).await.unwrap();
@@ -207,7 +83,11 @@ async fn who_sends_without_end_is_not_listened_to_for_ever() {
 #[tokio::test]
 async fn plain_http_is_sent_to_https_by_pages_without_its_query() {
     let to = "pay.test:8444".to_owned();
-    let face = Face::start(PlainPolicy::Redirect308 { to }).await;
+    let face = Served::start(FaceSettings {
+        plain: PlainPolicy::Redirect308 { to },
+        ..settings()
+    })
+    .await;
     for (path, location) in [
         ("/c/chk_1", "https://pay.test:8444/c/chk_1"),
         ("/c/chk_1?secret=s", "https://pay.test:8444/"),
@@ -224,7 +104,7 @@ async fn plain_http_is_sent_to_https_by_pages_without_its_query() {
 
 #[tokio::test]
 async fn every_https_answer_has_hsts_even_those_that_no_handler_made() {
-    let face = Face::start(refused()).await;
+    let face = Served::start(settings()).await;
     let long = "a".repeat(20 * 1024);
     for (request, status) in [
         (
@@ -252,15 +132,15 @@ async fn every_https_answer_has_hsts_even_those_that_no_handler_made() {
         );
         assert!(has_hsts(&answer), "{answer}");
     }
-    let (status, headers, _) = face.http2("/missing").await;
+    let (status, headers, _) = face.http2_get("/missing").await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert_eq!(headers["strict-transport-security"], HSTS);
 }
 
 #[tokio::test]
 async fn the_application_learns_how_a_request_came() {
-    let face = Face::start(refused()).await;
-    assert_eq!(face.http2("/info").await.2, "1.3 h2 127.0.0.1");
+    let face = Served::start(settings()).await;
+    assert_eq!(face.http2_get("/info").await.2, "1.3 h2 127.0.0.1");
     let mut tls = face.tls(&TLS12, &[]).await.unwrap();
     let request = b"GET /info HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     tls.write_all(request).await.unwrap();
@@ -271,7 +151,7 @@ async fn the_application_learns_how_a_request_came() {
 
 #[tokio::test]
 async fn a_new_certificate_is_shown_without_a_restart() {
-    let face = Face::start(refused()).await;
+    let face = Served::start(settings()).await;
     let mut shown = Vec::new();
     for _ in 0..2 {
         let tls = face.tls(&TLS13, &[]).await.unwrap();
@@ -283,7 +163,7 @@ async fn a_new_certificate_is_shown_without_a_restart() {
 
 #[tokio::test]
 async fn the_hybrid_key_exchange_is_preferred() {
-    let face = Face::start(refused()).await;
+    let face = Served::start(settings()).await;
     let tls = face.tls(&TLS13, &[]).await.unwrap();
     let group = tls
         .get_ref()
@@ -296,9 +176,10 @@ async fn the_hybrid_key_exchange_is_preferred() {
 
 #[tokio::test]
 async fn a_request_in_flight_is_answered_before_the_face_stops() {
-    let face = Arc::new(Face::start(refused()).await);
+    let face = Arc::new(Served::start(settings()).await);
     let client = Arc::clone(&face);
-    let answer = coffer_net::task::spawn("client", async move { client.http2("/wait").await.2 });
+    let answer =
+        coffer_net::task::spawn("client", async move { client.http2_get("/wait").await.2 });
     face.begun.notified().await;
     let release = async { face.go_on.notify_one() };
     let (stopped, ()) = tokio::join!(face.tasks.stop(LONG), release);

@@ -8,7 +8,13 @@
 )]
 
 mod face;
+mod floods;
+mod front;
 mod link;
 mod operator;
 mod outbound;
+mod patience;
+mod proxies;
+mod served;
+mod smuggling;
 mod support;

@@ -5,6 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use coffer_core::{id::RequestId, words};
+use coffer_net::face::Fault;
 use serde_json::json;
 
 /// Seconds after which trying again makes sense.
@@ -43,6 +44,18 @@ words! {
         RequestTimeout = "request_timeout",
         /// Not JSON at all.
         ContentTypeNotSupported = "content_type_not_supported",
+        /// The head of the request is not HTTP.
+        HeadMalformed = "head_malformed",
+        /// Not exactly one host, or not ours.
+        HostWrong = "host_wrong",
+        /// For the host of another face.
+        Misdirected = "misdirected",
+        /// Too long an address.
+        AddressTooLong = "address_too_long",
+        /// Too large a head.
+        HeadTooLarge = "head_too_large",
+        /// A header asks for another verb.
+        MethodOverrideNotAllowed = "method_override_not_allowed",
         /// No such address.
         NotFound = "not_found",
         /// Not this verb.
@@ -77,7 +90,13 @@ impl Code {
             | Self::ExpiryInvalid
             | Self::ExpiryPast
             | Self::CvcInvalid
-            | Self::RequestMalformed => StatusCode::BAD_REQUEST,
+            | Self::RequestMalformed
+            | Self::HeadMalformed
+            | Self::HostWrong
+            | Self::MethodOverrideNotAllowed => StatusCode::BAD_REQUEST,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::AddressTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TicketInvalid | Self::TicketExpired | Self::OriginNotAllowed => {
                 StatusCode::FORBIDDEN
             }
@@ -110,6 +129,12 @@ impl Code {
             Self::RequestTooLarge => "The request is too large",
             Self::RequestTimeout => "The request did not arrive in time",
             Self::ContentTypeNotSupported => "The request is not JSON",
+            Self::HeadMalformed => "The request is not written as HTTP demands",
+            Self::HostWrong => "The request names no host of this server, or more than one",
+            Self::Misdirected => "The request is for a host that is not answered here",
+            Self::AddressTooLong => "The address is too long",
+            Self::HeadTooLarge => "The headers are too large",
+            Self::MethodOverrideNotAllowed => "A header asks for another method",
             Self::NotFound => "There is nothing at this address",
             Self::MethodNotAllowed => "This address does not know this method",
             Self::TooManyReports => "There are too many reports right now",
@@ -144,11 +169,32 @@ impl Code {
             Self::ContentTypeNotSupported => {
                 "Send Content-Type: application/json; reports as browsers send them."
             }
+            Self::HeadMalformed => "Use a browser, or an ordinary HTTP client.",
+            Self::HostWrong => "Send one Host header, with the host of this address.",
+            Self::Misdirected => "Send the request on a connection of its own.",
+            Self::AddressTooLong => "Send at most 8 KiB of path and query.",
+            Self::HeadTooLarge => "Send at most 64 headers and 16 KiB of them.",
+            Self::MethodOverrideNotAllowed => "Send the method itself.",
             Self::NotFound => "Check the address.",
             Self::MethodNotAllowed => "The Allow header names the methods of this address.",
             Self::TooManyReports => "Nothing is lost: the reports that came before say the same.",
             Self::Unavailable => "Nothing was stored. Try again in a few seconds.",
             Self::InternalError => "Try again, and report the request_id if it stays.",
+        }
+    }
+}
+
+impl From<Fault> for Code {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Malformed => Self::HeadMalformed,
+            Fault::HostWrong => Self::HostWrong,
+            Fault::Misdirected => Self::Misdirected,
+            Fault::AddressTooLong => Self::AddressTooLong,
+            Fault::HeadTooLarge => Self::HeadTooLarge,
+            Fault::MethodOverride => Self::MethodOverrideNotAllowed,
+            Fault::MethodUnknown => Self::MethodNotAllowed,
+            Fault::TooSlow => Self::RequestTimeout,
         }
     }
 }
@@ -217,6 +263,13 @@ pub(crate) fn page(code: Code) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_fault_has_a_code_with_its_status() {
+        for &fault in Fault::ALL {
+            assert_eq!(Code::from(fault).status(), fault.status());
+        }
+    }
 
     #[test]
     fn every_code_has_a_page_that_says_what_to_do() {

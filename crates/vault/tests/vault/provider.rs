@@ -18,7 +18,7 @@ use coffer_crypto::pki::{Authority, KeyPair, Profile};
 use coffer_db::{Database, Statement, params};
 use coffer_net::{
     Clock, Tasks,
-    face::{self, FaceLimits, PlainPolicy},
+    face::{self, Face, FaceSettings, PlainPolicy},
     tls::CertificateStore,
 };
 use serde_json::{Value, json};
@@ -80,22 +80,15 @@ impl FakeProvider {
         let authority = Authority::create("provider", Clock::system().now().as_seconds()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address: SocketAddr = listener.local_addr().unwrap();
-        let (limits, app) = (
-            FaceLimits::new(PlainPolicy::Refuse403 {
+        let settings = FaceSettings::new(
+            vec!["localhost".to_owned()],
+            PlainPolicy::Refuse403 {
                 page: "about:blank".to_owned(),
-            }),
-            provider.router(),
+                overheard: None,
+            },
         );
-        tasks.spawn(
-            "provider",
-            face::serve(
-                listener,
-                certificate(&authority),
-                app,
-                limits,
-                tasks.clone(),
-            ),
-        );
+        let face = Face::new(certificate(&authority), provider.router(), settings);
+        tasks.spawn("provider", face::serve(listener, face, tasks.clone()));
         let url = format!("https://localhost:{}", address.port());
         Listening {
             provider,

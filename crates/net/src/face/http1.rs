@@ -1,0 +1,235 @@
+//! An HTTP/1 connection on its way to hyper: every head is looked at before hyper sees any of it, and every wait for the
+//! client has an end.
+//!
+//! Instead of a head that is at fault, and of everything after it, hyper gets one that is not ([`IN_PLACE`]), so that the
+//! fault is answered by the application, in its turn and form; then the connection ends.
+
+use std::{
+    future::Future as _,
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+
+use super::{
+    chunks::Chunks,
+    crowd::Mark,
+    deadline::Deadline,
+    fault::Fault,
+    head::{self, Framing},
+    visit::Visit,
+};
+
+/// What hyper reads in place of a request that is at fault.
+const IN_PLACE: &[u8] = b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n";
+/// How much is read at a time; a connection keeps so much while it is idle.
+const READ: usize = 4 * 1024;
+
+/// A stream of requests.
+pub(super) struct Requests<S> {
+    inner: S,
+    visit: Arc<Visit>,
+    /// What has come and was not handed on.
+    buffer: BytesMut,
+    /// So much of it may be handed on.
+    ready: usize,
+    /// So much of it has no end of a head.
+    seen: usize,
+    next: Next,
+    /// The head that has begun.
+    head: Option<Mark>,
+    waiting: Waiting,
+    deadline: Deadline,
+}
+
+/// What the client sends next.
+enum Next {
+    Head,
+    Body(u64),
+    Chunks(Chunks),
+    /// Whatever it is, it is not read.
+    Nothing,
+}
+
+/// What the deadline is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    ForNothing,
+    ForRequest,
+    ForHead,
+}
+
+impl<S> Requests<S> {
+    /// `head` is the mark that the handshake has had: the client has to send its first request now.
+    pub(super) fn new(inner: S, visit: Arc<Visit>, head: Mark) -> Self {
+        Self {
+            inner,
+            visit,
+            buffer: BytesMut::new(),
+            ready: 0,
+            seen: 0,
+            next: Next::Head,
+            head: Some(head),
+            waiting: Waiting::ForNothing,
+            deadline: Deadline::default(),
+        }
+    }
+
+    /// Finds out how much of what has come may be handed on.
+    fn advance(&mut self) -> io::Result<()> {
+        if self.ready > 0 || self.buffer.is_empty() {
+            return Ok(());
+        }
+        match &mut self.next {
+            Next::Head => self.advance_in_head(),
+            Next::Body(left) => {
+                let here = u64::try_from(self.buffer.len()).unwrap_or(u64::MAX);
+                let here = here.min(*left);
+                *left = left.saturating_sub(here);
+                self.ready = usize::try_from(here).map_err(io::Error::other)?;
+                if *left == 0 {
+                    self.next = Next::Head;
+                }
+            }
+            Next::Chunks(chunks) => {
+                let passed = chunks.pass(&self.buffer);
+                self.ready = passed.map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+                if *chunks == Chunks::Done {
+                    self.next = Next::Head;
+                }
+            }
+            Next::Nothing => {}
+        }
+        Ok(())
+    }
+
+    fn advance_in_head(&mut self) {
+        // Once after a body, for clients that end it with a line of its own (RFC 9112, 2.2).
+        if self.seen == 0 && self.buffer.starts_with(b"\r\n") {
+            self.buffer.advance(2);
+        }
+        if self.buffer.is_empty() {
+            return;
+        }
+        if self.head.is_none() {
+            self.head = Some(self.visit.guest.head());
+        }
+        let framing = match head::end(&self.buffer, &mut self.seen) {
+            Ok(None) => return,
+            Ok(Some(length)) => {
+                self.ready = length;
+                head::framing(self.buffer.get(..length).unwrap_or_default())
+            }
+            Err(fault) => Err(fault),
+        };
+        self.next = match framing {
+            Ok(Framing::Empty) => Next::Head,
+            Ok(Framing::Length(length)) => Next::Body(length),
+            Ok(Framing::Chunked) => Next::Chunks(Chunks::new()),
+            Err(fault) => return self.refuse(fault),
+        };
+        self.seen = 0;
+    }
+
+    fn refuse(&mut self, fault: Fault) {
+        self.visit.refuse(fault);
+        self.buffer.clear();
+        self.buffer.extend_from_slice(IN_PLACE);
+        self.ready = self.buffer.len();
+        self.next = Next::Nothing;
+    }
+
+    fn hand_on(&mut self, to: &mut ReadBuf<'_>) {
+        let count = self.ready.min(to.remaining());
+        to.put_slice(self.buffer.get(..count).unwrap_or_default());
+        self.buffer.advance(count);
+        self.ready = self.ready.saturating_sub(count);
+        if self.ready == 0 {
+            // The next bytes begin another head.
+            self.head = None;
+        }
+    }
+
+    /// Nothing comes. Ready when it has not come for too long.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let waiting = match (&self.next, &self.head) {
+            // hyper reads on while an answer is in the making, to learn of a client that hangs up.
+            (_, _) if self.visit.guest.is_working() => Waiting::ForNothing,
+            (Next::Head, None) => Waiting::ForRequest,
+            (Next::Head, Some(_)) => Waiting::ForHead,
+            (Next::Body(_) | Next::Chunks(_) | Next::Nothing, _) => Waiting::ForNothing,
+        };
+        if waiting != self.waiting {
+            self.waiting = waiting;
+            let limits = self.visit.limits();
+            match waiting {
+                Waiting::ForNothing => self.deadline.clear(),
+                Waiting::ForRequest => self.deadline.set_in(limits.idle),
+                Waiting::ForHead => self.deadline.set_in(limits.head),
+            }
+        }
+        ready!(self.deadline.poll(cx));
+        self.waiting = Waiting::ForNothing;
+        self.deadline.clear();
+        if self.buffer.is_empty() {
+            self.next = Next::Nothing;
+        } else {
+            self.refuse(Fault::TooSlow);
+        }
+        Poll::Ready(())
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Requests<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        to: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            this.advance()?;
+            if this.ready > 0 {
+                this.hand_on(to);
+                return Poll::Ready(Ok(()));
+            }
+            if matches!(this.next, Next::Nothing) {
+                // An end of the stream now would end the answer, too, after which hyper ends the connection by itself.
+                return if this.visit.guest.is_working() {
+                    Poll::Pending
+                } else {
+                    Poll::Ready(Ok(()))
+                };
+            }
+            this.buffer.reserve(READ);
+            let read = pin!(this.inner.read_buf(&mut this.buffer)).poll(cx)?;
+            match read {
+                Poll::Ready(0) => return Poll::Ready(Ok(())),
+                Poll::Ready(_) => {}
+                Poll::Pending => ready!(this.poll_patience(cx)),
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Requests<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
