@@ -6,10 +6,12 @@
 mod document;
 mod overrides;
 mod postgres;
+mod providers;
 mod section;
 
 pub(crate) use postgres::{Names, Postgres, Server};
-pub(crate) use section::{AdapterName, Log, LogFormat, ProviderSection, host_of};
+pub(crate) use providers::{AdapterName, ProviderSection};
+pub(crate) use section::{Log, LogFormat, host_of};
 
 use std::{
     collections::BTreeSet,
@@ -20,7 +22,8 @@ use coffer_core::words;
 use serde::Deserialize;
 
 use crate::{directory::Role, failure::Failure};
-use section::{Api, Faces, Keys, Links, Metrics, Providers, Simulator, Vault, Webhooks};
+use providers::Providers;
+use section::{Api, Faces, Keys, Links, Metrics, Simulator, Vault, Webhooks};
 
 words! {
     /// What an installation is for; only `development` allows what is handy and unsafe.

@@ -1,4 +1,4 @@
-//! A stranger at the door of a link: any certificate or none, any version of TLS.
+//! A stranger at the door of a link: any certificate or none, any version of TLS; or at a face, to send what no client does.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -76,6 +76,27 @@ async fn speak(tls: &mut TlsStream<TcpStream>) -> io::Result<bool> {
     let mut frame = [0; 9];
     tls.read_exact(&mut frame).await?;
     Ok(frame[SETTINGS.0] == SETTINGS.1)
+}
+
+/// A connection that asks for this host and speaks this protocol, to send it whatever bytes one likes.
+///
+/// # Errors
+/// When the other side does not want it.
+///
+/// # Panics
+/// When the host is none.
+pub async fn dial(
+    address: SocketAddr,
+    host: &str,
+    protocol: &[u8],
+) -> io::Result<TlsStream<TcpStream>> {
+    let mut config = config(None, &TLS13);
+    config.alpn_protocols = vec![protocol.to_vec()];
+    let tcp = TcpStream::connect(address).await?;
+    let name = ServerName::try_from(host.to_owned()).unwrap();
+    TlsConnector::from(Arc::new(config))
+        .connect(name, tcp)
+        .await
 }
 
 fn config(

@@ -26,7 +26,7 @@ use super::{
 
 /// What hyper reads in place of a request that is at fault.
 const IN_PLACE: &[u8] = b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n";
-/// How much is read at a time; a connection keeps so much while it is idle.
+/// How much is read at a time.
 const READ: usize = 4 * 1024;
 
 /// A stream of requests.
@@ -151,6 +151,10 @@ impl<S> Requests<S> {
         if self.ready == 0 {
             // The next bytes begin another head.
             self.head = None;
+        }
+        if self.buffer.is_empty() {
+            // What passed may have been a key or a card: memory that is given back is wiped.
+            self.buffer = BytesMut::new();
         }
     }
 

@@ -1,5 +1,6 @@
 //! Requests written so that two servers could read them in two ways: none gets two answers, none reaches the application.
 
+use coffer_net::face::{FaceLimits, FaceSettings};
 use http::{Request, StatusCode, header::HOST};
 
 use crate::served::{Served, settings};
@@ -205,5 +206,67 @@ async fn a_body_that_is_not_in_chunks_as_it_says_ends_the_connection() {
         let answer = served.raw_https(request.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 400 "), "{body:?}: {answer}");
         assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{body:?}: {answer}");
+    }
+}
+
+/// A small generator of numbers, the same every time (xorshift).
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % u64::try_from(end).unwrap()).unwrap()
+    }
+}
+
+/// Some bytes of it replaced, doubled or left out.
+fn mutated(request: &[u8], numbers: &mut Numbers) -> Vec<u8> {
+    const BYTES: &[u8] = b"\r\n \t:;,/?#%[]{}<>\\^`|\"\0\x7f\xff0aA";
+    let mut mutant = request.to_vec();
+    for _ in 0..=numbers.below(3) {
+        let (place, byte) = (
+            numbers.below(mutant.len()),
+            BYTES[numbers.below(BYTES.len())],
+        );
+        match numbers.below(3) {
+            0 => mutant[place] = byte,
+            1 => mutant.insert(place, byte),
+            _ => drop(mutant.remove(place)),
+        }
+    }
+    mutant
+}
+
+/// hyper answers by itself, without HSTS, what it cannot read. So whatever we let pass, it has to be able to read.
+#[tokio::test]
+async fn every_answer_to_a_mutated_request_is_ours() {
+    let short = std::time::Duration::from_millis(50);
+    let limits = FaceLimits {
+        head: short,
+        idle: short,
+        body: short,
+        ..FaceLimits::default()
+    };
+    let served = Served::start(FaceSettings {
+        limits,
+        ..settings()
+    })
+    .await;
+    let requests: [&[u8]; 2] = [
+        b"GET /info?a=b HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-y: z, 1\r\n\r\n",
+        b"POST /echo HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    ];
+    let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+    for count in 0..600 {
+        let mutant = mutated(requests[count % 2], &mut numbers);
+        let answers = served.raw_https(&mutant).await;
+        assert_eq!(
+            answers.matches("HTTP/1.").count(),
+            answers.matches("strict-transport-security: ").count(),
+            "{:?}: {answers}",
+            String::from_utf8_lossy(&mutant)
+        );
     }
 }
