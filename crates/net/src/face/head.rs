@@ -32,7 +32,7 @@ pub(super) fn end(bytes: &[u8], seen: &mut usize) -> Result<Option<usize>, Fault
         }
         if head.ends_with(b"\r\n\r\n") {
             return if length > HEAD_BYTES_MAX {
-                Err(Fault::HeadTooLarge)
+                Err(too_large(bytes))
             } else {
                 Ok(Some(length))
             };
@@ -41,10 +41,17 @@ pub(super) fn end(bytes: &[u8], seen: &mut usize) -> Result<Option<usize>, Fault
     *seen = bytes.len();
     if bytes.len() <= HEAD_BYTES_MAX {
         Ok(None)
-    } else if memchr::memchr(b'\n', bytes).is_none_or(|at| at > ADDRESS_BYTES_MAX) {
-        Err(Fault::AddressTooLong)
     } else {
-        Err(Fault::HeadTooLarge)
+        Err(too_large(bytes))
+    }
+}
+
+/// What it is that is too large about this head.
+fn too_large(bytes: &[u8]) -> Fault {
+    if memchr::memchr(b'\n', bytes).is_none_or(|at| at > ADDRESS_BYTES_MAX) {
+        Fault::AddressTooLong
+    } else {
+        Fault::HeadTooLarge
     }
 }
 
@@ -314,6 +321,8 @@ mod tests {
         let with = |address: &str| of(&format!("GET /{address} HTTP/1.1\r\n\r\n"));
         assert_eq!(with(&address), Ok(Framing::Empty));
         assert_eq!(with(&format!("{address}a")), Err(Fault::AddressTooLong));
+        let longer = "a".repeat(HEAD_BYTES_MAX);
+        assert_eq!(with(&longer), Err(Fault::AddressTooLong));
         let endless = vec![b'a'; HEAD_BYTES_MAX + 1];
         assert_eq!(end(&endless, &mut 0), Err(Fault::AddressTooLong));
         let endless = [b"GET / HTTP/1.1\r\nx: ".as_slice(), &endless].concat();

@@ -21,6 +21,7 @@ use super::{
     deadline::Deadline,
     fault::Fault,
     head::{self, Framing},
+    limits::LOOK_AGAIN,
     visit::Visit,
 };
 
@@ -167,18 +168,20 @@ impl<S> Requests<S> {
             (Next::Head, Some(_)) => Waiting::ForHead,
             (Next::Body(_) | Next::Chunks(_) | Next::Nothing, _) => Waiting::ForNothing,
         };
-        if waiting != self.waiting {
+        if waiting != self.waiting || !self.deadline.is_set() {
             self.waiting = waiting;
             let limits = self.visit.limits();
-            match waiting {
-                Waiting::ForNothing => self.deadline.clear(),
-                Waiting::ForRequest => self.deadline.set_in(limits.idle),
-                Waiting::ForHead => self.deadline.set_in(limits.head),
-            }
+            self.deadline.set_in(match waiting {
+                Waiting::ForNothing => LOOK_AGAIN.min(limits.idle),
+                Waiting::ForRequest => limits.idle,
+                Waiting::ForHead => limits.head,
+            });
         }
         ready!(self.deadline.poll(cx));
-        self.waiting = Waiting::ForNothing;
         self.deadline.clear();
+        if waiting == Waiting::ForNothing {
+            return self.poll_patience(cx);
+        }
         if self.buffer.is_empty() {
             self.next = Next::Nothing;
         } else {

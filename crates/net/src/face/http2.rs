@@ -17,7 +17,12 @@ use tokio::{
     time::Instant,
 };
 
-use super::{crowd::Mark, deadline::Deadline, limits::HEAD_BYTES_MAX, visit::Visit};
+use super::{
+    crowd::Mark,
+    deadline::Deadline,
+    limits::{HEAD_BYTES_MAX, LOOK_AGAIN},
+    visit::Visit,
+};
 
 /// What a connection begins with, and can have at most.
 const CREDIT_MAX: u32 = 1_000;
@@ -29,8 +34,6 @@ const CREDIT_PER_REQUEST: u32 = 4;
 const BLOCK_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
 /// Data in frames smaller than this costs credit.
 const DATA_MIN: usize = 256;
-/// How often a connection with requests is looked at for being idle.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// `PRI * HTTP/2.0…` (RFC 9113, 3.4).
 const PREFACE_BYTES: usize = 24;

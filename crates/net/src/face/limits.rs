@@ -19,6 +19,9 @@ const STALL_BYTES: u64 = 16 * 1024;
 /// What a client who ends nothing by himself is given to end an HTTP/2 connection.
 const FAREWELL_MAX: Duration = Duration::from_secs(5);
 
+/// How often a connection with requests in work is looked at for having none any more: nobody says when the last is answered.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
 /// Bytes of a request's head, request line and all.
 pub(super) const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a request's address.

@@ -97,6 +97,25 @@ async fn a_connection_without_requests_is_closed_without_a_word() {
 }
 
 #[tokio::test]
+async fn a_connection_is_idle_from_its_last_answer_and_not_from_some_later_time() {
+    let limits = FaceLimits {
+        head: LONG * 2,
+        idle: SHORT,
+        ..FaceLimits::default()
+    };
+    let served = Served::start(FaceSettings {
+        limits,
+        ..settings()
+    })
+    .await;
+    // Closed before the time for a head is over, which `rest` does not wait for.
+    let answer = served
+        .raw_https(b"GET /info HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_end_is_not_waited_for() {
     let served = Served::start(hasty()).await;
     for framing in ["content-length: 10", "transfer-encoding: chunked"] {
