@@ -59,9 +59,9 @@ enum Next {
 /// What the deadline is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Waiting {
-    ForNothing,
-    ForRequest,
-    ForHead,
+    Nothing,
+    Request,
+    Head,
 }
 
 impl<S> Requests<S> {
@@ -75,7 +75,7 @@ impl<S> Requests<S> {
             seen: 0,
             next: Next::Head,
             head: Some(head),
-            waiting: Waiting::ForNothing,
+            waiting: Waiting::Nothing,
             deadline: Deadline::default(),
         }
     }
@@ -163,23 +163,23 @@ impl<S> Requests<S> {
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let waiting = match (&self.next, &self.head) {
             // hyper reads on while an answer is in the making, to learn of a client that hangs up.
-            (_, _) if self.visit.guest.is_working() => Waiting::ForNothing,
-            (Next::Head, None) => Waiting::ForRequest,
-            (Next::Head, Some(_)) => Waiting::ForHead,
-            (Next::Body(_) | Next::Chunks(_) | Next::Nothing, _) => Waiting::ForNothing,
+            (_, _) if self.visit.guest.is_working() => Waiting::Nothing,
+            (Next::Head, None) => Waiting::Request,
+            (Next::Head, Some(_)) => Waiting::Head,
+            (Next::Body(_) | Next::Chunks(_) | Next::Nothing, _) => Waiting::Nothing,
         };
         if waiting != self.waiting || !self.deadline.is_set() {
             self.waiting = waiting;
             let limits = self.visit.limits();
             self.deadline.set_in(match waiting {
-                Waiting::ForNothing => LOOK_AGAIN.min(limits.idle),
-                Waiting::ForRequest => limits.idle,
-                Waiting::ForHead => limits.head,
+                Waiting::Nothing => LOOK_AGAIN.min(limits.idle),
+                Waiting::Request => limits.idle,
+                Waiting::Head => limits.head,
             });
         }
         ready!(self.deadline.poll(cx));
         self.deadline.clear();
-        if waiting == Waiting::ForNothing {
+        if waiting == Waiting::Nothing {
             return self.poll_patience(cx);
         }
         if self.buffer.is_empty() {

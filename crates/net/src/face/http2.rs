@@ -57,11 +57,11 @@ pub(super) struct Frames<S> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Waiting {
     /// While requests are answered, until they are.
-    ForNothing,
-    ForHead,
-    ForRequest,
+    Nothing,
+    Head,
+    Request,
     /// After it was told that the connection ends.
-    ForFarewell,
+    Farewell,
 }
 
 impl<S> Frames<S> {
@@ -72,7 +72,7 @@ impl<S> Frames<S> {
             reader: Reader::new(),
             budget: Budget::new(Instant::now()),
             head: Some(head),
-            waiting: Waiting::ForNothing,
+            waiting: Waiting::Nothing,
             deadline: Deadline::default(),
         }
     }
@@ -97,34 +97,34 @@ impl<S> Frames<S> {
 
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let waiting = match (&self.head, self.waiting) {
-            (Some(_), _) => Waiting::ForHead,
-            (None, _) if self.visit.guest.is_working() => Waiting::ForNothing,
-            (None, Waiting::ForFarewell) => Waiting::ForFarewell,
-            (None, _) => Waiting::ForRequest,
+            (Some(_), _) => Waiting::Head,
+            (None, _) if self.visit.guest.is_working() => Waiting::Nothing,
+            (None, Waiting::Farewell) => Waiting::Farewell,
+            (None, _) => Waiting::Request,
         };
         let limits = self.visit.limits();
         if waiting != self.waiting || !self.deadline.is_set() {
             self.waiting = waiting;
             self.deadline.set_in(match waiting {
-                Waiting::ForNothing => LOOK_AGAIN.min(limits.idle),
-                Waiting::ForHead => limits.head,
-                Waiting::ForRequest => limits.idle,
-                Waiting::ForFarewell => limits.farewell,
+                Waiting::Nothing => LOOK_AGAIN.min(limits.idle),
+                Waiting::Head => limits.head,
+                Waiting::Request => limits.idle,
+                Waiting::Farewell => limits.farewell,
             });
         }
         if self.deadline.poll(cx).is_pending() {
             return Poll::Pending;
         }
         match waiting {
-            Waiting::ForHead | Waiting::ForFarewell => {
+            Waiting::Head | Waiting::Farewell => {
                 return Poll::Ready(io::ErrorKind::TimedOut.into());
             }
-            Waiting::ForRequest => {
+            Waiting::Request => {
                 self.visit.end();
-                self.waiting = Waiting::ForFarewell;
+                self.waiting = Waiting::Farewell;
                 self.deadline.set_in(limits.farewell);
             }
-            Waiting::ForNothing => self.deadline.clear(),
+            Waiting::Nothing => self.deadline.clear(),
         }
         self.poll_patience(cx)
     }
@@ -279,7 +279,13 @@ impl Reader {
                 self.block = match frame.kind {
                     Kind::Headers => frame.length,
                     Kind::Continuation => self.block.saturating_add(frame.length),
-                    _ => 0,
+                    Kind::Data
+                    | Kind::Priority
+                    | Kind::Reset
+                    | Kind::Settings
+                    | Kind::Ping
+                    | Kind::Window
+                    | Kind::Other => 0,
                 };
                 each(frame, self.block)?;
             }
