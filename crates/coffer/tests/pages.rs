@@ -23,7 +23,7 @@ use axum::{
 use coffer_crypto::SecretBytes;
 use coffer_net::{
     Tasks,
-    face::{self, FaceLimits, PlainPolicy},
+    face::{self, Face, FaceSettings, PlainPolicy},
     outbound::Method,
     tls::CertificateStore,
 };
@@ -61,13 +61,10 @@ impl Proxy {
         let plain = PlainPolicy::Redirect308 {
             to: address.to_string(),
         };
-        let served = face::serve(
-            listener,
-            certificates,
-            app,
-            FaceLimits::new(plain),
-            tasks.clone(),
-        );
+        let names = ["pay.coffer.localhost", "localhost"].map(str::to_owned);
+        let settings = FaceSettings::new(names.to_vec(), plain);
+        let face = Face::new(certificates, app, settings);
+        let served = face::serve(listener, face, tasks.clone());
         tasks.spawn("proxy", served);
         (proxy, address)
     }

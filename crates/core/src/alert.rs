@@ -7,5 +7,7 @@ words! {
         PageDiffers = "page_differs",
         /// A browser reported that something in a payment page tried what the page forbids.
         PageViolated = "page_violated",
+        /// An API key that works was sent in a way in which anybody could read it.
+        ApiKeyExposed = "api_key_exposed",
     }
 }

@@ -1,7 +1,7 @@
 //! Keys that were seen where anybody could read them. Such a key still works: only its owner knows what would stop with it.
 //! But it is marked, once, and those who can replace it are told.
 
-use coffer_core::{api_key::KeyKind, event::EventType};
+use coffer_core::{alert::AlertKind, api_key::KeyKind, event::EventType};
 use coffer_db::{Transaction, params};
 
 use super::{AuthenticationError, KeyChange};
@@ -41,7 +41,6 @@ impl Engine {
             by: By::Overheard(&origin),
             action: "api_key.expose",
             event: EventType::ApiKeyExposed,
-            // An alert to the account's people belongs here, as a step of the same transaction.
             update: Transaction::new().one(&sql::API_KEY_EXPOSE, row),
         };
         match self.change_key(&known, change).await {
@@ -51,7 +50,11 @@ impl Engine {
                 self.0.key_cache.forget(id);
                 Ok(())
             }
-            done => Ok(done?),
+            Err(error) => Err(error.into()),
+            Ok(()) => {
+                let (place, kind) = (Some(known.place), AlertKind::ApiKeyExposed);
+                self.alert_raise(place, kind, &id.to_string()).await
+            }
         }
     }
 }
@@ -96,6 +99,9 @@ mod tests {
         }
         let id = shop.caller("GET /v1/ping").await.api_key();
         assert_eq!(exposures(&shop).await, [(id.to_string(), 2)]);
+        let alerts = shop.engine.alerts_newest().await.unwrap();
+        assert_eq!(alerts.len(), 1);
+        assert_eq!(alerts[0].kind, AlertKind::ApiKeyExposed);
         assert!(shop.engine.read_key(id).await.unwrap().unwrap().exposed);
 
         shop.engine.api_key_revoke(shop.place, id).await.unwrap();
