@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -106,8 +106,12 @@ async fn pass(
     drop(head);
     let guest = Arc::clone(&entry.seat.guest);
     let mut client = Noticed { stream, guest };
-    let both = copy_bidirectional(&mut client, &mut beyond);
-    timeout(PASSAGE_MAX, both).await??;
+    let mut both = pin!(copy_bidirectional(&mut client, &mut beyond));
+    let (stopping, limits) = (entry.tasks.stopping(), entry.inside.limits());
+    tokio::select! {
+        ended = timeout(PASSAGE_MAX, both.as_mut()) => ended??,
+        () = stopping => timeout(limits.farewell, both).await??,
+    };
     Ok(())
 }
 

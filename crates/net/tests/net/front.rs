@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    served::{handshake, refused, rest},
+    served::{LONG, handshake, refused, rest},
     support::Ca,
 };
 
@@ -30,12 +30,18 @@ fn face(ca: &Ca, name: &'static str, proxies: TrustedProxies) -> Face {
         format!("{name} {}", info.peer.ip())
     };
     let app = Router::new().route("/", get(who));
+    // It waits for its clients longer than any test does.
+    let limits = FaceLimits {
+        head: LONG * 10,
+        ..FaceLimits::default()
+    };
     let settings = FaceSettings::new(vec![name.to_owned()], refused());
     Face::new(
         store,
         app,
         FaceSettings {
             proxies,
+            limits,
             ..settings
         },
     )
@@ -50,11 +56,15 @@ fn loopback() -> TrustedProxies {
 
 /// `api.test` and `pay.test` here, `fields.test` elsewhere, `gone.test` nowhere.
 async fn front(tasks: &Tasks) -> SocketAddr {
+    front_before(tasks, tasks).await
+}
+
+async fn front_before(tasks: &Tasks, beyond_tasks: &Tasks) -> SocketAddr {
     let ca = Ca::new();
     let beyond = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let to = beyond.local_addr().unwrap().to_string();
     let fields = face(&ca, "fields.test", loopback());
-    tasks.spawn("beyond", serve(beyond, fields, tasks.clone()));
+    beyond_tasks.spawn("beyond", serve(beyond, fields, beyond_tasks.clone()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let passage = |name: &str, to: String| Passage {
@@ -157,6 +167,15 @@ async fn a_hello_in_pieces_is_read_and_one_without_end_is_not() {
     ]
     .concat();
     while tcp.write_all(&record).await.is_ok() {}
+}
+
+#[tokio::test]
+async fn a_connection_that_is_passed_on_does_not_keep_the_process_from_stopping() {
+    let (here, there) = (Tasks::new(), Tasks::new());
+    let front = front_before(&here, &there).await;
+    let tcp = TcpStream::connect(front).await.unwrap();
+    let _open = handshake(tcp, "fields.test", &TLS13, &[]).await.unwrap();
+    assert!(here.stop(LONG).await);
 }
 
 #[tokio::test]
