@@ -1,0 +1,298 @@
+//! A whole Coffer to be measured, on one of the two stores: the real binary in its own processes, as `coffer up` runs it.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use coffer_core::{Mode, id::TokenId};
+use coffer_crypto::SecretBytes;
+use coffer_net::{
+    contract::{Place, Role},
+    link::{Identity, Link},
+    outbound::Method,
+};
+use coffer_testkit::{Card, Chance, Coffer, Installation, Merchant, PrivateServer, Server};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::{
+    http::{Target, ask, post},
+    machine::{Cores, Watched, pin},
+};
+
+/// The page that the cards of these measurements come from; the testkit's merchant has it on its list.
+const SITE: &str = "https://shop.test";
+/// API keys that are made at a time: fewer than the admin socket takes.
+const MAKERS: usize = 8;
+/// So much may be opened and recognised in an hour that no budget ends a measurement.
+const BUDGET: &str = "1000000000";
+
+/// Where the roles keep their data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Store {
+    Sqlite,
+    Postgres,
+}
+
+/// On which store and cores a Coffer is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Scene {
+    pub(crate) store: Store,
+    /// [`Cores::Server`] leaves the other one to the load.
+    pub(crate) cores: Cores,
+}
+
+impl Scene {
+    /// One core for Coffer, one for the load.
+    pub(crate) const ALONE: Self = Self {
+        store: Store::Sqlite,
+        cores: Cores::Server,
+    };
+    /// Both cores for all.
+    pub(crate) const SQLITE: Self = Self {
+        store: Store::Sqlite,
+        cores: Cores::Both,
+    };
+    /// Both cores for all, PostgreSQL too.
+    pub(crate) const POSTGRES: Self = Self {
+        store: Store::Postgres,
+        cores: Cores::Both,
+    };
+    /// In the order in which they are set up.
+    pub(crate) const ALL: [Self; 3] = [Self::ALONE, Self::SQLITE, Self::POSTGRES];
+}
+
+impl Store {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
+        }
+    }
+}
+
+/// A running Coffer with a merchant.
+pub(crate) struct Stage {
+    // The order of fields is the order of their end.
+    coffer: Coffer,
+    merchant: Merchant,
+    pub(crate) store: Store,
+    server: Option<PrivateServer>,
+}
+
+impl Stage {
+    /// Starts one: all on one core, which the load leaves alone, or on both, which the load shares.
+    pub(crate) async fn start(binary: &str, Scene { store, cores }: Scene) -> Self {
+        pin(cores);
+        let server = (store == Store::Postgres).then(|| {
+            // PostgreSQL's own default; the server of the tests keeps less.
+            PrivateServer::start(&["max_wal_size=1GB"])
+        });
+        let installation = Installation::make(binary, server.as_ref().map(PrivateServer::server));
+        widen(&installation.directory().join("coffer.toml"));
+        let coffer = Coffer::up(binary, installation).await;
+        let merchant = coffer.merchant().await;
+        if cores == Cores::Server {
+            pin(Cores::Load);
+        }
+        Self {
+            coffer,
+            merchant,
+            store,
+            server,
+        }
+    }
+
+    /// The data directory.
+    pub(crate) fn directory(&self) -> &Path {
+        self.coffer.directory()
+    }
+
+    /// A role's process.
+    pub(crate) fn role(&self, role: &'static str) -> Watched {
+        Watched::alone(role, self.coffer.pid(role))
+    }
+
+    /// The process that supervises the roles.
+    pub(crate) fn supervisor(&self) -> Watched {
+        Watched::alone("supervisor", self.coffer.supervisor())
+    }
+
+    /// These roles, and PostgreSQL where it is the store.
+    pub(crate) fn roles(&self, roles: &[&'static str]) -> Vec<Watched> {
+        let roles = roles.iter().map(|role| self.role(role));
+        roles.chain(self.postgres()).collect()
+    }
+
+    fn postgres(&self) -> Option<Watched> {
+        let folder = self.server()?.run(&["SHOW data_directory".to_owned()]);
+        let file = fs::read_to_string(Path::new(folder.trim()).join("postmaster.pid"));
+        let pid = file.expect("postmaster.pid").lines().next()?.parse().ok()?;
+        Some(Watched::tree("postgres", pid))
+    }
+
+    /// The PostgreSQL server, where it is the store.
+    pub(crate) fn server(&self) -> Option<&Server> {
+        self.server.as_ref().map(PrivateServer::server)
+    }
+
+    /// The authority of the faces.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.directory().join("public/development-ca.pem")
+    }
+
+    /// The certificate and the key of the API face, which the peers show too.
+    pub(crate) fn certificate(&self) -> (PathBuf, PathBuf) {
+        let api = self.directory().join("api");
+        (api.join("face-cert.pem"), api.join("face-key.pem"))
+    }
+
+    /// The API face.
+    pub(crate) fn api(&self) -> Target {
+        Target::new(self.coffer.address("api"), &self.authority())
+    }
+
+    /// How requests to the API face name it.
+    fn api_host(&self) -> String {
+        format!("localhost:{}", self.coffer.address("api").port())
+    }
+
+    /// The vault's face.
+    pub(crate) fn fields(&self) -> Target {
+        Target::new(self.coffer.address("fields"), &self.authority())
+    }
+
+    /// Where a role listens for others.
+    fn link_address(&self, to: Role) -> SocketAddr {
+        self.coffer.address(to.as_str())
+    }
+
+    /// A link to a role, with the certificate of another.
+    pub(crate) fn link(&self, from: Role, to: Role) -> Link {
+        let folder = self.directory().join(from.as_str());
+        let read = |path: PathBuf| fs::read_to_string(path).expect("a file of the installation");
+        let key = SecretBytes::from_vec(read(folder.join("key.pem")).into_bytes());
+        let authority = read(self.directory().join("public/ca.pem"));
+        let identity = Identity::load(&read(folder.join("cert.pem")), &key, &authority);
+        let identity = Arc::new(identity.expect("an identity"));
+        Link::new(identity, self.link_address(to).to_string(), to)
+    }
+
+    /// The merchant's account in test mode.
+    pub(crate) fn place(&self) -> Place {
+        let account = self.merchant.account.parse().expect("an id");
+        Place {
+            account,
+            mode: Mode::Test,
+        }
+    }
+
+    /// The merchant's secret key.
+    pub(crate) fn key(&self) -> &str {
+        &self.merchant.secret_key
+    }
+
+    /// More secret keys of the merchant's.
+    pub(crate) async fn keys(&self, count: usize) -> Vec<String> {
+        let admin = self.coffer.admin("api");
+        let wanted = json!({
+            "account": self.merchant.account, "mode": "test", "kind": "sk", "name": "bench",
+            "permissions": null, "lasts_ms": null,
+        });
+        let make = async |count: usize| {
+            let mut made = Vec::with_capacity(count);
+            for _ in 0..count {
+                let answer = admin.call("/api-keys", Method::POST, Some(&wanted)).await;
+                made.push(text(&answer.expect("an API key"), "key"));
+            }
+            made
+        };
+        join_all((0..MAKERS).map(|_| make(count / MAKERS)))
+            .await
+            .concat()
+    }
+
+    /// A request of the merchant's server.
+    pub(crate) fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
+        let bearer = format!("Bearer {}", self.key());
+        let headers = [&[("authorization", bearer.as_str())], headers].concat();
+        post(&self.api_host(), path, &headers, body)
+    }
+
+    /// The ids of new payments that wait for a card.
+    pub(crate) async fn payments(&self, count: usize) -> Vec<String> {
+        let request = self.post("/v1/payments", &[], r#"{"amount":1999,"currency":"EUR"}"#);
+        let answers = ask(&self.api(), vec![request; count]).await;
+        answers.iter().map(|payment| text(payment, "id")).collect()
+    }
+
+    /// Deposits that are ready to be sent to the vault's face, each of another card, with a ticket of its own.
+    pub(crate) async fn deposits(&self, count: usize) -> Vec<Vec<u8>> {
+        let bearer = format!("Bearer {}", self.merchant.publishable_key);
+        let headers = [("authorization", bearer.as_str()), ("origin", SITE)];
+        let ask_for_one = post(&self.api_host(), "/v1/intakes", &headers, "{}");
+        let tickets = ask(&self.api(), vec![ask_for_one; count]).await;
+        let (host, mut chance) = (self.fields().host(), Chance::new(Chance::seed()));
+        let origin = format!("https://fields.coffer.{host}");
+        let deposit = |ticket: &Value| {
+            let Card { number, cvc } = Card::canary(&mut chance);
+            let body =
+                format!(r#"{{"number":"{number}","cvc":"{cvc}","exp_month":12,"exp_year":2040}}"#);
+            let ticket = text(ticket, "ticket");
+            post(
+                &host,
+                "/v1/tokens",
+                &[("coffer-intake", &ticket), ("origin", &origin)],
+                &body,
+            )
+        };
+        tickets.iter().map(deposit).collect()
+    }
+
+    /// Tokens of deposited cards.
+    pub(crate) async fn tokens(&self, count: usize) -> Vec<TokenId> {
+        let answers = ask(&self.fields(), self.deposits(count).await).await;
+        let token = |answer: &Value| text(answer, "id").parse().expect("a token");
+        answers.iter().map(token).collect()
+    }
+
+    /// Cards kept with a customer, which pay again and again.
+    pub(crate) async fn cards(&self, count: usize) -> Vec<String> {
+        let customer = ask(&self.api(), vec![self.post("/v1/customers", &[], "{}")]).await;
+        let path = format!("/v1/customers/{}/cards", text(&customer[0], "id"));
+        let keep = |token: TokenId| self.post(&path, &[], &json!({ "token": token }).to_string());
+        let requests = self.tokens(count).await.into_iter().map(keep).collect();
+        let answers = ask(&self.api(), requests).await;
+        answers.iter().map(|card| text(card, "id")).collect()
+    }
+}
+
+fn text(object: &Value, field: &str) -> String {
+    let found = object[field].as_str();
+    found
+        .unwrap_or_else(|| panic!("no {field} in {object}"))
+        .to_owned()
+}
+
+/// Sets the budgets so high that they are counted and never used up.
+fn widen(file: &Path) {
+    let text = fs::read_to_string(file).expect("coffer.toml");
+    let wide = text
+        .replace(
+            "# open_per_hour = 100000\n",
+            &format!("open_per_hour = {BUDGET}\n"),
+        )
+        .replace(
+            "# fingerprint_per_hour = 1000000\n",
+            &format!("fingerprint_per_hour = {BUDGET}\n"),
+        );
+    assert_eq!(
+        wide.matches(BUDGET).count(),
+        2,
+        "the budgets stand elsewhere in coffer.toml"
+    );
+    fs::write(file, wide).expect("coffer.toml");
+}
