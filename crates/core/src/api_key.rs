@@ -62,9 +62,8 @@ impl<'a> KeyText<'a> {
         let (id, rest) = rest.strip_prefix('_')?.split_at_checked(ID_DIGITS)?;
         let (secret, checksum) = rest.split_at_checked(SECRET_DIGITS)?;
         let body = text.get(..KEY_TEXT_LENGTH - CHECKSUM_DIGITS)?;
-        let written: [u8; 4] = decode(checksum.as_bytes())?;
-        if u32::from_be_bytes(written) != crc32(body.as_bytes())
-            || !secret.bytes().all(|digit| BASE62.contains(&digit))
+        if number(checksum)? != u128::from(crc32(body.as_bytes()))
+            || !secret.bytes().all(|digit| value(digit).is_some())
         {
             return None;
         }
@@ -72,7 +71,7 @@ impl<'a> KeyText<'a> {
         Some(Self {
             kind,
             mode,
-            id: ApiKeyId::from_bytes(decode(id.as_bytes())?),
+            id: ApiKeyId::from_bytes(number(id)?.to_be_bytes()),
             secret,
         })
     }
@@ -119,37 +118,48 @@ fn encode(bytes: &[u8], width: usize, text: &mut String) {
     digits.fill(0);
 }
 
-/// The reverse of [`encode`]; `None` for a foreign digit or a number that does not fit.
-fn decode<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
-    let mut number = [0_u8; N];
-    for digit in digits {
-        let mut carry = u32::try_from(BASE62.iter().position(|known| known == digit)?).ok()?;
-        for byte in number.iter_mut().rev() {
-            let value = u32::from(*byte) * 62 + carry;
-            *byte = u8::try_from(value & 0xff).ok()?;
-            carry = value >> 8;
-        }
-        if carry != 0 {
-            return None;
-        }
+/// The reverse of [`encode`]; `None` for a foreign digit or more than 128 bits.
+fn number(digits: &str) -> Option<u128> {
+    digits.bytes().try_fold(0_u128, |number, digit| {
+        number.checked_mul(62)?.checked_add(value(digit)?.into())
+    })
+}
+
+/// The value of a digit: its place in [`BASE62`].
+const fn value(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'A'..=b'Z' => Some(digit - b'A' + 10),
+        b'a'..=b'z' => Some(digit - b'a' + 36),
+        _ => None,
     }
-    Some(number)
 }
 
 /// CRC-32 as in ISO-HDLC: a checksum against typing errors, no protection.
 #[must_use]
 pub fn crc32(bytes: &[u8]) -> u32 {
-    let step = |crc: u32, _| {
-        if crc & 1 == 1 {
-            (crc >> 1) ^ 0xedb8_8320
-        } else {
-            crc >> 1
-        }
-    };
     !bytes.iter().fold(u32::MAX, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), step)
+        let [low, ..] = (crc ^ u32::from(byte)).to_le_bytes();
+        let folded = CRC32.get(usize::from(low)).copied().unwrap_or_default();
+        (crc >> 8) ^ folded
     })
 }
+
+/// What each byte adds to a checksum.
+const CRC32: [u32; 256] = {
+    let mut table = [0; 256];
+    let (mut place, mut byte) = (0, 0_u32);
+    while place < table.len() {
+        let (mut crc, mut bit) = (byte, 0);
+        while bit < 8 {
+            crc = (crc >> 1) ^ (0xedb8_8320 * (crc & 1));
+            bit += 1;
+        }
+        table[place] = crc;
+        (place, byte) = (place + 1, byte + 1);
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {
@@ -167,6 +177,17 @@ mod tests {
     #[test]
     fn crc32_is_the_published_one() {
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+    }
+
+    #[test]
+    fn a_digit_stands_for_its_place_and_nothing_else_is_a_digit() {
+        for byte in 0..=u8::MAX {
+            let place = BASE62.iter().position(|digit| *digit == byte);
+            assert_eq!(value(byte).map(usize::from), place, "{byte}");
+        }
+        assert_eq!(number("10"), Some(62));
+        assert_eq!(number(&"z".repeat(22)), None, "more than 128 bits");
+        assert_eq!(number("1-"), None);
     }
 
     #[test]

@@ -129,6 +129,10 @@ const RUN_MAX: usize = 64;
 /// ITU-T E.164) is not one.
 #[must_use]
 pub fn holds_card_number(text: &str) -> bool {
+    // Nearly every text has fewer digits than any card's number.
+    if text.bytes().filter(u8::is_ascii_digit).count() < NUMBER_MIN {
+        return false;
+    }
     let mut run = Run::new();
     let mut pending_separator = false;
     let mut before = None;
@@ -150,7 +154,9 @@ pub fn holds_card_number(text: &str) -> bool {
             if run.holds_card_number() {
                 return true;
             }
-            run = Run::new();
+            if !run.is_empty() {
+                run = Run::new();
+            }
             pending_separator = false;
         }
         before = Some(symbol);
