@@ -1,4 +1,8 @@
-//! One commit for the transactions of many callers, each behind a savepoint of its own.
+//! One commit for the transactions of many callers.
+//!
+//! They run one after another as if nothing could go wrong, which is nearly always so. When something does, all is undone
+//! and they run once more, now each behind a savepoint of its own, so that one caller's failure is no other's. A savepoint
+//! copies every page that is changed after it, which would cost more than the changes.
 
 use rusqlite::Connection;
 
@@ -18,6 +22,7 @@ pub(super) struct Group<'c> {
     prepared: Vec<rusqlite::Statement<'c>>,
     begin: rusqlite::Statement<'c>,
     commit: rusqlite::Statement<'c>,
+    rollback: rusqlite::Statement<'c>,
     savepoint: rusqlite::Statement<'c>,
     release: rusqlite::Statement<'c>,
     undo: rusqlite::Statement<'c>,
@@ -40,6 +45,7 @@ impl<'c> Group<'c> {
                 .collect::<Result<_, _>>()?,
             begin: prepare("BEGIN IMMEDIATE")?,
             commit: prepare("COMMIT")?,
+            rollback: prepare("ROLLBACK")?,
             savepoint: prepare("SAVEPOINT caller")?,
             release: prepare("RELEASE caller")?,
             undo: prepare("ROLLBACK TO caller")?,
@@ -58,12 +64,29 @@ impl<'c> Group<'c> {
 
     fn try_commit(&mut self, transactions: &[Transaction]) -> Result<Answers, Unavailable> {
         act(&mut self.begin)?;
-        let mut answers = Vec::with_capacity(transactions.len());
-        for transaction in transactions {
-            answers.push(self.isolated(transaction)?);
-        }
+        let answers = match self.together(transactions) {
+            Ok(answers) => answers,
+            Err(_) => self.apart(transactions)?,
+        };
         act(&mut self.commit)?;
         Ok(answers)
+    }
+
+    /// The answers of transactions of which none fails; else the error of the first that does, whose steps and those before
+    /// it are still to be undone.
+    fn together(&mut self, transactions: &[Transaction]) -> Result<Answers, Error> {
+        let outcomes = transactions.iter().map(|each| self.steps(each).map(Ok));
+        outcomes.collect()
+    }
+
+    /// The answer of each transaction, after what was done so far is undone.
+    fn apart(&mut self, transactions: &[Transaction]) -> Result<Answers, Unavailable> {
+        // A full or failing disk may have made SQLite undo it already.
+        if !self.connection.is_autocommit() {
+            act(&mut self.rollback)?;
+        }
+        act(&mut self.begin)?;
+        transactions.iter().map(|each| self.isolated(each)).collect()
     }
 
     /// The inner result is this caller's own; the outer error is everybody's.
