@@ -7,11 +7,11 @@
 //! 5. The route's gate, or a problem when there is no such route.
 //! 6. The answer gets the id and the security headers.
 
-use std::panic::AssertUnwindSafe;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     Router,
-    body::Body,
+    body::{Body, HttpBody as _},
     extract::{Request, State},
     middleware::{Next, from_fn_with_state},
     response::Response,
@@ -27,7 +27,6 @@ use http::{
     },
 };
 use http_body_util::Limited;
-use tracing::Instrument as _;
 
 use crate::{
     Settings,
@@ -51,13 +50,15 @@ const SECURITY: [(HeaderName, HeaderValue); 4] = [
 
 /// A face's routes with what stands around all of them, and around what is no route.
 pub(crate) fn around(routes: Router, settings: &Settings) -> Router {
-    let (unknown, other_method) = (settings.clone(), settings.clone());
+    // Every request takes its own handle of what stands around the routes, so it must cost little.
+    let settings = Arc::new(settings.clone());
+    let (unknown, other_method) = (Arc::clone(&settings), Arc::clone(&settings));
     routes
         .fallback(async move |request: Request| refuse(Code::RouteUnknown, &unknown, &request))
         .method_not_allowed_fallback(async move |request: Request| {
             refuse(Code::MethodNotAllowed, &other_method, &request)
         })
-        .layer(from_fn_with_state(settings.clone(), pass))
+        .layer(from_fn_with_state(settings, pass))
 }
 
 fn refuse(code: Code, settings: &Settings, request: &Request) -> Response {
@@ -73,31 +74,40 @@ pub(crate) fn id_of(request: &Request) -> RequestId {
         .unwrap_or_else(|| RequestId::from_bytes([0; 16]))
 }
 
-async fn pass(State(settings): State<Settings>, mut request: Request, next: Next) -> Response {
+async fn pass(
+    State(settings): State<Arc<Settings>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let id: RequestId = settings.clock.id();
     request.extensions_mut().insert(id);
-    let span = tracing::info_span!("request", request.id = %id);
-    let work = request_id::scope(id, enter(&settings, id, request, next)).instrument(span.clone());
-    let mut response = AssertUnwindSafe(work)
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_| {
+    // Every line of the log that is written for the request has its id from here.
+    request_id::scope(id, async {
+        let work = AssertUnwindSafe(enter(&settings, id, request, next));
+        let mut response = work.catch_unwind().await.unwrap_or_else(|_| {
             // Not its message: it may repeat a value.
-            span.in_scope(|| tracing::error!("a request's handler panicked"));
+            tracing::error!("a request's handler panicked");
             Problem::new(Code::Internal).answer(&settings.api_origin, id)
         });
-    finish(response.headers_mut(), id);
-    response
+        finish(response.headers_mut(), id);
+        response
+    })
+    .await
 }
 
 async fn enter(settings: &Settings, id: RequestId, request: Request, next: Next) -> Response {
     match admit(&request) {
-        Ok(()) => {
-            next.run(request.map(|body| Body::new(Limited::new(body, BODY_MAX))))
-                .await
-        }
+        Ok(()) => next.run(request.map(limited)).await,
         Err(problem) => problem.answer(&settings.api_origin, id),
     }
+}
+
+/// The body, cut off where it grows too long. There is nothing to cut off where there is none.
+fn limited(body: Body) -> Body {
+    if body.is_end_stream() {
+        return body;
+    }
+    Body::new(Limited::new(body, BODY_MAX))
 }
 
 /// What can be told without knowing the route or the caller.

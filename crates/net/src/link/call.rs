@@ -105,8 +105,7 @@ impl Visitor {
         room: OwnedSemaphorePermit,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
         let (door, peer) = (Arc::clone(&self.door), self.peer.clone());
-        let request = request_id::current().map(tracing::field::display);
-        let span = tracing::info_span!("call", call.method = method.name, peer.role = %peer.role, request.id = request);
+        let span = tracing::info_span!("call", call.method = method.name, peer.role = peer.role.as_str());
         let work = async move {
             let answer = door.handler.handle(&peer, method.name, &body).await;
             drop(room);
