@@ -74,11 +74,7 @@ pub(crate) fn id_of(request: &Request) -> RequestId {
         .unwrap_or_else(|| RequestId::from_bytes([0; 16]))
 }
 
-async fn pass(
-    State(settings): State<Arc<Settings>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+async fn pass(State(settings): State<Arc<Settings>>, mut request: Request, next: Next) -> Response {
     let id: RequestId = settings.clock.id();
     request.extensions_mut().insert(id);
     // Every line of the log that is written for the request has its id from here.

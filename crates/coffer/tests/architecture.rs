@@ -151,7 +151,10 @@ fn the_testkit_is_for_tests_only() {
 
 #[test]
 fn files_stay_short_and_are_named_for_what_they_hold() {
-    for file in ["crates", "bench"].map(|folder| sources(&workspace().join(folder))).concat() {
+    for file in ["crates", "bench"]
+        .map(|folder| sources(&workspace().join(folder)))
+        .concat()
+    {
         let name = file
             .strip_prefix(workspace())
             .unwrap()

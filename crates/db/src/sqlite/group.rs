@@ -86,7 +86,10 @@ impl<'c> Group<'c> {
             act(&mut self.rollback)?;
         }
         act(&mut self.begin)?;
-        transactions.iter().map(|each| self.isolated(each)).collect()
+        transactions
+            .iter()
+            .map(|each| self.isolated(each))
+            .collect()
     }
 
     /// The inner result is this caller's own; the outer error is everybody's.

@@ -105,7 +105,11 @@ impl Visitor {
         room: OwnedSemaphorePermit,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
         let (door, peer) = (Arc::clone(&self.door), self.peer.clone());
-        let span = tracing::info_span!("call", call.method = method.name, peer.role = peer.role.as_str());
+        let span = tracing::info_span!(
+            "call",
+            call.method = method.name,
+            peer.role = peer.role.as_str()
+        );
         let work = async move {
             let answer = door.handler.handle(&peer, method.name, &body).await;
             drop(room);
