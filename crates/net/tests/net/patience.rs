@@ -185,6 +185,8 @@ async fn a_thousand_who_wait_keep_nobody_out() {
     let limits = FaceLimits {
         unfinished_per_address_max: 32,
         connections_max: 64,
+        // Nobody leaves because its time is over.
+        handshake: LONG * 10,
         ..FaceLimits::default()
     };
     let served = Served::start(FaceSettings {
