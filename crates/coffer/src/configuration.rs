@@ -3,12 +3,14 @@
 //! An override is an environment variable named `COFFER_`, the section, `_`, the key, as in `COFFER_FACES_API=…`. Sections of
 //! providers have none. Whatever is unknown is refused: a setting that is misspelt must not be silently ignored.
 
+mod acme;
 mod document;
 mod overrides;
 mod postgres;
 mod providers;
 mod section;
 
+pub(crate) use acme::Acme;
 pub(crate) use postgres::{Names, Postgres, Server};
 pub(crate) use providers::{AdapterName, ProviderSection};
 pub(crate) use section::{Log, LogFormat, host_of};
@@ -44,6 +46,8 @@ pub(crate) struct Configuration {
     /// What the world connects to.
     #[serde(default)]
     pub(crate) faces: Faces,
+    /// Whom the faces' certificates are asked from; they are files that someone else renews when there is nobody.
+    pub(crate) acme: Option<Acme>,
     /// What roles connect to.
     #[serde(default)]
     pub(crate) links: Links,
@@ -159,6 +163,9 @@ impl Configuration {
         self.metrics.check()?;
         self.faces.check()?;
         self.check_postgres()?;
+        self.acme
+            .as_ref()
+            .map_or(Ok(()), |acme| acme.check(self.profile))?;
         match self.profile {
             Profile::Development => Ok(()),
             Profile::Production => self.check_production(),
@@ -267,6 +274,29 @@ mod tests {
             refusal.contains("line 3") && refusal.contains("a host and a port"),
             "{refusal}"
         );
+    }
+
+    #[test]
+    fn certificates_are_asked_from_nobody_whose_terms_nobody_read() {
+        let with = |lines: &str| {
+            read(&format!(
+                "profile = \"development\"\n[acme]\ndirectory = \"https://ca.test/dir\"\n{lines}\n"
+            ))
+        };
+        assert!(with("terms_of_service_agreed = true").is_ok());
+        for wrong in [
+            "",
+            "terms_of_service_agreed = false",
+            "terms_of_service_agreed = true\ncontact = \"mailto:a@b.test\"",
+            "terms_of_service_agreed = true\nca_file = \"../ca.pem\"",
+            "terms_of_service_agreed = true\nallow_networks = [\"169.254.0.0/16\"]",
+            "terms_of_service_agreed = true\nhttp_listen = \"80\"",
+            "terms_of_service_agreed = true\nagree = true",
+        ] {
+            assert!(with(wrong).is_err(), "{wrong}");
+        }
+        let plain = "profile = \"development\"\n[acme]\ndirectory = \"http://ca.test/dir\"\nterms_of_service_agreed = true\n";
+        assert!(read(plain).is_err());
     }
 
     #[test]

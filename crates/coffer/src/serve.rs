@@ -1,11 +1,13 @@
 //! `coffer serve`: one role in one process. What needs the outside (listeners, secrets, certificates) is opened first, then
 //! the sandbox closes, and only then there is a runtime with threads.
 
+mod acme;
 pub(crate) mod api;
 pub(crate) mod certificates;
 mod edge;
 pub(crate) mod keys;
 pub(crate) mod origin;
+mod pair;
 mod process;
 mod renewal;
 mod simulator;
@@ -64,12 +66,7 @@ pub(crate) fn outbound(
     configuration: &Configuration,
     allow: &[IpNet],
 ) -> Result<Outbound, Failure> {
-    let roots = match development_authority(directory, configuration)? {
-        Some(pem) => Roots::public().with_pem(&pem),
-        None => Ok(Roots::public()),
-    };
-    let roots =
-        roots.map_err(|error| Failure::doing("reading the development authority", error))?;
+    let roots = roots(directory, configuration)?;
     Ok(Outbound::new(
         AddressPolicy::new(allowed(configuration, allow)),
         roots,
@@ -79,6 +76,34 @@ pub(crate) fn outbound(
 /// The way on which a process looks at our own faces from outside, as payers do.
 fn outside(directory: &Directory, configuration: &Configuration) -> Result<Outbound, Failure> {
     outbound(directory, configuration, &ANYWHERE)
+}
+
+/// The authorities behind the world's certificates, and on a developer's machine its own.
+pub(crate) fn roots(
+    directory: &Directory,
+    configuration: &Configuration,
+) -> Result<Roots, Failure> {
+    let roots = match development_authority(directory, configuration)? {
+        Some(pem) => Roots::public().with_pem(&pem),
+        None => Ok(Roots::public()),
+    };
+    roots.map_err(|error| Failure::doing("reading the development authority", error))
+}
+
+/// As [`roots`], and the authority of `[acme]`, if it is a private one.
+pub(crate) fn roots_with_acme(
+    directory: &Directory,
+    configuration: &Configuration,
+) -> Result<Roots, Failure> {
+    let roots = roots(directory, configuration)?;
+    let section = configuration.acme.as_ref();
+    let Some(name) = section.and_then(|section| section.ca_file.as_ref()) else {
+        return Ok(roots);
+    };
+    let path = directory.public().join(name);
+    roots
+        .with_pem(&certificates::read_public(&path)?)
+        .map_err(|error| Failure::Operator(format!("{}: {error}", path.display())))
 }
 
 /// The networks beside the public ones.

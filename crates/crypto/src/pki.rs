@@ -4,7 +4,9 @@
 //! proven public key counts. Trusting a peer's chain is TLS's work, not done here.
 
 mod certificate;
+mod challenge;
 mod request;
+mod strength;
 
 use std::net::IpAddr;
 
@@ -21,7 +23,9 @@ use crate::{Error, SecretBytes, random};
 
 use certificate::parse_certificate;
 pub use certificate::{Certificate, inspect, pem_to_der};
+pub use challenge::challenge_certificate;
 pub use request::{CertificateRequest, KeyPair};
+pub use strength::{Strength, strength};
 
 const DAY_S: i64 = 24 * 60 * 60;
 const AUTHORITY_LIFETIME_S: i64 = 10 * 365 * DAY_S;

@@ -25,7 +25,7 @@ mod http2;
 mod leftover;
 mod limits;
 mod patience;
-mod plain_http;
+pub(crate) mod plain_http;
 mod policy;
 mod preread;
 mod proxies;

@@ -4,6 +4,7 @@
 //! is; the contracts say only who may ask whom for what.
 
 mod accept;
+pub mod acme;
 pub mod admin;
 pub mod clock;
 pub mod contract;

@@ -17,6 +17,10 @@ use prometheus_client::{
 
 use crate::contract::Role;
 
+mod certificate;
+
+pub use certificate::{CertificateMetrics, TlsCheckMetrics, TlsChecked};
+
 /// The registry that a role's parts share and `/metrics` shows.
 pub type SharedRegistry = Arc<Mutex<Registry>>;
 

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arc_swap::ArcSwap;
-use coffer_crypto::{SecretBytes, pki};
+use arc_swap::ArcSwapOption;
+use coffer_crypto::SecretBytes;
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
@@ -13,8 +13,12 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
+use crate::acme::Challenges;
+
 pub(crate) const ALPN_HTTP2: &[u8] = b"h2";
 pub(crate) const ALPN_HTTP1: &[u8] = b"http/1.1";
+/// An authority's question who answers at a name (RFC 8737).
+pub(crate) const ALPN_ACME: &[u8] = b"acme-tls/1";
 
 /// Why a certificate cannot be used. The one in use, if any, stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,27 +105,42 @@ pub fn client_config(authorities_pem: &str) -> Result<Arc<ClientConfig>, Certifi
     Ok(Arc::new(config))
 }
 
-/// The certificates of one public face, replaceable while it serves.
+/// The certificate of a role's public faces, replaceable while they serve.
 pub struct CertificateStore {
     shelf: Arc<Shelf>,
     config: Arc<ServerConfig>,
 }
 
 impl CertificateStore {
-    /// An empty store: until the first certificate is loaded, no handshake succeeds.
+    /// An empty store: until a certificate is loaded, no handshake succeeds.
     #[must_use]
+    pub fn new() -> Arc<Self> {
+        Self::build(None)
+    }
+
+    /// As [`Self::new`]; an authority's TLS-ALPN-01 challenges are answered, too, with or without a certificate.
+    #[must_use]
+    pub fn answering(challenges: Challenges) -> Arc<Self> {
+        Self::build(Some(challenges))
+    }
+
     #[expect(
         clippy::expect_used,
         reason = "our one provider has suites for TLS 1.2 and 1.3; every start proves it"
     )]
-    pub fn new() -> Arc<Self> {
-        let shelf = Arc::new(Shelf::default());
+    fn build(challenges: Option<Challenges>) -> Arc<Self> {
+        let mut alpn = vec![ALPN_HTTP2.to_vec(), ALPN_HTTP1.to_vec()];
+        alpn.extend(challenges.iter().map(|_| ALPN_ACME.to_vec()));
+        let shelf = Arc::new(Shelf {
+            certified: ArcSwapOption::empty(),
+            challenges,
+        });
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13, &TLS12])
             .expect("TLS 1.2 and 1.3")
             .with_no_client_auth()
             .with_cert_resolver(Arc::<Shelf>::clone(&shelf));
-        config.alpn_protocols = vec![ALPN_HTTP2.to_vec(), ALPN_HTTP1.to_vec()];
+        config.alpn_protocols = alpn;
         // Without it, TLS 1.2 sessions can be tied together by a man in the middle (RFC 7627).
         config.require_ems = true;
         Arc::new(Self {
@@ -130,23 +149,20 @@ impl CertificateStore {
         })
     }
 
-    /// Adds a certificate, in place of those whose names it covers. The first one loaded also answers clients that ask for
-    /// no name, or for an unknown one. Connections that exist keep theirs.
+    /// Serves this certificate from now on, whatever name a client asks for. Connections that exist keep theirs.
     ///
     /// # Errors
     /// [`CertificateError::Malformed`] or [`CertificateError::KeyMismatch`]; then nothing changes.
     pub fn load_pem(&self, chain: &str, key: &SecretBytes) -> Result<(), CertificateError> {
         let certified = certified_key(chain, key)?;
-        let leaf = certified.cert.first().ok_or(CertificateError::Malformed)?;
-        let names = pki::inspect(leaf)
-            .map_err(|_| CertificateError::Malformed)?
-            .dns;
-        let entry = Entry {
-            names,
-            certified: Arc::new(certified),
-        };
-        self.shelf.0.rcu(|entries| replaced(entries, &entry));
+        self.shelf.certified.store(Some(Arc::new(certified)));
         Ok(())
+    }
+
+    /// Whether there is a certificate to serve.
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        self.shelf.certified.load().is_some()
     }
 
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
@@ -154,55 +170,28 @@ impl CertificateStore {
     }
 }
 
-/// The entries with the new one at the place of the first that it covers, or at the end.
-fn replaced(entries: &[Entry], new: &Entry) -> Vec<Entry> {
-    let covered = |old: &Entry| old.names.iter().all(|name| new.names.contains(name));
-    let place = entries.iter().position(covered).unwrap_or(entries.len());
-    let before = entries.iter().take(place);
-    let after = entries.iter().skip(place).filter(|old| !covered(old));
-    before
-        .chain(std::iter::once(new))
-        .chain(after)
-        .cloned()
-        .collect()
-}
-
-#[derive(Debug, Clone)]
-struct Entry {
-    names: Vec<String>,
-    certified: Arc<CertifiedKey>,
-}
-
-impl Entry {
-    /// By exact name, or by a wildcard for the leftmost label alone (RFC 6125, 6.4.3).
-    fn is_for(&self, host: &str) -> bool {
-        self.names.iter().any(|name| {
-            name.eq_ignore_ascii_case(host)
-                || match (name.strip_prefix("*."), host.split_once('.')) {
-                    (Some(parent), Some((_, rest))) => parent.eq_ignore_ascii_case(rest),
-                    (None, _) | (_, None) => false,
-                }
-        })
-    }
-}
-
-#[derive(Debug, Default)]
-struct Shelf(ArcSwap<Vec<Entry>>);
-
-impl Shelf {
-    fn find(&self, host: Option<&str>) -> Option<Arc<CertifiedKey>> {
-        let entries = self.0.load();
-        let named = host.and_then(|host| entries.iter().find(|entry| entry.is_for(host)));
-        named
-            .or_else(|| entries.first())
-            .map(|entry| Arc::clone(&entry.certified))
-    }
+#[derive(Debug)]
+struct Shelf {
+    certified: ArcSwapOption<CertifiedKey>,
+    challenges: Option<Challenges>,
 }
 
 impl ResolvesServerCert for Shelf {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.find(hello.server_name())
+        let Some(challenges) = self.challenges.as_ref().filter(|_| is_challenge(&hello)) else {
+            return self.certified.load_full();
+        };
+        // Nothing else is ever shown to it: not to have been asked is a failed handshake (RFC 8737, 3).
+        challenges.certificate(hello.server_name()?)
     }
+}
+
+/// An authority that wants proof offers this protocol and no other (RFC 8737, 3).
+fn is_challenge(hello: &ClientHello<'_>) -> bool {
+    let Some(mut offered) = hello.alpn() else {
+        return false;
+    };
+    offered.next() == Some(ALPN_ACME) && offered.next().is_none()
 }
 
 #[cfg(test)]
@@ -230,8 +219,9 @@ mod tests {
             .unwrap()
     }
 
-    fn leaf(store: &CertificateStore, host: Option<&str>) -> Vec<u8> {
-        store.shelf.find(host).unwrap().cert[0].to_vec()
+    fn leaf(store: &CertificateStore) -> Option<Vec<u8>> {
+        let certified = store.shelf.certified.load_full()?;
+        Some(certified.cert[0].to_vec())
     }
 
     #[test]
@@ -240,7 +230,7 @@ mod tests {
         let store = CertificateStore::new();
         let refused = store.load_pem(&chain(&key, "a.test"), &other.pem());
         assert_eq!(refused, Err(CertificateError::KeyMismatch));
-        assert!(store.shelf.find(Some("a.test")).is_none());
+        assert!(leaf(&store).is_none());
     }
 
     #[test]
@@ -254,34 +244,16 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_answers_for_its_names_and_a_newer_one_takes_its_place() {
+    fn a_new_certificate_takes_the_place_of_the_old_one_whatever_it_names() {
         let key = KeyPair::generate().unwrap();
         let store = CertificateStore::new();
+        let mut seen = Vec::new();
         for name in ["a.test", "b.test"] {
             store.load_pem(&chain(&key, name), &key.pem()).unwrap();
+            seen.push(leaf(&store).unwrap());
         }
-        let (a, b) = (leaf(&store, Some("A.test")), leaf(&store, Some("b.test")));
-        assert_ne!(a, b);
-        assert_eq!(leaf(&store, None), a);
-        assert_eq!(leaf(&store, Some("unknown.test")), a);
-
-        store.load_pem(&chain(&key, "a.test"), &key.pem()).unwrap();
-        assert_ne!(leaf(&store, Some("a.test")), a);
-        assert_eq!(leaf(&store, None), leaf(&store, Some("a.test")));
-        assert_eq!(store.shelf.0.load().len(), 2);
-    }
-
-    #[test]
-    fn a_wildcard_stands_for_one_label() {
-        let certified = |name: &str| {
-            let key = KeyPair::generate().unwrap();
-            Arc::new(certified_key(&chain(&key, name), &key.pem()).unwrap())
-        };
-        let entry = Entry {
-            names: vec!["*.pay.test".to_owned()],
-            certified: certified("pay.test"),
-        };
-        assert!(entry.is_for("a.pay.test"));
-        assert!(!entry.is_for("pay.test") && !entry.is_for("b.a.pay.test"));
+        assert_ne!(seen[0], seen[1]);
+        assert!(store.load_pem("", &key.pem()).is_err());
+        assert_eq!(leaf(&store).as_ref(), Some(&seen[1]));
     }
 }

@@ -47,14 +47,23 @@ impl Coffer {
     /// # Panics
     /// When it shows nothing.
     pub async fn metrics(&self, role: &str) -> String {
+        let answer = self.health(role, "/metrics").await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        answer
+    }
+
+    /// What a role answers to the operator's monitoring at `/livez`, `/readyz` or `/metrics`, with its head.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub async fn health(&self, role: &str, path: &str) -> String {
         let address = self.address(&format!("metrics_{role}"));
         let mut stream = TcpStream::connect(address).await.unwrap();
         let request =
-            format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+            format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         answer
     }
 }

@@ -69,6 +69,20 @@ pub async fn knock(address: SocketAddr, certificate: Option<(&str, &str)>, tls: 
     }
 }
 
+/// The certificate (DER) that is presented to whoever asks for this host, if any is. Nobody checks it here.
+///
+/// # Panics
+/// When nobody listens there, or nothing comes of it in time.
+pub async fn presented(address: SocketAddr, host: &str) -> Option<Vec<u8>> {
+    let tcp = TcpStream::connect(address).await.unwrap();
+    let connector = TlsConnector::from(Arc::new(config(None, &TLS13)));
+    let name = ServerName::try_from(host.to_owned()).unwrap();
+    let handshake = timeout(PATIENCE, connector.connect(name, tcp)).await;
+    let tls = handshake.expect("an answer or a refusal").ok()?;
+    let (_, session) = tls.get_ref();
+    Some(session.peer_certificates()?.first()?.to_vec())
+}
+
 /// Whether settings are answered. With TLS 1.3 a client learns only by reading that its certificate is refused.
 async fn speak(tls: &mut TlsStream<TcpStream>) -> io::Result<bool> {
     tls.write_all(HELLO).await?;

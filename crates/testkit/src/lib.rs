@@ -31,7 +31,7 @@ pub use client::{Answer, Client};
 pub use databases::TestDatabase;
 pub use hunt::{Hunt, files_under};
 pub use installation::Installation;
-pub use knock::{Knocked, Tls, dial, knock};
+pub use knock::{Knocked, Tls, dial, knock, presented};
 pub use merchant::{Card, Merchant};
 pub use node::Node;
 pub use outage::Frozen;

@@ -7,6 +7,7 @@ use super::{Configuration, document};
 /// Sections whose keys the environment may set. Providers are missing: their names would be ambiguous.
 const SECTIONS: &[&str] = &[
     "faces",
+    "acme",
     "links",
     "api",
     "vault",

@@ -234,7 +234,7 @@ impl Webhooks {
 }
 
 /// Nothing that holds a link-local address (where clouds keep their metadata), and this machine only in development.
-fn check_networks(at: &str, networks: &[IpNet], profile: Profile) -> Result<(), String> {
+pub(super) fn check_networks(at: &str, networks: &[IpNet], profile: Profile) -> Result<(), String> {
     let link_local = [
         network(Ipv4Addr::new(169, 254, 0, 0).into(), 16),
         network(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0).into(), 10),

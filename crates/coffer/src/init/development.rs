@@ -18,8 +18,8 @@ pub(crate) const FACE_CERTIFICATE: &str = "face-cert.pem";
 /// Where its key is.
 pub(crate) const FACE_KEY: &str = "face-key.pem";
 
-/// What browsers accept of a certificate that has no public record, with a day to spare.
-const VALID_S: i64 = 396 * 24 * 60 * 60;
+/// What Mozilla's "intermediate" allows at most is 366 days.
+const VALID_S: i64 = 364 * 24 * 60 * 60;
 /// One that ends within a month is replaced.
 const SPARE_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 /// Clocks may differ by this much.

@@ -15,12 +15,13 @@ use coffer_db::Database;
 use coffer_engine::{Engine, MIGRATIONS, STATEMENTS, Settings};
 use coffer_net::{
     Clock, Tasks,
+    acme::Site,
     contract::{
         self,
         keys::{Keys, KeysClient},
         vault::VaultClient,
     },
-    face::PlainPolicy,
+    face::{Overheard, PlainPolicy},
     link::{Identity, Link, Revoked},
     metrics::{self, RequestMetrics},
     outbound::Outbound,
@@ -67,7 +68,8 @@ pub(super) fn run(mut process: Process) -> Result<(), Failure> {
     };
     let metrics_bound = process.bind_metrics()?;
     let identity = certificates::identity(&process.directory, process.role, process.clock.now())?;
-    let certificate = FaceCertificate::load(&process.directory, process.role)?;
+    let sites = sites(&process);
+    let certificate = FaceCertificate::load(&mut process, sites)?;
     let faces = &process.configuration.faces;
     let fields = process.linked(FIELDS).unwrap_or(faces.fields).port();
     let ports = Ports {
@@ -108,7 +110,7 @@ async fn serve(
     process: Process,
     listeners: Listeners,
     identity: Arc<Identity>,
-    certificate: FaceCertificate,
+    mut certificate: FaceCertificate,
     parts: Parts,
 ) -> Result<(), Failure> {
     let tasks = Tasks::new();
@@ -148,13 +150,15 @@ async fn serve(
         (&api, &origins),
         &tasks,
     )?;
-    certificate.watch(&tasks);
+    let certified = certificate.readiness();
+    certificate.overheard(api.overheard());
+    certificate.keep(&registry, &tasks)?;
     let profile = process.configuration.profile;
     let status = json!({"role": process.role, "profile": profile, "api_origin": api_origin, "checkout_origin": checkout_origin});
     let desk = Desk::new(engine.clone(), process.clock.clone());
     let edges = Edges {
         metrics: listeners.metrics,
-        readiness: Box::new(move || engine.ready()),
+        readiness: Box::new(move || engine.ready().and_then(|()| certified())),
         registry,
         admin: desk
             .router()
@@ -185,13 +189,8 @@ fn serve_faces(
     tasks: &Tasks,
 ) -> Result<(), Failure> {
     let configuration = &process.configuration;
-    let refuse = PlainPolicy::Refuse403 {
-        page: page::address(&origins.api, Code::HttpsRequired),
-        overheard: Some(api.overheard()),
-    };
-    let redirect = PlainPolicy::Redirect308 {
-        to: origin::authority(&origins.checkout),
-    };
+    let refuse = refuse(&origins.api, Some(api.overheard()));
+    let redirect = redirect(&origins.checkout);
     let settings = edge::settings(
         configuration,
         &origins.api,
@@ -213,6 +212,26 @@ fn serve_faces(
     }
     edge::serve(listeners.api, api_face, tasks)?;
     edge::serve(listeners.checkout, checkout, tasks)
+}
+
+/// The faces of this role, for whom there is a certificate.
+fn sites(process: &Process) -> Vec<Site> {
+    let api = origin::api(&process.configuration, process.port(FACE));
+    let checkout = origin::checkout(&process.configuration, process.port(CHECKOUT));
+    vec![
+        origin::site(&api, refuse(&api, None)),
+        origin::site(&checkout, redirect(&checkout)),
+    ]
+}
+
+fn refuse(api_origin: &str, overheard: Option<Overheard>) -> PlainPolicy {
+    let page = page::address(api_origin, Code::HttpsRequired);
+    PlainPolicy::Refuse403 { page, overheard }
+}
+
+fn redirect(origin: &str) -> PlainPolicy {
+    let to = origin::authority(origin);
+    PlainPolicy::Redirect308 { to }
 }
 
 /// The operator's desk over a store that no running api has; the caller holds the lock.

@@ -13,18 +13,18 @@ use coffer_core::Timestamp;
 use coffer_crypto::pki::{self, Certificate};
 use coffer_net::{
     Tasks,
-    face::{Face, FaceSettings},
+    acme::Site,
+    face::{Face, FaceSettings, Overheard},
     link::Identity,
+    metrics::{CertificateMetrics, SharedRegistry},
     tls::CertificateStore,
 };
+use tokio::sync::Notify;
 
+use super::{acme::Keeper, pair::Pair, process::Process};
 use crate::{
     directory::{Directory, Role},
     failure::Failure,
-    init::{
-        development::{FACE_CERTIFICATE, FACE_KEY},
-        roles::{CERTIFICATE, CERTIFICATE_KEY},
-    },
     secret_file,
 };
 
@@ -34,29 +34,45 @@ const POLL: Duration = Duration::from_secs(10);
 /// The certificate of a role's faces.
 pub(super) struct FaceCertificate {
     store: Arc<CertificateStore>,
-    chain: PathBuf,
-    key: PathBuf,
+    pair: Pair,
+    keeper: Option<Keeper>,
+    metrics: CertificateMetrics,
 }
 
 impl FaceCertificate {
-    /// Loads it.
-    pub(super) fn load(directory: &Directory, role: Role) -> Result<Self, Failure> {
-        let (chain, key) = (
-            directory.file(role, FACE_CERTIFICATE),
-            directory.file(role, FACE_KEY),
-        );
-        if !chain.exists() || !key.exists() {
-            let (chain, key) = (chain.display(), key.display());
-            return Err(Failure::Operator(format!(
-                "the face of {role} has no certificate: put its chain into {chain} and its key into {key}"
-            )));
-        }
-        let face = Self {
-            store: CertificateStore::new(),
-            chain,
-            key,
+    /// Loads it. There must be one, unless it is to be asked for, for these faces.
+    pub(super) fn load(process: &mut Process, sites: Vec<Site>) -> Result<Self, Failure> {
+        let role = process.role;
+        let pair = Pair::of_face(&process.directory, role);
+        pair.complete()?;
+        let keeper = Keeper::of(process, sites)?;
+        let store = match &keeper {
+            Some(keeper) => CertificateStore::answering(keeper.challenges()),
+            None => CertificateStore::new(),
         };
-        face.read()?;
+        let face = Self {
+            store,
+            pair,
+            keeper,
+            metrics: CertificateMetrics::default(),
+        };
+        let (chain, key) = (face.pair.chain.display(), face.pair.key.display());
+        match (face.pair.exists(), face.keeper.is_some()) {
+            (true, true) => {
+                if let Err(failure) = face.read() {
+                    tracing::warn!(%failure, "the certificate of the faces is not usable; another one is asked for");
+                }
+            }
+            (true, false) => face.read()?,
+            (false, true) => {
+                tracing::warn!(%role, "the faces have no certificate yet and answer nobody until the authority issues one");
+            }
+            (false, false) => {
+                return Err(Failure::Operator(format!(
+                    "the face of {role} has no certificate: put its chain into {chain} and its key into {key}, or let an authority issue it: [acme] in coffer.toml"
+                )));
+            }
+        }
         Ok(face)
     }
 
@@ -65,18 +81,50 @@ impl FaceCertificate {
         Face::new(Arc::clone(&self.store), app, settings)
     }
 
-    fn read(&self) -> Result<(), Failure> {
-        let chain = read_public(&self.chain)?;
-        let key = secret_file::read(&self.key)?;
-        self.store
-            .load_pem(&chain, &key)
-            .map_err(|error| Failure::Operator(format!("{}: {error}", self.chain.display())))
+    /// Who wants to know which keys came over plain HTTP, where challenges are answered.
+    pub(super) fn overheard(&mut self, overheard: Overheard) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.overheard(&overheard);
+        }
     }
 
-    /// Loads it again whenever its files change. A pair that does not fit is logged, and the old one stays in use.
-    pub(super) fn watch(self, tasks: &Tasks) {
-        let files = [self.chain.clone(), self.key.clone()];
-        watch(tasks, "face certificate", files, move || self.read());
+    /// Says whether the faces have one, at any later time.
+    pub(super) fn readiness(&self) -> impl Fn() -> Result<(), String> + Send + Sync + use<> {
+        let store = Arc::clone(&self.store);
+        move || {
+            if store.is_loaded() {
+                Ok(())
+            } else {
+                Err("the faces have no certificate yet".to_owned())
+            }
+        }
+    }
+
+    /// Loads it again whenever its files change, and has it renewed if that is ours to do. A pair that does not fit is
+    /// logged, and the old one stays in use.
+    pub(super) fn keep(mut self, registry: &SharedRegistry, tasks: &Tasks) -> Result<(), Failure> {
+        self.metrics.register(registry);
+        let changed = Arc::new(Notify::new());
+        if let Some(keeper) = self.keeper.take() {
+            keeper.run(self.metrics.clone(), Arc::clone(&changed), tasks)?;
+        }
+        let files = [self.pair.chain.clone(), self.pair.key.clone()];
+        watch(tasks, "face certificate", files, changed, move || {
+            self.read()
+        });
+        Ok(())
+    }
+
+    fn read(&self) -> Result<(), Failure> {
+        let chain = read_public(&self.pair.chain)?;
+        let key = secret_file::read(&self.pair.key)?;
+        self.store.load_pem(&chain, &key).map_err(|error| {
+            Failure::Operator(format!("{}: {error}", self.pair.chain.display()))
+        })?;
+        if let Some(leaf) = leaf(&chain) {
+            self.metrics.loaded(leaf.not_after_s);
+        }
+        Ok(())
     }
 }
 
@@ -86,8 +134,9 @@ pub(crate) fn identity(
     role: Role,
     now: Timestamp,
 ) -> Result<Arc<Identity>, Failure> {
-    super::renewal::complete(directory, role)?;
-    let chain_path = directory.file(role, CERTIFICATE);
+    let pair = Pair::of_role(directory, role);
+    pair.complete()?;
+    let chain_path = pair.chain;
     let chain = read_public(&chain_path)?;
     if is_over(&chain, now) {
         return Err(Failure::Operator(format!(
@@ -95,7 +144,7 @@ pub(crate) fn identity(
             chain_path.display()
         )));
     }
-    let key = secret_file::read(&directory.file(role, CERTIFICATE_KEY))?;
+    let key = secret_file::read(&pair.key)?;
     let authority = read_public(&directory.authority())?;
     let identity = Identity::load(&chain, &key, &authority)
         .map_err(|error| Failure::Operator(format!("{}: {error}", chain_path.display())))?;
@@ -105,19 +154,17 @@ pub(crate) fn identity(
 /// Loads the role's certificate again whenever its files change.
 pub(super) fn watch_identity(
     directory: &Directory,
-    role: Role,
+    pair: &Pair,
     identity: Arc<Identity>,
     tasks: &Tasks,
 ) {
-    let (chain, key) = (
-        directory.file(role, CERTIFICATE),
-        directory.file(role, CERTIFICATE_KEY),
-    );
+    let (chain, key) = (pair.chain.clone(), pair.key.clone());
     let authority = directory.authority();
     watch(
         tasks,
         "role certificate",
         [chain.clone(), key.clone()],
+        Arc::new(Notify::new()),
         move || {
             identity
                 .replace(
@@ -134,6 +181,7 @@ fn watch<const N: usize>(
     tasks: &Tasks,
     what: &'static str,
     files: [PathBuf; N],
+    changed_now: Arc<Notify>,
     read: impl Fn() -> Result<(), Failure> + Send + 'static,
 ) {
     let mut stopping = Box::pin(tasks.stopping());
@@ -142,6 +190,7 @@ fn watch<const N: usize>(
         loop {
             tokio::select! {
                 () = &mut stopping => return,
+                () = changed_now.notified() => {}
                 () = tokio::time::sleep(POLL) => {}
             }
             let now = files.each_ref().map(|file| changed(file));

@@ -1,6 +1,8 @@
 //! How others write the addresses of our faces. In production these are set; a developer's machine has names of its own.
 
-use crate::configuration::Configuration;
+use coffer_net::{acme::Site, face::PlainPolicy};
+
+use crate::configuration::{Configuration, host_of};
 
 /// The names of the faces on a developer's machine.
 pub(super) const API_HOST: &str = "api.coffer.localhost";
@@ -55,6 +57,14 @@ fn public(configuration: &Configuration, port: u16) -> u16 {
 /// Host and port of an origin.
 pub(crate) fn authority(origin: &str) -> String {
     origin.strip_prefix("https://").unwrap_or(origin).to_owned()
+}
+
+/// The face of this origin, which says this to plain HTTP.
+pub(super) fn site(origin: &str, plain: PlainPolicy) -> Site {
+    Site {
+        host: host_of(origin).to_owned(),
+        plain,
+    }
 }
 
 /// The simulator's, which listens at this port; it only ever runs beside the vault.

@@ -1,9 +1,6 @@
 //! What a role asks of the key server for itself: a new certificate in time, and which certificates count no more.
-//!
-//! The new pair is first written beside the old one and then put in its place: the certificate's file is the last to be
-//! written and the last to be moved, so that a crash at any instant leaves a pair that can be completed.
 
-use std::{collections::HashSet, fs, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use coffer_crypto::pki::{CertificateRequest, KeyPair};
 use coffer_keys::CERTIFICATE_LIFETIME_MS;
@@ -16,13 +13,8 @@ use coffer_net::{
     link::{Identity, Revoked},
 };
 
-use super::{certificates, process::Process};
-use crate::{
-    directory::{Directory, Role},
-    failure::Failure,
-    init::roles::{CERTIFICATE, CERTIFICATE_KEY},
-    secret_file,
-};
+use super::{certificates, pair::Pair, process::Process};
+use crate::failure::Failure;
 
 /// A certificate is renewed when this much of its 30 days is over.
 const RENEW_AT_S: i64 = 20 * 24 * 60 * 60;
@@ -30,9 +22,6 @@ const RENEW_AT_S: i64 = 20 * 24 * 60 * 60;
 const RENEWAL_POLL: Duration = Duration::from_secs(60 * 60);
 /// How often revoked serials are asked for.
 const REVOKED_POLL: Duration = Duration::from_secs(10);
-
-const NEXT_CERTIFICATE: &str = "cert.next.pem";
-const NEXT_KEY: &str = "key.next.pem";
 
 /// Who issues this process's new certificate.
 pub(super) enum Issuer {
@@ -71,16 +60,16 @@ impl Issuer {
 
 /// Renews the role's certificate when it is time, and loads it when its files have changed, by this or by hand.
 pub(super) fn keep(process: &Process, issuer: Issuer, identity: Arc<Identity>, tasks: &Tasks) {
-    let (directory, role) = (process.directory.clone(), process.role);
-    certificates::watch_identity(&directory, role, identity, tasks);
-    run(directory, role, issuer, process.clock.clone(), tasks);
+    let pair = Pair::of_role(&process.directory, process.role);
+    certificates::watch_identity(&process.directory, &pair, identity, tasks);
+    run(pair, issuer, process.clock.clone(), tasks);
 }
 
-fn run(directory: Directory, role: Role, issuer: Issuer, clock: Clock, tasks: &Tasks) {
+fn run(pair: Pair, issuer: Issuer, clock: Clock, tasks: &Tasks) {
     let mut stopping = Box::pin(tasks.stopping());
     tasks.spawn("certificate renewal", async move {
         loop {
-            match renew(&directory, role, &issuer, &clock).await {
+            match renew(&pair, &issuer, &clock).await {
                 Ok(true) => tracing::info!("the role's certificate was renewed"),
                 Ok(false) => {}
                 Err(failure) => tracing::warn!(%failure, "the role's certificate was not renewed; trying again in an hour"),
@@ -112,22 +101,8 @@ pub(super) fn poll_revoked(keys: Arc<dyn Keys>, revoked: Revoked, tasks: &Tasks)
     });
 }
 
-/// Completes a renewal that a crash interrupted.
-pub(super) fn complete(directory: &Directory, role: Role) -> Result<(), Failure> {
-    // The new certificate was written last: where it is, the new key is complete, there or already in its place.
-    if directory.file(role, NEXT_CERTIFICATE).exists() {
-        put_in_place(directory, role)?;
-    }
-    Ok(())
-}
-
-async fn renew(
-    directory: &Directory,
-    role: Role,
-    issuer: &Issuer,
-    clock: &Clock,
-) -> Result<bool, Failure> {
-    let chain = certificates::read_public(&directory.file(role, CERTIFICATE))?;
+async fn renew(pair: &Pair, issuer: &Issuer, clock: &Clock) -> Result<bool, Failure> {
+    let chain = certificates::read_public(&pair.chain)?;
     if !is_due(&chain, clock.now().as_seconds()) {
         return Ok(false);
     }
@@ -135,12 +110,7 @@ async fn renew(
         |error: coffer_crypto::Error| Failure::doing("making a certificate request", error);
     let key = KeyPair::generate().map_err(failed)?;
     let chain_pem = issuer.issue(&key.request().map_err(failed)?).await?;
-    secret_file::replace(&directory.file(role, NEXT_KEY), key.pem().expose())?;
-    secret_file::replace(
-        &directory.file(role, NEXT_CERTIFICATE),
-        chain_pem.as_bytes(),
-    )?;
-    put_in_place(directory, role)?;
+    pair.replace(&chain_pem, &key.pem())?;
     Ok(true)
 }
 
@@ -150,61 +120,9 @@ fn is_due(chain_pem: &str, now_s: i64) -> bool {
     since_s.is_none_or(|since_s| now_s.saturating_sub(since_s) >= RENEW_AT_S)
 }
 
-fn put_in_place(directory: &Directory, role: Role) -> Result<(), Failure> {
-    let key = directory.file(role, NEXT_KEY);
-    if key.exists() {
-        rename(&key, &directory.file(role, CERTIFICATE_KEY))?;
-    }
-    rename(
-        &directory.file(role, NEXT_CERTIFICATE),
-        &directory.file(role, CERTIFICATE),
-    )
-}
-
-fn rename(from: &Path, to: &Path) -> Result<(), Failure> {
-    fs::rename(from, to)
-        .map_err(|error| Failure::doing(format_args!("replacing {}", to.display()), error))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn write(directory: &Directory, name: &str, text: &str) {
-        fs::write(directory.file(Role::Api, name), text).unwrap();
-    }
-
-    fn pair(directory: &Directory) -> (String, String) {
-        let read = |name| fs::read_to_string(directory.file(Role::Api, name)).unwrap();
-        (read(CERTIFICATE_KEY), read(CERTIFICATE))
-    }
-
-    #[test]
-    fn a_crash_at_any_instant_of_a_renewal_leaves_one_whole_pair() {
-        let place = tempfile::tempdir().unwrap();
-        let directory = Directory::create(place.path()).unwrap();
-        let old = ("old".to_owned(), "old".to_owned());
-        let new = ("new".to_owned(), "new".to_owned());
-        let start = || {
-            write(&directory, CERTIFICATE_KEY, "old");
-            write(&directory, CERTIFICATE, "old");
-        };
-        // Only the key was written: it does not count.
-        start();
-        write(&directory, NEXT_KEY, "new");
-        complete(&directory, Role::Api).unwrap();
-        assert_eq!(pair(&directory), old);
-        // Both were written.
-        write(&directory, NEXT_CERTIFICATE, "new");
-        complete(&directory, Role::Api).unwrap();
-        assert_eq!(pair(&directory), new);
-        // The key was moved, the certificate was not.
-        start();
-        write(&directory, CERTIFICATE_KEY, "new");
-        write(&directory, NEXT_CERTIFICATE, "new");
-        complete(&directory, Role::Api).unwrap();
-        assert_eq!(pair(&directory), new);
-    }
 
     #[test]
     fn a_certificate_that_cannot_be_read_is_due() {

@@ -20,7 +20,7 @@ const HOST: &str = "simulator.coffer.localhost";
 pub(super) fn run(mut process: Process) -> Result<(), Failure> {
     let bound = process.bind(FACE, process.configuration.simulator.listen)?;
     let metrics_bound = process.bind_metrics()?;
-    let certificate = FaceCertificate::load(&process.directory, process.role)?;
+    let certificate = FaceCertificate::load(&mut process, Vec::new())?;
     let credential =
         secret_file::read_text(&process.directory.file(process.role, SIMULATOR_CREDENTIAL))?;
     let outbound = super::outbound(&process.directory, &process.configuration, &[])?;
@@ -46,7 +46,8 @@ pub(super) fn run(mut process: Process) -> Result<(), Failure> {
         let public = origin::simulator(process.port(FACE));
         let names = edge::settings(&process.configuration, &public, HOST, plain);
         edge::serve(bound, certificate.face(simulator.router(), names), &tasks)?;
-        certificate.watch(&tasks);
+        let registry = metrics::registry();
+        certificate.keep(&registry, &tasks)?;
         let store = db.clone();
         let readiness = move || {
             if store.healthy() {
@@ -58,7 +59,7 @@ pub(super) fn run(mut process: Process) -> Result<(), Failure> {
         let edges = Edges {
             metrics: metrics_bound,
             readiness: Box::new(readiness),
-            registry: metrics::registry(),
+            registry,
             admin: axum::Router::new(),
         };
         process.hold(&tasks, edges).await?;

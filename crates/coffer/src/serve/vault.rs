@@ -41,8 +41,12 @@ pub(super) fn run(mut process: Process) -> Result<(), Failure> {
     let link_bound = process.bind(LINK, process.configuration.links.vault_listen)?;
     let metrics_bound = process.bind_metrics()?;
     let identity = certificates::identity(&process.directory, process.role, process.clock.now())?;
-    let certificate = FaceCertificate::load(&process.directory, process.role)?;
     let settings = settings(&process)?;
+    let plain = PlainPolicy::Redirect308 {
+        to: origin::authority(&settings.fields_origin),
+    };
+    let site = origin::site(&settings.fields_origin, plain);
+    let certificate = FaceCertificate::load(&mut process, vec![site])?;
     let store = process.store()?;
     process.harden(Connects::Anywhere)?;
     let listeners = Listeners {
@@ -121,8 +125,9 @@ async fn serve(
     );
     let face = certificate.face(vault.fields(), face);
     edge::serve(listeners.face, face, &tasks)?;
-    certificate.watch(&tasks);
-    let readiness = Box::new(move || vault.ready());
+    let certified = certificate.readiness();
+    certificate.keep(&registry, &tasks)?;
+    let readiness = Box::new(move || vault.ready().and_then(|()| certified()));
     let admin = axum::Router::new();
     process
         .hold(

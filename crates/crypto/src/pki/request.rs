@@ -11,6 +11,7 @@ use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer;
 use zeroize::Zeroize;
 
+use super::dns_name;
 use crate::{Error, SecretBytes};
 
 const REQUEST_MAX_BYTES: usize = 4096;
@@ -59,8 +60,20 @@ impl KeyPair {
     /// # Errors
     /// [`Error::Unavailable`] when the machine has no randomness to give.
     pub fn request(&self) -> Result<CertificateRequest, Error> {
+        self.request_for(&[])
+    }
+
+    /// As [`Self::request`], for these host names: a public authority wants to read them in the request.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for what is no host name; [`Error::Unavailable`] when the machine has no randomness to give.
+    pub fn request_for(&self, hosts: &[String]) -> Result<CertificateRequest, Error> {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
+        params.subject_alt_names = hosts
+            .iter()
+            .map(|host| dns_name(host))
+            .collect::<Result<_, _>>()?;
         let request = params
             .serialize_request(&self.pair)
             .map_err(|_| Error::Unavailable)?;

@@ -31,7 +31,7 @@ use super::{
 use crate::{
     Tasks,
     accept::{self, Arrivals, DRAIN_MAX},
-    tls::ALPN_HTTP2,
+    tls::{ALPN_ACME, ALPN_HTTP2},
 };
 
 /// The first byte of a TLS record that begins a handshake (RFC 8446, 5.1).
@@ -167,6 +167,10 @@ impl Entry {
         let limits = Arc::clone(&face.0.limits);
         let acceptor = TlsAcceptor::from(face.0.tls.config());
         let tls = timeout(limits.handshake, acceptor.accept(stream)).await??;
+        if tls.get_ref().1.alpn_protocol() == Some(ALPN_ACME) {
+            // The handshake was the answer; nothing is ever said in this protocol (RFC 8737, 3).
+            return Ok(());
+        }
         let info = connection_info(&tls, self.peer);
         let guest = Arc::clone(&self.seat.guest);
         let visit = Visit::new(face.0, guest, info);

@@ -62,25 +62,55 @@ pub(super) async fn answer(
     policy: &PlainPolicy,
     peer: SocketAddr,
 ) -> io::Result<()> {
-    let head = timeout(READ_MAX, read_head(&mut stream)).await??;
+    let head = head(&mut stream).await?;
+    respond(stream, reply_of(policy, &head, peer)).await
+}
+
+/// What a request gets, and who is told of it afterwards.
+pub(crate) struct Reply {
+    pub(crate) text: String,
+    overheard: Option<(Overheard, PlainCall)>,
+}
+
+impl Reply {
+    /// A text, of which nobody is told.
+    pub(crate) const fn of(text: String) -> Self {
+        Self {
+            text,
+            overheard: None,
+        }
+    }
+}
+
+/// The head of a request, as far as it came.
+pub(crate) async fn head(stream: &mut TcpStream) -> io::Result<Zeroizing<Vec<u8>>> {
+    timeout(READ_MAX, read_head(stream)).await?
+}
+
+/// What this request gets.
+pub(crate) fn reply_of(policy: &PlainPolicy, head: &[u8], peer: SocketAddr) -> Reply {
     let request_id = Clock::system().id();
-    let answer = match policy {
-        PlainPolicy::Refuse403 { page, .. } => refusal(page, request_id),
-        PlainPolicy::Redirect308 { to } => redirect(to, path(&head)),
-    };
-    timeout(READ_MAX, stream.write_all(answer.as_bytes())).await??;
+    match policy {
+        PlainPolicy::Refuse403 { page, overheard } => {
+            let call = authorization(head).map(|authorization| PlainCall {
+                authorization,
+                peer,
+                request_id,
+            });
+            Reply {
+                text: refusal(page, request_id),
+                overheard: overheard.clone().zip(call),
+            }
+        }
+        PlainPolicy::Redirect308 { to } => Reply::of(redirect(to, path(head))),
+    }
+}
+
+/// Answers and closes.
+pub(crate) async fn respond(mut stream: TcpStream, reply: Reply) -> io::Result<()> {
+    timeout(READ_MAX, stream.write_all(reply.text.as_bytes())).await??;
     stream.shutdown().await?;
-    if let PlainPolicy::Refuse403 {
-        overheard: Some(overheard),
-        ..
-    } = policy
-        && let Some(authorization) = authorization(&head)
-    {
-        let call = PlainCall {
-            authorization,
-            peer,
-            request_id,
-        };
+    if let Some((overheard, call)) = reply.overheard {
         overheard(call).await;
     }
     let mut rest = stream.take(LINGER_BYTES_MAX);
