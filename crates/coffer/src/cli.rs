@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use coffer_core::Malformed;
+use coffer_net::tls_check::Target;
 
 use crate::{
     configuration::{Names, Profile, Server},
@@ -34,6 +35,11 @@ pub(crate) enum Command {
     Keys {
         #[command(subcommand)]
         command: KeysCommand,
+    },
+    /// Look at TLS from outside.
+    Tls {
+        #[command(subcommand)]
+        command: TlsCommand,
     },
     /// Make and revoke API keys.
     ApiKeys {
@@ -177,6 +183,28 @@ pub(crate) enum KeysCommand {
     },
     /// Say whether it is open.
     Status(Place),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum TlsCommand {
+    /// Try what a server must refuse, look at its certificate, grade it, and say what to do. Ends with 0 when all is well,
+    /// 1 when something is to be mended, 2 when somebody cannot be reached.
+    Check(TlsCheckArguments),
+}
+
+#[derive(Args)]
+pub(crate) struct TlsCheckArguments {
+    /// The server; every public face of the installation when there is none.
+    #[arg(value_name = "HOST:PORT")]
+    pub(crate) target: Option<Target>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// File with the certificate of an authority that is to be trusted beside the public ones.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]

@@ -23,13 +23,14 @@ mod secret_file;
 mod serve;
 mod signals;
 mod supervisor;
+mod tls;
 
 use std::{alloc::System, process::ExitCode};
 
 use clap::Parser;
 use zeroizing_alloc::ZeroAlloc;
 
-use cli::{Cli, Command, PagesCommand};
+use cli::{Cli, Command, PagesCommand, TlsCommand};
 use failure::Failure;
 
 /// Memory is wiped when it is freed, in every role: buffers of libraries that held a card number or a key included.
@@ -54,6 +55,9 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Env(arguments) => env::run(&arguments),
         Command::Listen(arguments) => listen::run(&arguments),
         Command::Keys { command } => admin::keys(&command),
+        Command::Tls {
+            command: TlsCommand::Check(arguments),
+        } => tls::check(&arguments),
         Command::ApiKeys { command } => admin::api_keys(&command),
         Command::Alerts(arguments) => alerts::list(&arguments),
         Command::Pages {

@@ -12,6 +12,7 @@ mod process;
 mod renewal;
 mod simulator;
 pub(crate) mod store;
+mod tls_watch;
 mod vault;
 
 use std::net::{Ipv4Addr, Ipv6Addr};

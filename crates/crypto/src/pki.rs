@@ -22,7 +22,7 @@ use x509_parser::time::ASN1Time;
 use crate::{Error, SecretBytes, random};
 
 use certificate::parse_certificate;
-pub use certificate::{Certificate, inspect, pem_to_der};
+pub use certificate::{Certificate, inspect, is_self_issued, pem_to_der};
 pub use challenge::challenge_certificate;
 pub use request::{CertificateRequest, KeyPair};
 pub use strength::{Strength, strength};

@@ -17,6 +17,7 @@ pub mod plain;
 pub mod request_id;
 pub mod task;
 pub mod tls;
+pub mod tls_check;
 
 pub use clock::Clock;
 pub use task::Tasks;

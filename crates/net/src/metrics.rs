@@ -30,6 +30,17 @@ pub fn registry() -> SharedRegistry {
     Arc::new(Mutex::new(Registry::with_prefix("coffer")))
 }
 
+/// Everything in it, as text (OpenMetrics 1.0).
+///
+/// # Errors
+/// When there is no memory for it.
+pub fn encode(registry: &SharedRegistry, text: &mut String) -> std::fmt::Result {
+    let registry = registry
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    prometheus_client::encoding::text::encode(text, &registry)
+}
+
 /// Calls between roles: how many, how they ended, how long they took.
 #[derive(Clone)]
 pub struct CallMetrics {

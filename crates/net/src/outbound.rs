@@ -28,6 +28,7 @@ pub use address::AddressPolicy;
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pool::{Pool, Sender};
 use target::Target;
+pub(crate) use target::resolve;
 
 /// The longest time to resolve, connect and shake hands.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -44,6 +45,10 @@ impl Roots {
     #[must_use]
     pub fn public() -> Self {
         Self(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect())
+    }
+
+    pub(crate) fn store(&self) -> RootCertStore {
+        self.0.clone()
     }
 
     /// These as well.

@@ -1,10 +1,6 @@
 //! Plain HTTP for the operator, on the loopback interface alone: liveness, readiness, metrics. Nothing secret is here.
 
-use std::{
-    io,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -23,7 +19,7 @@ use tokio::net::TcpListener;
 use crate::{
     Tasks,
     accept::{self, Accepted, Acceptor},
-    metrics::SharedRegistry,
+    metrics::{self, SharedRegistry},
 };
 
 const CONNECTIONS_MAX: usize = 32;
@@ -75,7 +71,7 @@ fn router(health: Health) -> Router {
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(shown))
         .with_state(health)
 }
 
@@ -86,13 +82,9 @@ async fn readyz(State(health): State<Health>) -> Response {
     }
 }
 
-async fn metrics(State(health): State<Health>) -> Response {
-    let registry = health
-        .metrics
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+async fn shown(State(health): State<Health>) -> Response {
     let mut text = String::new();
-    match prometheus_client::encoding::text::encode(&mut text, &registry) {
+    match metrics::encode(&health.metrics, &mut text) {
         Ok(()) => ([(CONTENT_TYPE, METRICS_TYPE)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

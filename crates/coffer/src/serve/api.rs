@@ -24,7 +24,7 @@ use coffer_net::{
     face::{Overheard, PlainPolicy},
     link::{Identity, Link, Revoked},
     metrics::{self, RequestMetrics},
-    outbound::Outbound,
+    outbound::{Outbound, Roots},
 };
 use serde_json::json;
 
@@ -34,6 +34,7 @@ use super::{
     process::{Edges, Process},
     renewal::{self, Issuer},
     store::Store,
+    tls_watch::Watch,
 };
 use crate::{
     accounts::Desk,
@@ -120,6 +121,7 @@ async fn serve(
     let keys: Arc<dyn Keys> = Arc::new(KeysClient::new(keys_link));
     let checkout_origin = parts.settings.checkout_origin.clone();
     let fields_origin = parts.settings.fields_origin.clone();
+    let roots = parts.roots.clone();
     let (engine, db) = parts.open(Arc::clone(&keys), vault_link).await?;
     engine.run(&tasks);
     renewal::poll_revoked(Arc::clone(&keys), revoked, &tasks);
@@ -153,8 +155,14 @@ async fn serve(
     let certified = certificate.readiness();
     certificate.overheard(api.overheard());
     certificate.keep(&registry, &tasks)?;
+    let faces = [
+        (FACE, api_origin.as_str()),
+        (CHECKOUT, &checkout_origin),
+        (FIELDS, &fields_origin),
+    ];
+    Watch::new(&faces, roots, process.clock.clone(), &registry)?.run(&tasks);
     let profile = process.configuration.profile;
-    let status = json!({"role": process.role, "profile": profile, "api_origin": api_origin, "checkout_origin": checkout_origin});
+    let status = json!({"role": process.role, "profile": profile, "api_origin": api_origin, "checkout_origin": checkout_origin, "fields_origin": fields_origin});
     let desk = Desk::new(engine.clone(), process.clock.clone());
     let edges = Edges {
         metrics: listeners.metrics,
@@ -280,6 +288,8 @@ struct Ports {
 struct Parts {
     settings: Settings,
     store: Store,
+    /// Whom a client of our faces trusts.
+    roots: Roots,
 }
 
 impl Parts {
@@ -308,6 +318,7 @@ impl Parts {
         };
         Ok(Self {
             settings,
+            roots: super::roots_with_acme(directory, configuration)?,
             store: Store::of(directory, configuration.postgres.as_ref(), Role::Api)?,
         })
     }

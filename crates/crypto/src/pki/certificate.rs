@@ -58,6 +58,15 @@ pub fn inspect(der: &[u8]) -> Result<Certificate, Error> {
     })
 }
 
+/// Whether a certificate names itself as its issuer.
+///
+/// # Errors
+/// [`Error::Malformed`] when it cannot be read completely and in one way.
+pub fn is_self_issued(der: &[u8]) -> Result<bool, Error> {
+    let certificate = parse_certificate(der)?;
+    Ok(certificate.subject().as_raw() == certificate.issuer().as_raw())
+}
+
 /// The certificates of a PEM file, in order.
 ///
 /// # Errors

@@ -109,17 +109,8 @@ impl Target {
         outcome
     }
 
-    /// The addresses of the host. A name below `localhost` is this machine, whatever a resolver says (RFC 6761, 6.3).
     async fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
-        let host = self.plain_host();
-        if host.ends_with(".localhost") {
-            let loopback = [
-                IpAddr::V4(Ipv4Addr::LOCALHOST),
-                IpAddr::V6(Ipv6Addr::LOCALHOST),
-            ];
-            return Ok(loopback.map(|ip| SocketAddr::new(ip, self.port)).to_vec());
-        }
-        Ok(tokio::net::lookup_host((host, self.port)).await?.collect())
+        resolve(self.plain_host(), self.port).await
     }
 
     async fn secure(
@@ -143,6 +134,18 @@ impl Target {
             .and_then(|host| host.strip_suffix(']'));
         inner.unwrap_or(&self.host)
     }
+}
+
+/// The addresses of a host. A name below `localhost` is this machine, whatever a resolver says (RFC 6761, 6.3).
+pub(crate) async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if host.ends_with(".localhost") {
+        let loopback = [
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ];
+        return Ok(loopback.map(|ip| SocketAddr::new(ip, port)).to_vec());
+    }
+    Ok(tokio::net::lookup_host((host, port)).await?.collect())
 }
 
 async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
