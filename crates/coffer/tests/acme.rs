@@ -187,6 +187,17 @@ async fn plain(coffer: &Coffer, request: &str) -> String {
     answer
 }
 
+/// Whether an authority that looks now would see any certificate.
+fn proof_is_shown(port: u16) -> bool {
+    let mut command = Command::new("openssl");
+    command.args(["s_client", "-alpn", "acme-tls/1", "-servername", API]);
+    command.args(["-connect", &format!("127.0.0.1:{port}")]);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("CONNECTED"), "{said}");
+    said.contains("BEGIN CERTIFICATE")
+}
+
 fn account(coffer: &Coffer, role: &str) -> String {
     let path = coffer.directory().join(role).join("acme-account.json");
     let mode = fs::metadata(&path).unwrap().permissions().mode();
@@ -233,6 +244,8 @@ async fn faces_get_certificates_renew_them_in_time_and_keep_their_accounts() {
     let expires = inspect(&first).unwrap().not_after_s;
     let expected = format!("coffer_face_certificate_expires_timestamp_seconds {expires}");
     assert!(metrics.contains(&expected), "{metrics}");
+    // Who asks for proof while nothing is to be proven is shown nothing.
+    assert!(!proof_is_shown(coffer.address("api").port()));
     // Each role has an account of its own.
     let accounts = ["api", "vault"].map(|role| account(&coffer, role));
     assert_ne!(accounts[0], accounts[1]);

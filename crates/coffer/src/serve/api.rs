@@ -198,7 +198,7 @@ fn serve_faces(
 ) -> Result<(), Failure> {
     let configuration = &process.configuration;
     let refuse = refuse(&origins.api, Some(api.overheard()));
-    let redirect = redirect(&origins.checkout);
+    let redirect = origin::redirect(&origins.checkout);
     let settings = edge::settings(
         configuration,
         &origins.api,
@@ -228,18 +228,13 @@ fn sites(process: &Process) -> Vec<Site> {
     let checkout = origin::checkout(&process.configuration, process.port(CHECKOUT));
     vec![
         origin::site(&api, refuse(&api, None)),
-        origin::site(&checkout, redirect(&checkout)),
+        origin::site(&checkout, origin::redirect(&checkout)),
     ]
 }
 
 fn refuse(api_origin: &str, overheard: Option<Overheard>) -> PlainPolicy {
     let page = page::address(api_origin, Code::HttpsRequired);
     PlainPolicy::Refuse403 { page, overheard }
-}
-
-fn redirect(origin: &str) -> PlainPolicy {
-    let to = origin::authority(origin);
-    PlainPolicy::Redirect308 { to }
 }
 
 /// The operator's desk over a store that no running api has; the caller holds the lock.

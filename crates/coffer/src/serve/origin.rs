@@ -59,6 +59,12 @@ pub(crate) fn authority(origin: &str) -> String {
     origin.strip_prefix("https://").unwrap_or(origin).to_owned()
 }
 
+/// What a page's face says to plain HTTP.
+pub(super) fn redirect(origin: &str) -> PlainPolicy {
+    let to = authority(origin);
+    PlainPolicy::Redirect308 { to }
+}
+
 /// The face of this origin, which says this to plain HTTP.
 pub(super) fn site(origin: &str, plain: PlainPolicy) -> Site {
     Site {

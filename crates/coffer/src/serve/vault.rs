@@ -9,7 +9,7 @@ use coffer_net::{
         self,
         keys::{Keys, KeysClient},
     },
-    face::{FaceSettings, PlainPolicy},
+    face::FaceSettings,
     link::{self, Door, Identity, MeasuredHandler, Revoked, VaultHandler},
     metrics::{self, CallMetrics},
 };
@@ -42,9 +42,7 @@ pub(super) fn run(mut process: Process) -> Result<(), Failure> {
     let metrics_bound = process.bind_metrics()?;
     let identity = certificates::identity(&process.directory, process.role, process.clock.now())?;
     let settings = settings(&process)?;
-    let plain = PlainPolicy::Redirect308 {
-        to: origin::authority(&settings.fields_origin),
-    };
+    let plain = origin::redirect(&settings.fields_origin);
     let site = origin::site(&settings.fields_origin, plain);
     let certificate = FaceCertificate::load(&mut process, vec![site])?;
     let store = process.store()?;
@@ -87,9 +85,7 @@ async fn serve(
         &identity,
         &revoked,
     )));
-    let plain = PlainPolicy::Redirect308 {
-        to: origin::authority(&settings.fields_origin),
-    };
+    let plain = origin::redirect(&settings.fields_origin);
     let face = FaceSettings {
         proxies: edge::proxies_of_vault(&process.configuration),
         ..edge::settings(

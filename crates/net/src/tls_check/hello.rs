@@ -15,7 +15,6 @@ pub(super) const TLS13: Version = Version(0x0304);
 const RECORD_HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
 const SERVER_HELLO: u8 = 2;
-/// RFC 8446, 4.1.3: a ServerHello with this random asks for another key share.
 const EXTENSION_SERVER_NAME: u16 = 0;
 const EXTENSION_GROUPS: u16 = 10;
 const EXTENSION_POINT_FORMATS: u16 = 11;
