@@ -62,6 +62,7 @@ const KEEPERS: &[(&str, &[&str])] = &[
     ("deadpool-postgres", &["coffer-db"]),
     ("hyper-util", &["coffer-net"]),
     ("hyper-rustls", &["coffer-net"]),
+    ("instant-acme", &["coffer-net"]),
     ("clap", &["coffer"]),
 ];
 
