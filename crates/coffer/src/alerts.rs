@@ -1,7 +1,10 @@
 //! `coffer alerts` and `coffer pages check`: what needs a person's attention.
 
+use std::{pin::Pin, sync::Arc};
+
 use axum::response::Response;
 use coffer_api::Api;
+use coffer_core::alert::AlertKind;
 use coffer_engine::{Alert, Engine};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -15,6 +18,23 @@ use crate::{
     failure::Failure,
     runtime,
 };
+
+/// Raises an alert of the operator's about this.
+pub(crate) type Alarm =
+    Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// The alarm for one kind of alert.
+pub(crate) fn alarm(engine: &Engine, kind: AlertKind) -> Alarm {
+    let engine = engine.clone();
+    Arc::new(move |what| {
+        let engine = engine.clone();
+        Box::pin(async move {
+            if let Err(error) = engine.alert_raise(None, kind, &what).await {
+                tracing::warn!(?error, alert.kind = %kind, "an alert cannot be stored");
+            }
+        })
+    })
+}
 
 /// An alert, as the operator sees it.
 #[derive(Serialize, Deserialize)]

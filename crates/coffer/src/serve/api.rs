@@ -10,6 +10,7 @@ use coffer_api::{
     Api,
     problems::{Code, page},
 };
+use coffer_core::alert::AlertKind;
 use coffer_crypto::Key;
 use coffer_db::Database;
 use coffer_engine::{Engine, MIGRATIONS, STATEMENTS, Settings};
@@ -23,7 +24,7 @@ use coffer_net::{
     },
     face::{Overheard, PlainPolicy},
     link::{Identity, Link, Revoked},
-    metrics::{self, RequestMetrics},
+    metrics::{self, RequestMetrics, SharedRegistry},
     outbound::{Outbound, Roots},
 };
 use serde_json::json;
@@ -119,32 +120,20 @@ async fn serve(
     let keys_link = process.link(contract::Role::Keys, &identity, &revoked);
     let vault_link = process.link(contract::Role::Vault, &identity, &revoked);
     let keys: Arc<dyn Keys> = Arc::new(KeysClient::new(keys_link));
-    let checkout_origin = parts.settings.checkout_origin.clone();
-    let fields_origin = parts.settings.fields_origin.clone();
+    let origins = Origins {
+        api: origin::api(&process.configuration, process.port(FACE)),
+        checkout: parts.settings.checkout_origin.clone(),
+        fields: parts.settings.fields_origin.clone(),
+    };
     let roots = parts.roots.clone();
     let (engine, db) = parts.open(Arc::clone(&keys), vault_link).await?;
     engine.run(&tasks);
     renewal::poll_revoked(Arc::clone(&keys), revoked, &tasks);
     renewal::keep(&process, Issuer::Link(keys), identity, &tasks);
-    let api_origin = origin::api(&process.configuration, process.port(FACE));
     let registry = metrics::registry();
-    let settings = coffer_api::Settings {
-        api_origin: api_origin.clone(),
-        checkout_origin: checkout_origin.clone(),
-        fields_origin: fields_origin.clone(),
-        development: process.is_development(),
-        clock: process.clock.clone(),
-        metrics: RequestMetrics::register(&registry),
-        outside: super::outside(&process.directory, &process.configuration)?,
-    };
-    let api = Api::new(engine.clone(), settings);
+    let api = Api::new(engine.clone(), api_settings(&process, &origins, &registry)?);
     api.register_metrics(&registry);
     api.run(&tasks);
-    let origins = Origins {
-        api: api_origin.clone(),
-        checkout: checkout_origin.clone(),
-        fields: fields_origin,
-    };
     serve_faces(
         &process,
         listeners.faces,
@@ -155,14 +144,9 @@ async fn serve(
     let certified = certificate.readiness();
     certificate.overheard(api.overheard());
     certificate.keep(&registry, &tasks)?;
-    let faces = [
-        (FACE, api_origin.as_str()),
-        (CHECKOUT, &checkout_origin),
-        (FIELDS, &fields_origin),
-    ];
-    Watch::new(&faces, roots, process.clock.clone(), &registry)?.run(&tasks);
-    let profile = process.configuration.profile;
-    let status = json!({"role": process.role, "profile": profile, "api_origin": api_origin, "checkout_origin": checkout_origin, "fields_origin": fields_origin});
+    let told = (&registry, alerts::alarm(&engine, AlertKind::TlsWeak));
+    Watch::new(&origins.faces(), roots, process.clock.clone(), told)?.run(&tasks);
+    let status = origins.status(&process);
     let desk = Desk::new(engine.clone(), process.clock.clone());
     let edges = Edges {
         metrics: listeners.metrics,
@@ -186,6 +170,43 @@ struct Origins {
     api: String,
     checkout: String,
     fields: String,
+}
+
+impl Origins {
+    fn faces(&self) -> [(&'static str, &str); 3] {
+        [
+            (FACE, &self.api),
+            (CHECKOUT, &self.checkout),
+            (FIELDS, &self.fields),
+        ]
+    }
+
+    /// What the operator's commands are told about the running role.
+    fn status(&self, process: &Process) -> serde_json::Value {
+        json!({
+            "role": process.role,
+            "profile": process.configuration.profile,
+            "api_origin": self.api,
+            "checkout_origin": self.checkout,
+            "fields_origin": self.fields,
+        })
+    }
+}
+
+fn api_settings(
+    process: &Process,
+    origins: &Origins,
+    registry: &SharedRegistry,
+) -> Result<coffer_api::Settings, Failure> {
+    Ok(coffer_api::Settings {
+        api_origin: origins.api.clone(),
+        checkout_origin: origins.checkout.clone(),
+        fields_origin: origins.fields.clone(),
+        development: process.is_development(),
+        clock: process.clock.clone(),
+        metrics: RequestMetrics::register(registry),
+        outside: super::outside(&process.directory, &process.configuration)?,
+    })
 }
 
 /// Each at its own address, and all of them at the one before, if there is one.

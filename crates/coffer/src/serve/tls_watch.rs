@@ -10,7 +10,7 @@ use coffer_net::{
     tls_check::{self, Report, Target},
 };
 
-use crate::{failure::Failure, tls::target_of};
+use crate::{alerts::Alarm, failure::Failure, tls::target_of};
 
 /// The first time, when everything has started.
 const FIRST_AFTER: Duration = Duration::from_secs(60);
@@ -23,6 +23,7 @@ pub(super) struct Watch {
     roots: Roots,
     clock: Clock,
     metrics: TlsCheckMetrics,
+    alarm: Alarm,
 }
 
 impl Watch {
@@ -31,7 +32,7 @@ impl Watch {
         faces: &[(&'static str, &str)],
         roots: Roots,
         clock: Clock,
-        registry: &SharedRegistry,
+        (registry, alarm): (&SharedRegistry, Alarm),
     ) -> Result<Self, Failure> {
         let faces = faces
             .iter()
@@ -44,6 +45,7 @@ impl Watch {
             roots,
             clock,
             metrics,
+            alarm,
         })
     }
 
@@ -67,47 +69,41 @@ impl Watch {
         for (face, target) in &self.faces {
             let now_s = self.clock.now().as_seconds();
             match tls_check::check(target, &self.roots, now_s).await {
-                Ok(report) => self.found(face, &report, now_s),
+                Ok(report) => {
+                    observe(&self.metrics, face, &report, now_s);
+                    for finding in &report.findings {
+                        (self.alarm)(format!("{face}: {} {}", finding.code, finding.detail)).await;
+                    }
+                }
                 Err(error) => {
                     self.metrics.unreachable(face);
-                    alert(
-                        face,
-                        &format!("{target} cannot be reached from here: {error}"),
-                    );
+                    tracing::debug!(%error, tls.face = face, "a face cannot be reached");
+                    (self.alarm)(format!("{face}: unreachable from here")).await;
                 }
             }
         }
     }
-
-    fn found(&self, face: &'static str, report: &Report, now_s: i64) {
-        let certificate = report.certificate.as_ref();
-        let findings = i64::try_from(report.findings.len()).unwrap_or(i64::MAX);
-        let found = TlsChecked {
-            grade: report.grade.points(),
-            findings,
-            expires_s: certificate.map(|certificate| certificate.not_after_s),
-            checked_s: now_s,
-        };
-        self.metrics.observe(face, found);
-        for finding in &report.findings {
-            let (code, advice) = (finding.code, finding.advice);
-            alert(face, &format!("{code}: {} {advice}", finding.detail));
-        }
-    }
 }
 
-/// The one place that tells the operator; `Engine::alert_raise` belongs here, with the face as its subject.
-fn alert(face: &'static str, what: &str) {
-    tracing::warn!(tls.face = face, what, "the daily TLS check found something");
+fn observe(metrics: &TlsCheckMetrics, face: &'static str, report: &Report, now_s: i64) {
+    let certificate = report.certificate.as_ref();
+    let findings = i64::try_from(report.findings.len()).unwrap_or(i64::MAX);
+    let found = TlsChecked {
+        grade: report.grade.points(),
+        findings,
+        expires_s: certificate.map(|certificate| certificate.not_after_s),
+        checked_s: now_s,
+    };
+    metrics.observe(face, found);
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{Arc, Mutex};
 
     use coffer_crypto::pki::{Authority, KeyPair, Profile};
     use coffer_net::{
-        face::{self, FaceLimits, PlainPolicy},
+        face::{self, Face, FaceSettings, PlainPolicy},
         metrics::registry,
         tls::CertificateStore,
     };
@@ -136,15 +132,14 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let page = "about:blank".to_owned();
-        let limits = FaceLimits::new(PlainPolicy::Refuse403 { page });
-        let served = face::serve(
-            listener,
-            Arc::clone(&store),
-            axum::Router::new(),
-            limits,
-            tasks.clone(),
-        );
-        tasks.spawn("face", served);
+        let plain = PlainPolicy::Refuse403 {
+            page,
+            overheard: None,
+        };
+        let names = ["pay.shop.localhost", "other.shop.localhost"].map(str::to_owned);
+        let settings = FaceSettings::new(names.to_vec(), plain);
+        let face = Face::new(Arc::clone(&store), axum::Router::new(), settings);
+        tasks.spawn("face", face::serve(listener, face, tasks.clone()));
 
         let (right, wrong) = (
             format!("https://pay.shop.localhost:{port}"),
@@ -158,7 +153,13 @@ mod tests {
         let roots = Roots::public()
             .with_pem(authority.certificate_pem())
             .unwrap();
-        let watch = Watch::new(&faces, roots, clock, &registry).unwrap();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&told);
+        let alarm: Alarm = Arc::new(move |what| {
+            heard.lock().unwrap().push(what);
+            Box::pin(std::future::ready(()))
+        });
+        let watch = Watch::new(&faces, roots, clock, (&registry, alarm)).unwrap();
         watch.look().await;
 
         let mut text = String::new();
@@ -174,5 +175,8 @@ mod tests {
         }
         let expires = format!("{{face=\"checkout\"}} {}", now_s + 3600);
         assert!(text.contains(&expires), "{text}");
+        let told = told.lock().unwrap();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].starts_with("fields: ") && told[1].starts_with("api: unreachable"));
     }
 }
