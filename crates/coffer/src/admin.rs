@@ -66,6 +66,16 @@ pub(crate) fn keys(command: &KeysCommand) -> Result<(), Failure> {
             let socket = socket(place)?;
             runtime::command(socket.post("/seal", json!({})))?
         }
+        KeysCommand::AcceptRestore {
+            role,
+            place,
+            size,
+            root,
+        } => {
+            let body = json!({"log": role.as_str(), "size": size, "root": root});
+            let socket = socket(place)?;
+            runtime::command(socket.post("/restores/accept", body))?
+        }
         KeysCommand::Unseal {
             place,
             passphrase_file,

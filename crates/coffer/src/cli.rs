@@ -53,6 +53,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: PagesCommand,
     },
+    /// Copy a role's store into an encrypted file, prove such a file, or restore it.
+    Backup {
+        #[command(subcommand)]
+        command: BackupCommand,
+    },
     /// Take a card payment through everything, in a temporary directory, and show how.
     Demo(DemoArguments),
     /// Print the API's description (OpenAPI 3.1).
@@ -183,6 +188,65 @@ pub(crate) enum KeysCommand {
     },
     /// Say whether it is open.
     Status(Place),
+    /// Let a role's log go on from where a backup had it, instead of from where it was; this goes on record.
+    AcceptRestore {
+        /// `api` or `vault`.
+        #[arg(value_enum)]
+        role: Role,
+        #[command(flatten)]
+        place: Place,
+        /// The entries of the restored log, as `coffer backup restore` says.
+        #[arg(long)]
+        size: u64,
+        /// Its root, as `coffer backup restore` says.
+        #[arg(long, value_name = "HEX")]
+        root: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum BackupCommand {
+    /// Make a backup of one role, while it runs or not. In the order api, vault, keys: each then knows all that the one before
+    /// refers to.
+    Create {
+        /// `api`, `vault` or `keys`.
+        #[arg(value_enum)]
+        role: Role,
+        #[command(flatten)]
+        place: Place,
+        /// The directory to put it into; those of `keys` are kept apart from the others.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+        /// File with the passphrase of the backups [default: that of the settings].
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+    },
+    /// Prove that a backup can be read and is whole, without restoring it.
+    Verify {
+        /// The backup.
+        file: PathBuf,
+        #[command(flatten)]
+        place: Place,
+        /// File with the passphrase of the backups [default: that of the settings].
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+    },
+    /// Restore a backup into an empty place.
+    Restore {
+        /// `api`, `vault` or `keys`; a backup of another role is refused.
+        #[arg(value_enum)]
+        role: Role,
+        /// The backup.
+        file: PathBuf,
+        #[command(flatten)]
+        place: Place,
+        /// File with the passphrase of the backups [default: that of the settings].
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+        /// Restore into a scratch directory, check everything there, and delete it.
+        #[arg(long)]
+        drill: bool,
+    },
 }
 
 #[derive(Subcommand)]

@@ -4,6 +4,7 @@
 //! providers have none. Whatever is unknown is refused: a setting that is misspelt must not be silently ignored.
 
 mod acme;
+mod backup;
 mod document;
 mod overrides;
 mod postgres;
@@ -24,6 +25,7 @@ use coffer_core::words;
 use serde::Deserialize;
 
 use crate::{directory::Role, failure::Failure};
+use backup::Backup;
 use providers::Providers;
 use section::{Api, Faces, Keys, Links, Metrics, Simulator, Vault, Webhooks};
 
@@ -71,6 +73,9 @@ pub(crate) struct Configuration {
     /// Messages to merchants.
     #[serde(default)]
     pub(crate) webhooks: Webhooks,
+    /// Encrypted copies of the stores.
+    #[serde(default)]
+    pub(crate) backup: Backup,
     /// What is logged and how.
     #[serde(default)]
     pub(crate) log: Log,

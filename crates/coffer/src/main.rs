@@ -6,6 +6,7 @@
 mod accounts;
 mod admin;
 mod alerts;
+mod backup;
 mod cli;
 mod configuration;
 mod console;
@@ -63,6 +64,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Pages {
             command: PagesCommand::Check(place),
         } => alerts::pages_check(&place),
+        Command::Backup { command } => backup::run(&command),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Openapi => serve::api::print_openapi(),
     }

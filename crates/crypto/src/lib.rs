@@ -12,6 +12,7 @@ mod mac;
 pub mod pki;
 mod random;
 mod signing;
+mod stream;
 mod stretch;
 
 pub use aead::{open, seal, unwrap, wrap};
@@ -21,4 +22,5 @@ pub use key::{Key, SecretBytes};
 pub use mac::{Mac, digest, digest_384, mac, mac_bytes};
 pub use random::{random, random_secret};
 pub use signing::{SigningKey, VerifyingKey};
+pub use stream::{StreamOpener, StreamSealer};
 pub use stretch::{Stretch, stretch};

@@ -4,6 +4,7 @@
 //! touch. [`Database::transact`] commits all of it or nothing of it. No other crate names a database driver.
 
 mod catalog;
+mod copy;
 mod database;
 mod error;
 mod health;
@@ -16,6 +17,7 @@ mod statement;
 mod transaction;
 mod value;
 
+pub use copy::{Filling, Snapshot, Table};
 pub use database::Database;
 pub use error::{Conflict, ConflictKind, Error, Unavailable};
 pub use jobs::{JOBS_MIGRATION, Job};

@@ -5,6 +5,7 @@
 //! never a `SELECT` or `NOT EXISTS` alone.
 
 mod address;
+mod copy;
 mod failure;
 mod readers;
 mod run;
@@ -21,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Duration, sleep};
 
 pub use self::address::PostgresAddress;
+pub(crate) use self::copy::{PostgresFilling, PostgresSnapshot};
 use self::failure::Failed;
 use self::readers::Readers;
 use self::run::Catalog;

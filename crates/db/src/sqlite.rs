@@ -1,5 +1,6 @@
 //! The embedded engine: one writer thread that commits in groups, and a few read-only connections.
 
+mod copy;
 mod failure;
 mod group;
 mod proof;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags};
 
+pub(crate) use self::copy::{SqliteFilling, SqliteSnapshot};
 use self::reader::Readers;
 use self::writer::Writer;
 use crate::health::Health;

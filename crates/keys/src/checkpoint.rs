@@ -1,7 +1,9 @@
 //! Signing the heads of the roles' logs. What was signed is remembered, and a log that does not continue it is refused:
 //! whoever owns a role's machine cannot rewrite its past.
 
-use coffer_audit::{Growth, Notary, Signature, checkpoint_text, merkle::Tree, merkle::consistent};
+use coffer_audit::{
+    Entry, Growth, Notary, Signature, checkpoint_text, merkle::Tree, merkle::consistent,
+};
 use coffer_crypto::VerifyingKey;
 use coffer_db::{Database, Transaction, params};
 use coffer_net::contract::{
@@ -11,9 +13,11 @@ use coffer_net::contract::{
 
 use crate::{
     Error, Keys,
-    custody::Unsealed,
+    custody::{Unsealed, local},
     root::ROOT_VERSION,
-    store::{AUTHORITY_READ, REMEMBERED_ADVANCE, REMEMBERED_INSERT, REMEMBERED_READ},
+    store::{
+        AUTHORITY_READ, REMEMBERED_ADVANCE, REMEMBERED_FORGET, REMEMBERED_INSERT, REMEMBERED_READ,
+    },
 };
 
 /// The key that checkpoints of all logs are verified with; known while sealed too.
@@ -46,6 +50,35 @@ impl Keys {
         let root = <[u8; 32]>::try_from(row.bytes("root")?)
             .map_err(|_| Error::Defect("a remembered checkpoint is damaged".to_owned()))?;
         Ok(Tree { size, root })
+    }
+
+    /// Goes on from a log as a backup had it, which is another one than was signed: the operator restored that role's store.
+    /// What was remembered before goes on record here, so that a log that was cut under this name can be told.
+    ///
+    /// # Errors
+    /// `Sealed`; `Unavailable` when the store cannot serve.
+    pub async fn accept_restore(&self, log: Role, size: u64, root: [u8; 32]) -> Result<(), Error> {
+        self.unsealed()?;
+        let before = self.remembered(log).await?;
+        let now = self.clock().now().as_millis();
+        let stored =
+            i64::try_from(size).map_err(|_| Error::Refused(Refusal::CheckpointInconsistent))?;
+        let mut steps = Transaction::new().any(&REMEMBERED_FORGET, params![log.as_str()]);
+        if size > 0 {
+            steps = steps.one(&REMEMBERED_INSERT, params![log.as_str(), stored, root, now]);
+        }
+        let entry = Entry::new(local(), "log.accept_restore")
+            .object(log)
+            .object(format_args!("before={}", before.size))
+            .object(format_args!("now={size}"));
+        self.commit(steps, entry).await?;
+        tracing::warn!(
+            log = log.as_str(),
+            checkpoint.remembered = before.size,
+            checkpoint.size = size,
+            "a restored log was accepted"
+        );
+        Ok(())
     }
 
     pub(crate) async fn sign_head(

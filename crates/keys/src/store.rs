@@ -141,6 +141,7 @@ const OWN: &[&Statement] = &[
     &REMEMBERED_READ,
     &REMEMBERED_INSERT,
     &REMEMBERED_ADVANCE,
+    &REMEMBERED_FORGET,
 ];
 
 pub(crate) const ROOT_READ: Statement = Statement::new(
@@ -293,6 +294,12 @@ pub(crate) const REMEMBERED_READ: Statement = Statement::new(
 pub(crate) const REMEMBERED_INSERT: Statement = Statement::new(
     "remembered_insert",
     "INSERT INTO remembered_checkpoints (log, size, root, time) VALUES ($1, $2, $3, $4)",
+);
+
+/// Before a restored log is accepted in place of the one that was known.
+pub(crate) const REMEMBERED_FORGET: Statement = Statement::new(
+    "remembered_forget",
+    "DELETE FROM remembered_checkpoints WHERE log = $1",
 );
 
 /// Only from exactly the tree that the proof began with.

@@ -42,6 +42,15 @@ impl Installation {
         }
     }
 
+    /// One that is there already, with its data in files.
+    #[must_use]
+    pub const fn at(directory: TempDir) -> Self {
+        Self {
+            databases: None,
+            directory,
+        }
+    }
+
     /// The data directory.
     #[must_use]
     pub fn directory(&self) -> &Path {

@@ -83,6 +83,19 @@ impl Merchant {
         }
     }
 
+    /// The same merchant, who calls another installation that has its account.
+    #[must_use]
+    pub fn moved_to(&self, coffer: &Coffer) -> Self {
+        let fields = coffer.address("fields").port();
+        Self {
+            client: coffer.client(),
+            api: format!("https://localhost:{}", coffer.address("api").port()),
+            fields: format!("https://localhost:{fields}"),
+            fields_origin: format!("https://fields.coffer.localhost:{fields}"),
+            ..self.clone()
+        }
+    }
+
     /// Calls the API with the secret key.
     ///
     /// # Panics

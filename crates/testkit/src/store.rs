@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use coffer_db::{Database, Error, Migration, Statement};
+use coffer_db::{Database, Error, Migration, Snapshot, Statement};
 use tempfile::TempDir;
 
 use crate::{databases::Databases, files_under, postgres::Server};
@@ -71,6 +71,18 @@ impl TestStore {
         statements: &[&'static [&'static Statement]],
     ) -> Result<Database, Error> {
         self.place.open(migrations, statements).await
+    }
+
+    /// All of it as it is now.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    pub async fn snapshot(&self) -> Snapshot {
+        let taken = match &self.place {
+            Place::Folder(folder) => Snapshot::of_sqlite(&folder.path().join("test.db")),
+            Place::Database(database) => Snapshot::of_postgres(&database.address()).await,
+        };
+        taken.unwrap()
     }
 
     /// Everything that is in it, as it lies on disk.

@@ -15,6 +15,7 @@ const SECTIONS: &[&str] = &[
     "postgres",
     "simulator",
     "webhooks",
+    "backup",
     "log",
     "metrics",
 ];

@@ -14,6 +14,7 @@ use coffer_net::{
     link::{self, Door, KeysHandler, MeasuredHandler},
     metrics::{self, CallMetrics},
 };
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -117,6 +118,32 @@ struct Unsealing {
     passphrase: String,
 }
 
+#[derive(Deserialize)]
+struct Restore {
+    log: String,
+    size: u64,
+    root: String,
+}
+
+async fn accept_restore(keys: &Keys, restore: &Restore) -> Result<(), Failure> {
+    let malformed = || {
+        Failure::Operator(
+            "name api or vault, and size and root as coffer backup restore said them".to_owned(),
+        )
+    };
+    let log = match restore.log.as_str() {
+        "api" => contract::Role::Api,
+        "vault" => contract::Role::Vault,
+        _ => return Err(malformed()),
+    };
+    let root = HEXLOWER.decode(restore.root.as_bytes());
+    let root = root.ok().and_then(|root| root.try_into().ok());
+    let root = root.ok_or_else(malformed)?;
+    keys.accept_restore(log, restore.size, root)
+        .await
+        .map_err(failed)
+}
+
 #[derive(Serialize)]
 struct Custody {
     sealed: bool,
@@ -137,6 +164,14 @@ fn admin(keys: Keys) -> Router {
             post(async move |State(keys): State<Keys>| {
                 answer(keys.seal().await.map_err(failed).map(|()| custody(&keys)))
             }),
+        )
+        .route(
+            "/restores/accept",
+            post(
+                async move |State(keys): State<Keys>, Json(body): Json<Restore>| {
+                    answer(accept_restore(&keys, &body).await.map(|()| custody(&keys)))
+                },
+            ),
         )
         .route(
             "/unseal",

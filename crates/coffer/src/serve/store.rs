@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use coffer_db::{Database, Error, Migration, PostgresAddress, Statement};
+use coffer_db::{Database, Error, Filling, Migration, PostgresAddress, Snapshot, Statement};
 use coffer_net::tls;
 
 use super::certificates;
@@ -73,6 +73,29 @@ impl Store {
             }
         };
         opened.map_err(|error| self.failed(&error))
+    }
+
+    /// All of it as it is now; whoever uses it goes on.
+    pub(crate) async fn snapshot(&self) -> Result<Snapshot, Failure> {
+        let taken = match &self.place {
+            Place::File(path) => Snapshot::of_sqlite(path),
+            Place::Server(address) => Snapshot::of_postgres(address).await,
+        };
+        taken.map_err(|error| self.failed(&error))
+    }
+
+    /// Begins to fill it, which must be empty.
+    pub(crate) async fn fill(&self, migrations: &[Migration]) -> Result<Filling, Failure> {
+        let begun = match &self.place {
+            Place::File(path) => Filling::into_sqlite(path, migrations),
+            Place::Server(address) => Filling::into_postgres(address, migrations).await,
+        };
+        begun.map_err(|error| self.failed(&error))
+    }
+
+    /// Whether it is a file of this machine.
+    pub(crate) const fn is_file(&self) -> bool {
+        matches!(self.place, Place::File(_))
     }
 
     fn failed(&self, error: &Error) -> Failure {

@@ -13,7 +13,7 @@ const DIALECT: Dialect = Dialect {
 };
 
 /// Waits as long as another node migrates. The number is only this program's.
-const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;
+pub(super) const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;
     SELECT pg_advisory_xact_lock(4848574382)";
 
 const RECORD: &str = "CREATE TABLE IF NOT EXISTS migrations (
@@ -38,7 +38,10 @@ pub(super) async fn migrate(client: &ClientWrapper, migrations: &[Migration]) ->
     ended
 }
 
-async fn apply_pending(client: &ClientWrapper, migrations: &[Migration]) -> Result<(), Error> {
+pub(super) async fn apply_pending(
+    client: &ClientWrapper,
+    migrations: &[Migration],
+) -> Result<(), Error> {
     batch(client, RECORD).await?;
     for migration in pending(migrations, &applied(client).await?)? {
         apply(client, migration).await?;

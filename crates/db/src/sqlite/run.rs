@@ -71,7 +71,7 @@ fn returned(
     Ok((count(found.len()), found))
 }
 
-fn owned(row: &rusqlite::Row<'_>, column: usize, place: Place) -> Result<Value, Error> {
+pub(super) fn owned(row: &rusqlite::Row<'_>, column: usize, place: Place) -> Result<Value, Error> {
     match row
         .get_ref(column)
         .map_err(|e| failure::of_statement(&e, place))?
@@ -96,7 +96,7 @@ fn defect(place: Place, what: &str) -> Error {
 }
 
 /// Lends a value to SQLite.
-struct Bound<'v>(&'v Value);
+pub(super) struct Bound<'v>(pub(super) &'v Value);
 
 impl ToSql for Bound<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {

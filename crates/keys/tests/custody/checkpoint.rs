@@ -83,6 +83,35 @@ async fn a_fork_a_shrunk_log_and_a_stale_proof_are_refused() {
 }
 
 #[tokio::test]
+async fn a_restored_log_goes_on_only_from_where_the_operator_says_and_on_record() {
+    let fixture = Fixture::new().await;
+    let two = node_hash(&leaf(1), &leaf(2));
+    sign(&fixture, 0, 1, leaf(1), &[]).await.unwrap();
+    sign(&fixture, 1, 2, two, &[leaf(2)]).await.unwrap();
+    let other = node_hash(&leaf(1), &leaf(9));
+    assert!(sign(&fixture, 1, 2, other, &[leaf(9)]).await.is_err());
+    let before = entries(&fixture).await;
+    let accept = fixture.keys.accept_restore(Role::Vault, 1, leaf(1));
+    accept.await.unwrap();
+    assert_eq!(entries(&fixture).await, before + 1);
+    assert!(sign(&fixture, 1, 2, other, &[leaf(9)]).await.is_ok());
+    // And to a log that has no entry yet.
+    let accept = fixture.keys.accept_restore(Role::Vault, 0, [0; 32]);
+    accept.await.unwrap();
+    assert!(sign(&fixture, 0, 1, leaf(5), &[]).await.is_ok());
+}
+
+/// Those of this role's own log, once all have their place.
+async fn entries(fixture: &Fixture) -> u64 {
+    fixture.keys.tick().await.unwrap();
+    coffer_audit::Audit::head(&fixture.db)
+        .await
+        .unwrap()
+        .tree
+        .size
+}
+
+#[tokio::test]
 async fn a_signature_is_over_the_callers_own_log() {
     let fixture = Fixture::new().await;
     let tree = Tree {
