@@ -16,7 +16,6 @@ use std::{
 
 use coffer_core::Timestamp;
 use coffer_crypto::{Context, SecretBytes, mac};
-use coffer_db::{Migration, Statement};
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +26,7 @@ use crate::{
     failure::Failure,
     init::SERVICE_KEY,
     secret_file,
-    serve::store::Store,
+    serve::{schema::Schema, store::Store},
 };
 
 /// What the role remembers of its backups, in its directory.
@@ -88,25 +87,14 @@ struct Site {
     schema: Schema,
 }
 
-/// The tables of a role's store, and what is done with them.
-struct Schema {
-    migrations: &'static [Migration],
-    statements: &'static [&'static [&'static Statement]],
-}
-
 impl Site {
     fn open(dir: &Path, role: Role) -> Result<Self, Failure> {
-        let (migrations, statements) = match role {
-            Role::Api => (coffer_engine::MIGRATIONS, coffer_engine::STATEMENTS),
-            Role::Vault => (coffer_vault::MIGRATIONS, coffer_vault::STATEMENTS),
-            Role::Keys => (coffer_keys::MIGRATIONS, coffer_keys::STATEMENTS),
-            Role::Simulator => {
-                return Err(Failure::Operator(
-                    "the simulator moves no money and is not backed up; name api, vault or keys"
-                        .to_owned(),
-                ));
-            }
-        };
+        if role == Role::Simulator {
+            return Err(Failure::Operator(
+                "the simulator moves no money and is not backed up; name api, vault or keys"
+                    .to_owned(),
+            ));
+        }
         let configuration = Configuration::load(&Directory::open(dir)?.configuration())?;
         // On a new machine there may be nothing yet but the settings.
         let directory = Directory::create(dir)?;
@@ -116,10 +104,7 @@ impl Site {
             role,
             directory,
             configuration,
-            schema: Schema {
-                migrations,
-                statements,
-            },
+            schema: Schema::of(role),
         })
     }
 

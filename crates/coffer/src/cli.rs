@@ -58,6 +58,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: BackupCommand,
     },
+    /// Look at an installation, running or not: what is wrong with it, and what mends it.
+    Doctor(DoctorArguments),
     /// Take a card payment through everything, in a temporary directory, and show how.
     Demo(DemoArguments),
     /// Print the API's description (OpenAPI 3.1).
@@ -162,6 +164,18 @@ pub(crate) struct AlertsArguments {
 pub(crate) enum PagesCommand {
     /// Look at them now, as a payer's browser would; it is done every minute, too.
     Check(Place),
+}
+
+#[derive(Args)]
+pub(crate) struct DoctorArguments {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Look at this role only, where the others are on other machines. Repeatable.
+    #[arg(long, value_enum)]
+    pub(crate) role: Vec<Role>,
 }
 
 #[derive(Args)]

@@ -12,6 +12,7 @@ mod configuration;
 mod console;
 mod demo;
 mod directory;
+mod doctor;
 mod env;
 mod failure;
 mod init;
@@ -40,7 +41,7 @@ static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     match run(Cli::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             console::complain(&failure.to_string());
             failure.exit_code()
@@ -48,8 +49,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
-    match command {
+fn run(command: Command) -> Result<ExitCode, Failure> {
+    let done = match command {
+        Command::Doctor(arguments) => return doctor::run(&arguments),
         Command::Init(arguments) => init::run(&arguments),
         Command::Up(arguments) => supervisor::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
@@ -67,5 +69,6 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Backup { command } => backup::run(&command),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Openapi => serve::api::print_openapi(),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

@@ -52,6 +52,24 @@ pub(crate) fn install(_needs: &Needs) -> Result<Hardening, Failure> {
     Ok(Hardening { landlock: "none" })
 }
 
+/// How far this kernel would hold a role, tried on a thread that does nothing else.
+#[cfg(target_os = "linux")]
+pub(crate) fn landlock_here() -> &'static str {
+    let needs = Needs {
+        own: PathBuf::from("/"),
+        read: Vec::new(),
+        connects: Connects::Nowhere,
+    };
+    let tried = std::thread::spawn(move || landlock::restrict(&needs)).join();
+    tried.ok().and_then(Result::ok).unwrap_or("OFF")
+}
+
+/// How far this kernel would hold a role.
+#[cfg(not(target_os = "linux"))]
+pub(crate) const fn landlock_here() -> &'static str {
+    "not there: process hardening is for Linux only"
+}
+
 /// Proof that the sandbox was installed; without it no role starts.
 #[derive(Debug)]
 pub(crate) struct Hardening {

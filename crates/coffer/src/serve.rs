@@ -10,6 +10,7 @@ pub(crate) mod origin;
 mod pair;
 mod process;
 mod renewal;
+pub(crate) mod schema;
 mod simulator;
 pub(crate) mod store;
 mod tls_watch;

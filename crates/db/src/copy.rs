@@ -42,6 +42,25 @@ impl Snapshot {
         SqliteSnapshot::take(path).map(|taken| Self(Source::Sqlite(taken)))
     }
 
+    /// Of a SQLite database that no process is using, and that is to be looked at without a trace.
+    ///
+    /// # Errors
+    /// As [`Snapshot::of_sqlite`].
+    pub fn of_sqlite_at_rest(path: &Path) -> Result<Self, Error> {
+        SqliteSnapshot::take_at_rest(path).map(|taken| Self(Source::Sqlite(taken)))
+    }
+
+    /// What a SQLite file has that it should not have, in the engine's words. A server looks after its own.
+    ///
+    /// # Errors
+    /// `Unavailable` when the file cannot be read.
+    pub fn damage(&self) -> Result<Option<String>, Error> {
+        match &self.0 {
+            Source::Sqlite(taken) => taken.damage(),
+            Source::Postgres(_) => Ok(None),
+        }
+    }
+
     /// Of a PostgreSQL database.
     ///
     /// # Errors

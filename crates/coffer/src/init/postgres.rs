@@ -3,15 +3,16 @@
 
 use std::{fs, path::Path};
 
-use coffer_db::{Migration, Statement};
-
 use super::{Report, create_text_secret, refuse_if_used};
 use crate::{
     configuration::Postgres,
     directory::{Directory, Role},
     failure::Failure,
     runtime, secret_file,
-    serve::store::{PASSWORD, Store},
+    serve::{
+        schema::Schema,
+        store::{PASSWORD, Store},
+    },
 };
 
 /// What the administrator runs, in the data directory for as long as it is needed.
@@ -26,27 +27,6 @@ SET log_min_duration_statement = -1;
 SET log_min_error_statement = 'panic';
 SET pg_stat_statements.track_utility = off;
 ";
-
-/// A role with what it opens its database with.
-type Tables = (
-    Role,
-    &'static [Migration],
-    &'static [&'static [&'static Statement]],
-);
-
-const TABLES: &[Tables] = &[
-    (
-        Role::Api,
-        coffer_engine::MIGRATIONS,
-        coffer_engine::STATEMENTS,
-    ),
-    (
-        Role::Vault,
-        coffer_vault::MIGRATIONS,
-        coffer_vault::STATEMENTS,
-    ),
-    (Role::Keys, coffer_keys::MIGRATIONS, coffer_keys::STATEMENTS),
-];
 
 /// Makes the passwords that are missing, and sees to it that every role's database is there before anything goes into one.
 pub(super) fn complete(
@@ -80,12 +60,17 @@ pub(super) fn complete(
 }
 
 fn roles() -> impl Iterator<Item = Role> {
-    TABLES.iter().map(|&(role, _, _)| role)
+    let all = Role::ALL.iter().copied();
+    all.filter(|role| role.is_on_postgres())
 }
 
 /// Opens each role's database as the role will.
 async fn sign_in(directory: &Directory, postgres: &Postgres) -> Result<(), Failure> {
-    for &(role, migrations, statements) in TABLES {
+    for role in roles() {
+        let Schema {
+            migrations,
+            statements,
+        } = Schema::of(role);
         let store = Store::of(directory, Some(postgres), role)?;
         store.open(migrations, statements).await?.close().await;
     }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Json, Router, routing::get};
 use coffer_net::{
     Clock, Tasks,
     admin::AdminSocket,
@@ -19,6 +19,7 @@ use coffer_net::{
     metrics::SharedRegistry,
     plain::{self, Health},
 };
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, stdin},
     signal::unix::{Signal, SignalKind, signal},
@@ -148,6 +149,16 @@ impl Process {
         Ok(())
     }
 
+    /// What the process says of itself to its operator.
+    fn about(&self) -> Router {
+        let (clock, bound) = (self.clock.clone(), self.bound.clone());
+        let about = async move || {
+            let (pid, now_ms) = (std::process::id(), clock.now().as_millis());
+            Json(json!({"pid": pid, "now_ms": now_ms, "addresses": bound}))
+        };
+        Router::new().route("/process", get(about))
+    }
+
     /// Whether this is a developer's machine.
     pub(super) fn is_development(&self) -> bool {
         self.configuration.profile == Profile::Development
@@ -159,7 +170,8 @@ impl Process {
         let stopping = Arc::new(AtomicBool::new(false));
         let socket = AdminSocket::bind(&self.directory.admin_socket(self.role))
             .map_err(|error| Failure::doing("making the admin socket", error))?;
-        tasks.spawn("admin socket", socket.serve(edges.admin, tasks.clone()));
+        let admin = edges.admin.merge(self.about());
+        tasks.spawn("admin socket", socket.serve(admin, tasks.clone()));
         let health = health(edges.readiness, edges.registry, &stopping);
         let (listener, own) = (listener(edges.metrics)?, tasks.clone());
         tasks.spawn("health", async move {
@@ -169,7 +181,7 @@ impl Process {
         });
         // Listened for before anyone is told that there is something to stop.
         let signals = Signals::new()?;
-        console::say(&serde_json::json!({"ready": self.bound}).to_string());
+        console::say(&json!({"ready": self.bound}).to_string());
         signals.told_to_stop(self.supervised).await;
         tracing::info!(role = %self.role, "stopping");
         stopping.store(true, Ordering::SeqCst);

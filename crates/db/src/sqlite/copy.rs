@@ -26,6 +26,9 @@ const COPYING: Place = Place {
     step: 0,
 };
 
+const READ_ONLY: OpenFlags =
+    OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
 /// A transaction that only reads: in a write-ahead log it sees one instant, and the writer goes on.
 pub(crate) struct SqliteSnapshot(Connection);
 
@@ -37,9 +40,22 @@ impl SqliteSnapshot {
                 path.display()
             )));
         }
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection =
-            Connection::open_with_flags(path, flags).map_err(|error| failure::opening(&error))?;
+        let connection = Connection::open_with_flags(path, READ_ONLY);
+        Self::begin(connection.map_err(|error| failure::opening(&error))?)
+    }
+
+    /// Without the files that even a reader makes beside a database: right only when nobody writes.
+    pub(crate) fn take_at_rest(path: &Path) -> Result<Self, Error> {
+        let name = path
+            .to_string_lossy()
+            .replace('%', "%25")
+            .replace('?', "%3f");
+        let uri = format!("file:{}?immutable=1", name.replace('#', "%23"));
+        let connection = Connection::open_with_flags(uri, READ_ONLY | OpenFlags::SQLITE_OPEN_URI);
+        Self::begin(connection.map_err(|error| failure::opening(&error))?)
+    }
+
+    fn begin(connection: Connection) -> Result<Self, Error> {
         settings::apply_to_reader(&connection)?;
         // The instant is that of the first read.
         let begun = connection.execute_batch("BEGIN").and_then(|()| {
@@ -47,6 +63,14 @@ impl SqliteSnapshot {
         });
         begun.map_err(|error| failure::opening(&error))?;
         Ok(Self(connection))
+    }
+
+    pub(crate) fn damage(&self) -> Result<Option<String>, Error> {
+        let said = self
+            .0
+            .query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
+            .map_err(failed)?;
+        Ok((said != "ok").then_some(said))
     }
 
     pub(crate) fn tables(&self) -> Result<Vec<Table>, Error> {
