@@ -95,6 +95,12 @@ pub(crate) struct InitArguments {
     /// What databases and users are called there, before `_api`, `_vault` and `_keys` [default: coffer].
     #[arg(long, value_name = "NAMES", requires = "postgres")]
     pub(crate) postgres_names: Option<Names>,
+    /// Print units for systemd and make nothing: services, sockets, users, directories, daily backups.
+    #[arg(long)]
+    pub(crate) print_systemd: bool,
+    /// Write the units into this directory instead, each as a file.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) systemd_dir: Option<PathBuf>,
 }
 
 #[derive(Args)]

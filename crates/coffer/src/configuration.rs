@@ -94,6 +94,12 @@ impl Configuration {
         )
     }
 
+    /// What holds in production before anything is written.
+    pub(crate) fn before_any() -> Result<Self, Failure> {
+        let written = document::parse("the defaults", "profile = \"production\"\n");
+        written.map_err(Failure::Operator)
+    }
+
     /// The profile of an installation whose settings may not be complete yet.
     pub(crate) fn profile_of(path: &Path) -> Result<Profile, Failure> {
         Self::written(path).map(|written| written.profile)

@@ -3,6 +3,7 @@
 pub(crate) mod development;
 mod postgres;
 pub(crate) mod roles;
+mod systemd;
 mod template;
 
 use std::path::{Path, PathBuf};
@@ -35,6 +36,9 @@ const DEVELOPMENT_PASSPHRASE: &str = "passphrase";
 
 /// Creates or completes a data directory.
 pub(crate) fn run(arguments: &InitArguments) -> Result<(), Failure> {
+    if arguments.print_systemd || arguments.systemd_dir.is_some() {
+        return systemd::run(arguments);
+    }
     let path = &arguments.place.dir;
     let profile = profile(path, arguments)?;
     let postgres = postgres_asked(path, arguments)?;

@@ -2,6 +2,7 @@
 //! the sandbox closes, and only then there is a runtime with threads.
 
 mod acme;
+mod activation;
 pub(crate) mod api;
 pub(crate) mod certificates;
 mod edge;
@@ -50,7 +51,7 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     directory.check_owner(arguments.role)?;
     let lock = directory.lock(arguments.role)?;
     coffer_net::tls::install_provider();
-    let process = Process::new(arguments, directory, configuration);
+    let process = Process::new(arguments, directory, configuration)?;
     let outcome = match arguments.role {
         Role::Api => api::run(process),
         Role::Vault => vault::run(process),

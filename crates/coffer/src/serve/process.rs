@@ -34,7 +34,10 @@ use crate::{
     sandbox::{self, Connects, Needs},
 };
 
-use super::store::Store;
+use super::{
+    activation::{Manager, Passed},
+    store::Store,
+};
 
 /// How long requests in flight may take to end; the supervisor waits a little longer.
 const GRACE: Duration = Duration::from_secs(18);
@@ -51,6 +54,8 @@ pub(super) struct Process {
     listen: Vec<NamedAddress>,
     supervised: bool,
     bound: BTreeMap<String, SocketAddr>,
+    passed: Passed,
+    manager: Manager,
 }
 
 impl Process {
@@ -58,8 +63,8 @@ impl Process {
         arguments: &ServeArguments,
         directory: Directory,
         configuration: Configuration,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, Failure> {
+        Ok(Self {
             role: arguments.role,
             directory,
             configuration,
@@ -68,17 +73,23 @@ impl Process {
             listen: arguments.listen.clone(),
             supervised: arguments.supervised,
             bound: BTreeMap::new(),
-        }
+            passed: Passed::from_environment(),
+            manager: Manager::from_environment()?,
+        })
     }
 
-    /// Listens for a face or link, where the arguments say, or else the configuration.
+    /// Listens for a face or link: at the socket that was passed for it, or where the arguments say, or else the configuration.
     pub(super) fn bind(
         &mut self,
         name: &str,
         configured: SocketAddr,
     ) -> Result<TcpListener, Failure> {
         let address = named(&self.listen, name).unwrap_or(configured);
-        let listener = TcpListener::bind(address)
+        let listener = match self.passed.take(name)? {
+            Some(passed) => Ok(passed),
+            None => TcpListener::bind(address),
+        };
+        let listener = listener
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .map_err(|error| {
                 Failure::doing(format_args!("listening at {address} ({name})"), error)
@@ -134,6 +145,7 @@ impl Process {
 
     /// Installs the sandbox and logs what holds. Nothing that needs the outside comes after this.
     pub(super) fn harden(&self, connects: Connects) -> Result<(), Failure> {
+        self.passed.check_all_taken()?;
         let needs = Needs {
             own: self.directory.role(self.role),
             read: vec![self.directory.public()],
@@ -182,8 +194,10 @@ impl Process {
         // Listened for before anyone is told that there is something to stop.
         let signals = Signals::new()?;
         console::say(&json!({"ready": self.bound}).to_string());
+        self.manager.ready();
         signals.told_to_stop(self.supervised).await;
         tracing::info!(role = %self.role, "stopping");
+        self.manager.stopping();
         stopping.store(true, Ordering::SeqCst);
         if !tasks.stop(GRACE).await {
             tracing::warn!(
