@@ -7,9 +7,10 @@
     reason = "tests"
 )]
 
-use std::{fs, process::Command};
+use std::{fs, process::Command, time::Duration};
 
-use coffer_testkit::Coffer;
+use coffer_net::task;
+use coffer_testkit::{Coffer, eventually};
 use rustix::{
     fs::FlockOperation,
     process::{Pid, Signal, kill_process},
@@ -17,6 +18,8 @@ use rustix::{
 use serde_json::json;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_coffer");
+/// How long things may take on a slow machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 const ROLES: [&str; 4] = ["keys", "simulator", "vault", "api"];
 
 fn signal(pid: u32, signal: Signal) {
@@ -70,6 +73,43 @@ async fn stopping_goes_in_order_and_leaves_nothing_behind() {
         let event = coffer.until("stopped", None).await;
         assert_eq!(event["role"], role);
         ended(&coffer, role).await;
+    }
+}
+
+/// Payments that a provider is slow with.
+const IN_FLIGHT: usize = 8;
+
+#[tokio::test]
+async fn what_is_in_flight_when_a_role_or_all_are_told_to_stop_is_answered() {
+    for whole in [false, true] {
+        let coffer = Coffer::start(BINARY).await;
+        let shop = coffer.merchant().await;
+        let late = json!({"behaviour": "late", "operation": "authorize", "count": IN_FLIGHT, "delay_ms": 1000});
+        coffer.misbehave(late).await;
+        let pay = |_| {
+            let shop = shop.clone();
+            let body = json!({"amount": 100, "currency": "EUR", "token": "tok_test_approved"});
+            task::spawn(
+                "payer",
+                async move { shop.post("/v1/payments", &body).await },
+            )
+        };
+        let paying: Vec<_> = (0..IN_FLIGHT).map(pay).collect();
+        eventually(PATIENCE, "all are at the provider", async || {
+            (coffer.ledger().await.len() == IN_FLIGHT).then_some(())
+        })
+        .await;
+        let told = if whole {
+            coffer.supervisor()
+        } else {
+            coffer.pid("api")
+        };
+        signal(told, Signal::TERM);
+        for payer in paying {
+            let paid = payer.await.unwrap();
+            assert_eq!(paid.status, 201, "{}", paid.text);
+            assert_eq!(paid.json["status"], "captured", "{}", paid.text);
+        }
     }
 }
 
