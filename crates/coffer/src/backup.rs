@@ -68,6 +68,8 @@ pub(crate) fn run(command: &BackupCommand) -> Result<(), Failure> {
             passphrase_file,
             drill,
         } => {
+            // On a new machine there may be nothing yet but the settings.
+            Directory::open(&place.dir)?.make_role(*role)?;
             let site = Site::open(&place.dir, *role)?;
             let passphrase = site.passphrase(passphrase_file.as_deref())?;
             if *drill {
@@ -95,9 +97,8 @@ impl Site {
                     .to_owned(),
             ));
         }
-        let configuration = Configuration::load(&Directory::open(dir)?.configuration())?;
-        // On a new machine there may be nothing yet but the settings.
-        let directory = Directory::create(dir)?;
+        let directory = Directory::open(dir)?;
+        let configuration = Configuration::load(&directory.configuration())?;
         // What is left here by another user the role could not open.
         directory.check_owner(role)?;
         Ok(Self {

@@ -1,5 +1,9 @@
 //! The command line. What it accepts is parsed here; what it means is in the module of each command.
 
+mod operate;
+
+pub(crate) use operate::{BackupCommand, DoctorArguments};
+
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -173,18 +177,6 @@ pub(crate) enum PagesCommand {
 }
 
 #[derive(Args)]
-pub(crate) struct DoctorArguments {
-    #[command(flatten)]
-    pub(crate) place: Place,
-    /// Report as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Look at this role only, where the others are on other machines. Repeatable.
-    #[arg(long, value_enum)]
-    pub(crate) role: Vec<Role>,
-}
-
-#[derive(Args)]
 pub(crate) struct DemoArguments {
     /// Leave it running at the end, and print addresses and keys.
     #[arg(long)]
@@ -221,51 +213,6 @@ pub(crate) enum KeysCommand {
         /// Its root, as `coffer backup restore` says.
         #[arg(long, value_name = "HEX")]
         root: String,
-    },
-}
-
-#[derive(Subcommand)]
-pub(crate) enum BackupCommand {
-    /// Make a backup of one role, while it runs or not. In the order api, vault, keys: each then knows all that the one before
-    /// refers to.
-    Create {
-        /// `api`, `vault` or `keys`.
-        #[arg(value_enum)]
-        role: Role,
-        #[command(flatten)]
-        place: Place,
-        /// The directory to put it into; those of `keys` are kept apart from the others.
-        #[arg(long, value_name = "DIR")]
-        to: PathBuf,
-        /// File with the passphrase of the backups [default: that of the settings].
-        #[arg(long, value_name = "FILE")]
-        passphrase_file: Option<PathBuf>,
-    },
-    /// Prove that a backup can be read and is whole, without restoring it.
-    Verify {
-        /// The backup.
-        file: PathBuf,
-        #[command(flatten)]
-        place: Place,
-        /// File with the passphrase of the backups [default: that of the settings].
-        #[arg(long, value_name = "FILE")]
-        passphrase_file: Option<PathBuf>,
-    },
-    /// Restore a backup into an empty place.
-    Restore {
-        /// `api`, `vault` or `keys`; a backup of another role is refused.
-        #[arg(value_enum)]
-        role: Role,
-        /// The backup.
-        file: PathBuf,
-        #[command(flatten)]
-        place: Place,
-        /// File with the passphrase of the backups [default: that of the settings].
-        #[arg(long, value_name = "FILE")]
-        passphrase_file: Option<PathBuf>,
-        /// Restore into a scratch directory, check everything there, and delete it.
-        #[arg(long)]
-        drill: bool,
     },
 }
 

@@ -107,6 +107,13 @@ impl Directory {
         Ok(directory)
     }
 
+    /// Makes a role's directory, unless it is there.
+    pub(crate) fn make_role(&self, role: Role) -> Result<(), Failure> {
+        let path = self.role(role);
+        make(&path, ROLE_MODE)
+            .map_err(|error| Failure::doing(format_args!("creating {}", path.display()), error))
+    }
+
     /// The directory itself.
     pub(crate) fn path(&self) -> &Path {
         &self.0

@@ -32,10 +32,25 @@ impl Installation {
     #[must_use]
     pub fn make(binary: &str, server: Option<&Server>) -> Self {
         let directory = tempfile::Builder::new().prefix("coffer").tempdir().unwrap();
-        let databases = server.map(|server| initialise_on(binary, directory.path(), server));
+        let databases =
+            server.map(|server| initialise_on(binary, directory.path(), server, |_| ()));
         if databases.is_none() {
             succeeded(&initialise(binary, directory.path(), &[]));
         }
+        Self {
+            databases,
+            directory,
+        }
+    }
+
+    /// One on this server, where `between` happens when its databases are there, and nothing is in them yet.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn make_on(binary: &str, server: &Server, between: impl FnOnce(&Path)) -> Self {
+        let directory = tempfile::Builder::new().prefix("coffer").tempdir().unwrap();
+        let databases = Some(initialise_on(binary, directory.path(), server, between));
         Self {
             databases,
             directory,
@@ -98,7 +113,12 @@ impl Installation {
 }
 
 /// As the operator of a PostgreSQL server does it: `init` says what is missing, a superuser runs it, `init` completes.
-fn initialise_on(binary: &str, directory: &Path, server: &Server) -> Databases {
+fn initialise_on(
+    binary: &str,
+    directory: &Path,
+    server: &Server,
+    between: impl FnOnce(&Path),
+) -> Databases {
     let names = unique();
     let address = server.address();
     let arguments = ["--postgres", &address, "--postgres-names", &names];
@@ -112,6 +132,7 @@ fn initialise_on(binary: &str, directory: &Path, server: &Server) -> Databases {
     let all = ROLES_WITH_STORES.map(|role| format!("{names}_{role}"));
     let databases = Databases::named(server.clone(), all.to_vec());
     databases.server.run_file(&wanted);
+    between(directory);
     succeeded(&initialise(binary, directory, &arguments));
     databases
 }

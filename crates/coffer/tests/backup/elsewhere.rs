@@ -128,15 +128,19 @@ async fn a_backup_under_load_brings_back_every_payment_and_every_card_on_another
     }
     assert_eq!(next.len(), 2);
 
-    let shop = shop.moved_to(&restored);
-    for payment in &paid {
+    everything_is_there(&shop.moved_to(&restored), &paid, &customer, &card).await;
+    a_log_goes_on(&restored).await;
+}
+
+/// Payments as they were answered, and a card that still opens.
+async fn everything_is_there(shop: &Merchant, paid: &[Value], customer: &str, card: &str) {
+    for payment in paid {
         let id = payment["id"].as_str().unwrap();
         assert_eq!(shop.get(&format!("/v1/payments/{id}")).await.json, *payment);
     }
     let again = json!({"amount": 100, "currency": "EUR", "customer": customer, "card": card});
     let charged = shop.post("/v1/payments", &again).await;
     assert_eq!(charged.json["status"], "captured", "{}", charged.text);
-    a_log_goes_on(&restored).await;
 }
 
 /// Signed anew by the key server, which had known a longer one.
@@ -186,45 +190,35 @@ fn no_secret_is_in(shelf: &Shelf, original: &Path, restored: &Path) {
     }
 }
 
-/// As on a machine whose operator keeps data in PostgreSQL: into databases that are empty.
+/// As on a machine whose operator keeps data in PostgreSQL: into databases in which nothing has begun, and into no other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_is_restored_into_an_empty_database_and_into_no_other() {
+async fn backups_come_back_in_empty_databases_and_overwrite_no_other() {
     let Some(server) = Server::shared() else {
         return;
     };
     let coffer = Coffer::start(BINARY).await;
-    let paid = payments(&coffer.merchant().await).await;
+    let shop = coffer.merchant().await;
+    let (paid, (customer, card)) = (payments(&shop).await, kept_card(&shop).await);
     let shelf = Shelf::new();
     for role in ROLES {
         shelf.made(coffer.directory(), role);
     }
-    let original = secrets(coffer.directory());
+    let from = coffer.directory().to_owned();
+    let target = Installation::make_on(BINARY, &server, |directory| {
+        for (name, secret) in secrets(&from) {
+            if ["api/service.key", "vault/service.key", "keys/passphrase"].contains(&name) {
+                fs::write(directory.join(name), secret).unwrap();
+            }
+        }
+        restore(&shelf, directory, &ROLES);
+    });
     drop(coffer);
-    let target = Installation::make(BINARY, Some(&server));
-    for (name, secret) in original
-        .iter()
-        .filter(|(name, _)| name.ends_with("service.key"))
-    {
-        fs::write(target.directory().join(name), secret).unwrap();
-    }
-    restore(&shelf, target.directory(), &["api", "vault"]);
-    // Its own key server has begun.
-    for role in ["api", "keys"] {
+    for role in ROLES {
         let file = shelf.found(role);
         let arguments = ["backup", "restore", role, file.to_str().unwrap()];
         let refusal = shelf.refused(target.directory(), &arguments);
         assert!(refusal.contains("is not empty"), "{refusal}");
     }
-    let installation = Coffer::up(BINARY, target).await;
-    let id = paid[0]["id"].as_str().unwrap();
-    static PAYMENT: coffer_db::Statement = coffer_db::Statement::new(
-        "test_payment",
-        "SELECT COUNT(*) AS found FROM payments WHERE payment = $1",
-    );
-    let db = installation
-        .installation()
-        .store("api", coffer_engine::MIGRATIONS, &[&[&PAYMENT]])
-        .await;
-    let found = db.read_optional(&PAYMENT, coffer_db::params![id]).await;
-    assert_eq!(found.unwrap().unwrap().integer("found").unwrap(), 1);
+    let restored = Coffer::up(BINARY, target).await;
+    everything_is_there(&shop.moved_to(&restored), &paid, &customer, &card).await;
 }
