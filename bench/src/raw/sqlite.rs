@@ -24,7 +24,6 @@ pub(super) fn templates(file: &Path) -> Vec<Template> {
         let mut statement = connection.prepare(&select(table, which)).expect("a table");
         let names: Vec<String> = statement
             .column_names()
-            .into_iter()
             .map(str::to_owned)
             .collect();
         let row = statement.query_row([], |row| {

@@ -146,6 +146,10 @@ pub fn crc32(bytes: &[u8]) -> u32 {
 }
 
 /// What each byte adds to a checksum.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "made by the compiler, which refuses a place outside the table"
+)]
 const CRC32: [u32; 256] = {
     let mut table = [0; 256];
     let (mut place, mut byte) = (0, 0_u32);
