@@ -22,10 +22,7 @@ pub(super) fn templates(file: &Path) -> Vec<Template> {
     let connection = Connection::open(file).expect("the api's store");
     let template = |(table, key, which): &(&str, &str, &str)| {
         let mut statement = connection.prepare(&select(table, which)).expect("a table");
-        let names: Vec<String> = statement
-            .column_names()
-            .map(str::to_owned)
-            .collect();
+        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let row = statement.query_row([], |row| {
             let cells = names
                 .iter()

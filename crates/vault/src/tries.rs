@@ -59,7 +59,7 @@ mod tests {
         for _ in 0..TICKET_TRIES_MAX {
             tries.count(busy);
         }
-        for id in 0..2 * TICKETS_MAX as u128 {
+        for id in (0_u128..).take(2 * TICKETS_MAX) {
             tries.count(IntakeId::from_bytes(id.to_be_bytes()));
         }
         assert!(!tries.count(busy));
