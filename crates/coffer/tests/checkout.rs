@@ -7,92 +7,10 @@
     reason = "tests"
 )]
 
-use coffer_testkit::{Answer, Card, Client, Coffer, Merchant};
+use coffer_testkit::{Card, Coffer, Payer};
 use serde_json::{Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_coffer");
-
-/// A payer at the page of one payment.
-struct Payer {
-    client: Client,
-    shop: Merchant,
-    origin: String,
-    page: String,
-    payment: String,
-}
-
-impl Payer {
-    /// At the page of a new payment.
-    async fn of(coffer: &Coffer, shop: &Merchant, order: Value) -> Self {
-        let made = shop.post("/v1/payments", &order).await.expect(201);
-        let page = made.json["checkout_url"].as_str().unwrap().to_owned();
-        let origin = origin(coffer);
-        assert!(page.starts_with(&format!("{origin}/c/pay_")), "{page}");
-        Self {
-            client: coffer.client(),
-            shop: shop.clone(),
-            origin,
-            page,
-            payment: made.id(),
-        }
-    }
-
-    async fn look(&self) -> Answer {
-        self.client.send("GET", &self.page, &[], None).await
-    }
-
-    /// Types a card into the frame of the page; the token.
-    async fn types(&self, card: Card) -> String {
-        let page = self.look().await.expect(200);
-        let (_, rest) = page
-            .text
-            .split_once("/v1/fields?ticket=")
-            .expect("the card fields");
-        let (ticket, _) = rest.split_once('"').unwrap();
-        self.shop.deposit_with(ticket, card).await.expect(201).id()
-    }
-
-    /// What the page's script sends when the payer pays.
-    async fn pays(&self, token: &str) -> Answer {
-        self.sends(
-            &[("origin", &self.origin), ("sec-fetch-site", "same-origin")],
-            token,
-        )
-        .await
-    }
-
-    async fn sends(&self, headers: &[(&str, &str)], token: &str) -> Answer {
-        let url = format!("{}/card", self.page);
-        self.client
-            .send("POST", &url, headers, Some(&json!({"token": token})))
-            .await
-    }
-
-    async fn status(&self) -> Value {
-        let url = format!("{}/status", self.page);
-        self.client
-            .send("GET", &url, &[], None)
-            .await
-            .expect(200)
-            .json
-    }
-
-    /// The payment as its merchant sees it.
-    async fn payment(&self) -> Value {
-        self.shop
-            .get(&format!("/v1/payments/{}", self.payment))
-            .await
-            .expect(200)
-            .json
-    }
-}
-
-fn origin(coffer: &Coffer) -> String {
-    format!(
-        "https://pay.coffer.localhost:{}",
-        coffer.address("checkout").port()
-    )
-}
 
 fn order(more: Value) -> Value {
     let mut order =

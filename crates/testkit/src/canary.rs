@@ -13,6 +13,22 @@ impl Card {
         }
     }
 
+    /// Approved cards of one shop: their numbers have the first twelve digits in common, which nobody else's have, and all
+    /// have the same security code. So one search finds any of them.
+    pub fn family(chance: &mut Chance, count: usize) -> (String, Vec<Self>) {
+        let (common, cvc) = (format!("424242{}", digits(6, chance)), digits(3, chance));
+        let card = |place: usize| Self {
+            number: number(
+                &format!("{common}{:03}", place % 1000),
+                16,
+                &mut Chance::new(0),
+            ),
+            cvc,
+        };
+        let cards = (0..count).map(card).collect();
+        (common, cards)
+    }
+
     /// A card with a number of its own that the simulator does not know and declines, with a security code of four digits.
     pub fn unknown_canary(chance: &mut Chance) -> Self {
         Self {

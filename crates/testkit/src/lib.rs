@@ -18,9 +18,11 @@ mod hunt;
 mod inside;
 mod installation;
 mod knock;
+mod memory;
 mod merchant;
 mod node;
 mod outage;
+mod payer;
 mod postgres;
 mod process;
 mod receiver;
@@ -35,6 +37,7 @@ pub use knock::{Knocked, Tls, dial, knock, presented};
 pub use merchant::{Card, Merchant};
 pub use node::Node;
 pub use outage::Frozen;
+pub use payer::Payer;
 pub use postgres::{PrivateServer, Server};
 pub use receiver::{Received, Receiver, Reply};
 pub use store::TestStore;
@@ -241,6 +244,17 @@ impl Coffer {
     pub async fn kill(&mut self, role: &str) {
         process::kill(self.pid(role));
         self.until("ready", Some(role)).await;
+    }
+
+    /// Tells a role to stop, as an operator does, and waits until it serves again; how it ended, in the supervisor's words.
+    ///
+    /// # Panics
+    /// When it does not end, or does not come back.
+    pub async fn stop(&mut self, role: &str) -> String {
+        process::tell_to_stop(self.pid(role));
+        let ended = self.until("ended", Some(role)).await;
+        self.until("ready", Some(role)).await;
+        ended["status"].as_str().unwrap().to_owned()
     }
 
     /// Kills the supervisor without warning, and starts it again when the roles have seen that it is gone.

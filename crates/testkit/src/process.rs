@@ -102,6 +102,11 @@ pub(crate) fn kill(pid: u32) {
     signal(pid, Signal::KILL);
 }
 
+/// Tells a process to end.
+pub(crate) fn tell_to_stop(pid: u32) {
+    signal(pid, Signal::TERM);
+}
+
 /// Waits for the end of whatever process locks this directory of a role: the kernel gives the lock back then.
 pub(crate) async fn ended(directory: &Path) {
     let lock = File::open(directory.join("lock")).unwrap();

@@ -5,9 +5,11 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::print_stdout,
     reason = "tests"
 )]
 
+mod memory;
 mod mistakes;
 
 use std::{fs, sync::Mutex};
