@@ -7,7 +7,7 @@
     reason = "tests"
 )]
 
-use std::{fs, process::Command, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, process::Command, time::Duration};
 
 use coffer_net::task;
 use coffer_testkit::{Coffer, eventually};
@@ -146,6 +146,23 @@ async fn every_role_is_hardened() {
             ["bytes", "0", "0"],
             "{role}"
         );
+    }
+}
+
+/// All but certificates, which are sent to everyone: secrets, the database and its log, the socket.
+#[tokio::test]
+async fn a_roles_files_are_its_users_alone() {
+    let coffer = Coffer::start(BINARY).await;
+    coffer.merchant().await;
+    for role in ROLES {
+        let folder = coffer.directory().join(role);
+        let entries = fs::read_dir(&folder).unwrap();
+        let all = entries.map(|entry| entry.unwrap().path()).chain([folder]);
+        let is_certificate = |path: &PathBuf| path.to_string_lossy().ends_with("cert.pem");
+        for path in all.filter(|path| !is_certificate(path)) {
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{}: {mode:o}", path.display());
+        }
     }
 }
 

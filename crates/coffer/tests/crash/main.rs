@@ -21,6 +21,7 @@
 
 mod books;
 mod load;
+mod stop;
 
 use std::{sync::Arc, time::Duration};
 
@@ -58,6 +59,10 @@ enum Victim<'a> {
     /// As a power cut does.
     All,
     PostgreSql(&'a PrivateServer),
+    /// Not killed but told to stop: it must end in order.
+    Told(&'static str),
+    /// The supervisor is told to stop, and all stop in order.
+    AllTold,
 }
 
 const VICTIMS: [Victim<'_>; 6] = [
@@ -158,6 +163,8 @@ async fn kill(coffer: &mut Coffer, victim: Victim<'_>, journal: &Journal, chance
         Victim::Role(role) => coffer.kill(role).await,
         Victim::Supervisor => coffer.kill_supervisor().await,
         Victim::All => coffer.kill_all().await,
+        Victim::Told(role) => assert_eq!(coffer.stop(role).await, stop::IN_ORDER, "{role}"),
+        Victim::AllTold => coffer.at_rest(async |_| ()).await,
     }
 }
 
