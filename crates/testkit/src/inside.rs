@@ -52,6 +52,15 @@ impl Coffer {
         answer
     }
 
+    /// Whether a role says that it can do its work.
+    ///
+    /// # Panics
+    /// When it says nothing.
+    pub async fn is_ready(&self, role: &str) -> bool {
+        let answer = self.health(role, "/readyz").await;
+        answer.starts_with("HTTP/1.1 200")
+    }
+
     /// What a role answers to the operator's monitoring at `/livez`, `/readyz` or `/metrics`, with its head.
     ///
     /// # Panics

@@ -20,6 +20,7 @@
 )]
 
 mod books;
+mod disk;
 mod load;
 mod stop;
 
@@ -63,6 +64,8 @@ enum Victim<'a> {
     Told(&'static str),
     /// The supervisor is told to stop, and all stop in order.
     AllTold,
+    /// Neither: its disk is full, and then it is not.
+    Full(&'a disk::SmallDisk),
 }
 
 const VICTIMS: [Victim<'_>; 6] = [
@@ -164,6 +167,7 @@ async fn kill(coffer: &mut Coffer, victim: Victim<'_>, journal: &Journal, chance
         Victim::Supervisor => coffer.kill_supervisor().await,
         Victim::All => coffer.kill_all().await,
         Victim::Told(role) => assert_eq!(coffer.stop(role).await, stop::IN_ORDER, "{role}"),
+        Victim::Full(disk) => disk::fill(coffer, disk, journal).await,
         Victim::AllTold => coffer.at_rest(async |_| ()).await,
     }
 }
