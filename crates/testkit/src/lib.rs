@@ -83,6 +83,7 @@ pub struct Coffer {
     // The order of fields is the order of their end: processes before their files.
     up: Up,
     binary: String,
+    environment: Vec<(&'static str, String)>,
     events: UnboundedReceiver<Value>,
     pids: BTreeMap<String, u32>,
     addresses: BTreeMap<String, SocketAddr>,
@@ -116,14 +117,27 @@ impl Coffer {
     /// # Panics
     /// When it is not up in time.
     pub async fn up(binary: &str, installation: Installation) -> Self {
+        Self::up_in(binary, installation, Vec::new()).await
+    }
+
+    /// As [`Self::up`], with these variables in the environment of all processes.
+    ///
+    /// # Panics
+    /// When it is not up in time.
+    pub async fn up_in(
+        binary: &str,
+        installation: Installation,
+        environment: Vec<(&'static str, String)>,
+    ) -> Self {
         let directory = installation.directory();
         let log = Log::default();
-        let (up, events) = Up::start(binary, directory, &BTreeMap::new(), &log);
+        let (up, events) = Up::start(binary, directory, &BTreeMap::new(), &environment, &log);
         let client = Client::trusting(&directory.join("public/development-ca.pem"));
         let (pids, addresses) = (BTreeMap::new(), BTreeMap::new());
         let mut coffer = Self {
             up,
             binary: binary.to_owned(),
+            environment,
             events,
             pids,
             addresses,
@@ -278,7 +292,13 @@ impl Coffer {
             process::ended(&self.directory().join(role)).await;
         }
         let (directory, log) = (self.installation.directory(), &self.log);
-        (self.up, self.events) = Up::start(&self.binary, directory, &self.addresses, log);
+        (self.up, self.events) = Up::start(
+            &self.binary,
+            directory,
+            &self.addresses,
+            &self.environment,
+            log,
+        );
         self.until("up", None).await;
     }
 

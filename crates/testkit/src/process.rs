@@ -46,6 +46,7 @@ impl Up {
         binary: &str,
         directory: &Path,
         before: &BTreeMap<String, SocketAddr>,
+        environment: &[(&'static str, String)],
         log: &Log,
     ) -> (Self, UnboundedReceiver<Value>) {
         let listen = |name: &str| {
@@ -64,6 +65,7 @@ impl Up {
             .iter()
             .map(|variable| (*variable, FREE_PORT.to_owned()));
         command.env_clear().envs(listeners).envs(metrics);
+        command.envs(environment.iter().cloned());
         command.stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();

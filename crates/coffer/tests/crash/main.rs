@@ -4,8 +4,8 @@
 //! The suite kills each process once and all of them at once; with PostgreSQL also that. A hundred kills, in some minutes:
 //!
 //! ```text
-//! cargo nextest run -p coffer --test crash --run-ignored only
-//! ./test --postgres -p coffer --test crash --run-ignored only
+//! cargo nextest run -p coffer --test crash --run-ignored only a_hundred
+//! ./test --postgres -p coffer --test crash --run-ignored only a_hundred
 //! ```
 //!
 //! A failure names its seed; `COFFER_TEST_SEED=…` chooses the same victims, moments and orders again, as far as chance is
@@ -21,6 +21,7 @@
 
 mod books;
 mod disk;
+mod fsync;
 mod load;
 mod stop;
 
@@ -66,6 +67,8 @@ enum Victim<'a> {
     AllTold,
     /// Neither: its disk is full, and then it is not.
     Full(&'a disk::SmallDisk),
+    /// Nobody: its disk is faulty all the time.
+    Nobody,
 }
 
 const VICTIMS: [Victim<'_>; 6] = [
@@ -167,6 +170,7 @@ async fn kill(coffer: &mut Coffer, victim: Victim<'_>, journal: &Journal, chance
         Victim::Supervisor => coffer.kill_supervisor().await,
         Victim::All => coffer.kill_all().await,
         Victim::Told(role) => assert_eq!(coffer.stop(role).await, stop::IN_ORDER, "{role}"),
+        Victim::Nobody => progress(journal, fsync::ANSWERS).await,
         Victim::Full(disk) => disk::fill(coffer, disk, journal).await,
         Victim::AllTold => coffer.at_rest(async |_| ()).await,
     }
