@@ -23,7 +23,7 @@ up:
 
 # kill roles a hundred times under load and compare the ledgers
 crash:
-    cargo nextest run -p coffer --test crash --run-ignored only
+    cargo nextest run -p coffer --test crash --run-ignored only a_hundred
 
 # measure everything beside its peers; for a machine that does nothing else
 bench:
