@@ -59,7 +59,7 @@ impl Visit {
         let _ = self.fault.set(fault);
     }
 
-    /// The connection has been idle for too long.
+    /// The connection has been idle for too long, or an answer is to be its last.
     pub(super) fn end(&self) {
         self.over.notify_one();
     }
@@ -107,6 +107,9 @@ impl Visit {
         response
             .headers_mut()
             .insert(STRICT_TRANSPORT_SECURITY, hsts);
+        if version == Version::HTTP_2 && is_last(&mut response) {
+            self.end();
+        }
         answering::begun();
         Ok(response.map(|body| Answered::new(body, mark)))
     }
@@ -135,4 +138,11 @@ impl Visit {
         }
         Ok(response)
     }
+}
+
+/// Whether the application wants the connection to end with this answer. Over HTTP/1.1 its header says so to the client as well;
+/// over HTTP/2, which has no such header (RFC 9113, 8.2.2), the connection is told to end.
+fn is_last(response: &mut Response<Body>) -> bool {
+    let said = response.headers_mut().remove(CONNECTION);
+    said.is_some_and(|value| value == "close")
 }

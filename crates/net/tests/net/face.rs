@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use coffer_net::face::{FaceSettings, HSTS, PlainPolicy};
-use http::StatusCode;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Empty};
 use rustls::version::{TLS12, TLS13};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    time::timeout,
 };
 
 use crate::served::{LONG, PAGE, Served, load, settings};
@@ -186,4 +189,31 @@ async fn a_request_in_flight_is_answered_before_the_face_stops() {
     assert!(stopped);
     assert_eq!(answer.await.unwrap(), "done");
     assert!(TcpStream::connect(face.address).await.is_err());
+}
+
+#[tokio::test]
+async fn an_answer_that_says_so_is_the_last_of_its_connection_over_either_protocol() {
+    let served = Served::start(settings()).await;
+    let head = "GET /last HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let answered = served.raw_https(head.repeat(2).as_bytes()).await;
+    assert_eq!(answered.matches("HTTP/1.1 200").count(), 1, "{answered}");
+
+    let mut client = served.http2_client().await;
+    let request = || {
+        let request = Request::get("https://localhost/last");
+        request.body(Empty::<Bytes>::new()).unwrap()
+    };
+    let (head, body) = client.send_request(request()).await.unwrap().into_parts();
+    assert_eq!(body.collect().await.unwrap().to_bytes(), "bye");
+    assert!(!head.headers.contains_key("connection"));
+    let ended = async {
+        while client.ready().await.is_ok() {
+            if client.send_request(request()).await.is_err() {
+                return;
+            }
+        }
+    };
+    timeout(LONG, ended)
+        .await
+        .expect("the end of the connection");
 }

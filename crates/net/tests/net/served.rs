@@ -162,6 +162,10 @@ fn application(begun: &Arc<Notify>, go_on: &Arc<Notify>) -> Router {
         .route("/echo", post(echo))
         .route("/large", get(async || vec![b'x'; LARGE]))
         .route("/wait", get(wait))
+        .route(
+            "/last",
+            get(async || ([(http::header::CONNECTION, "close")], "bye")),
+        )
         .layer(axum::middleware::from_fn(word_fault))
 }
 
