@@ -12,15 +12,26 @@ use crate::{
 
 const HEAD: &str = "# How fast Coffer is
 
-Written by `bench/run`, which measures Coffer and its peers in the same run, on the machine that it names. The medians of
-three runs are shown. Compare CPU time first: it changes little between runs, throughput much. CPU is user and system time
+Written by `bench/run`, which measures Coffer and its peers in the same run, on the machine that it names. Medians of
+the runs are shown. Compare CPU time first: it changes little between runs, throughput much. CPU is user and system time
 of the server's processes divided by the things done. A commit rate says nothing without the disk, so the time of one
 `fdatasync` of 4 KiB, measured just before, stands beside it. `reaches` tells which of its bounds a figure keeps.
 ";
 
-/// Writes it.
-pub(crate) fn write<'m>(rows: impl Iterator<Item = (&'m Row, &'m Measured)> + Clone) -> String {
+/// What stands above figures that are none.
+const QUICK: &str = "
+**Taken by `bench/run --quick`: one run of half a second each, to see that every row works. They say nothing about speed.**
+";
+
+/// Writes it; `quick` for figures that were taken in a moment.
+pub(crate) fn write<'m>(
+    quick: bool,
+    rows: impl Iterator<Item = (&'m Row, &'m Measured)> + Clone,
+) -> String {
     let mut text = HEAD.to_owned();
+    if quick {
+        text.push_str(QUICK);
+    }
     let today = Clock::system().now().to_string();
     let date = today.split('T').next().unwrap_or_default();
     let _ = write!(

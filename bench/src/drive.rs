@@ -102,7 +102,10 @@ pub(crate) async fn drive(
         rate: things / (now - began).as_secs_f64(),
         cpu_us: cpu
             .map(|(watched, (before, after))| {
-                (watched.name, (after - *before).as_secs_f64() * 1e6 / things)
+                (
+                    watched.name,
+                    after.saturating_sub(*before).as_secs_f64() * 1e6 / things,
+                )
             })
             .collect(),
     }

@@ -109,7 +109,11 @@ impl Watched {
 
     /// User and system time so far. Processes that have ended are in what their parent has waited for.
     pub(crate) fn cpu(&self) -> Duration {
-        let ticks: u64 = self.pids().into_iter().filter_map(ticks).sum();
+        // utime and stime; cutime and cstime are those of children that have ended.
+        let places = if self.with_children { 11..=14 } else { 11..=12 };
+        let pids = self.pids().into_iter();
+        let of = |pid| places.clone().filter_map(move |place| stat(pid, place));
+        let ticks: u64 = pids.flat_map(of).sum();
         Duration::from_secs_f64(ticks as f64 / clock_ticks_per_second() as f64)
     }
 
@@ -133,10 +137,6 @@ fn parents() -> BTreeMap<u32, u32> {
     let pids = all.filter_map(|entry| entry.file_name().to_string_lossy().parse().ok());
     pids.filter_map(|pid| Some((pid, stat(pid, 1)?.try_into().ok()?)))
         .collect()
-}
-
-fn ticks(pid: u32) -> Option<u64> {
-    Some(stat(pid, 11)? + stat(pid, 12)?)
 }
 
 /// A number of `/proc/PID/stat` by its place after the command's name (proc(5): the state is at 0, utime at 11).

@@ -131,11 +131,15 @@ async fn run(wanted: Wanted) {
         let stage = Stage::start(&binary.display().to_string(), scene).await;
         let rows = wanted.rows.iter().zip(&mut measured);
         for (row, measured) in rows.filter(|(row, _)| here(row)) {
+            stage.settle().await;
             eprintln!("measuring: {} on {}", row.name, scene.store.as_str());
             measured.append((row.measure)(&stage, wanted.plan).await);
         }
     }
-    let text = document::write(wanted.rows.iter().copied().zip(&measured));
+    let text = document::write(
+        wanted.plan.runs == QUICK.runs,
+        wanted.rows.iter().copied().zip(&measured),
+    );
     println!("{text}");
     if let Some(out) = wanted.out {
         fs::write(&out, text).unwrap_or_else(|error| panic!("{}: {error}", out.display()));

@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use coffer_core::{Mode, id::TokenId};
@@ -27,6 +28,12 @@ use crate::{
 const SITE: &str = "https://shop.test";
 /// API keys that are made at a time: fewer than the admin socket takes.
 const MAKERS: usize = 8;
+/// How long to look whether the processes rest.
+const MOMENT: Duration = Duration::from_secs(1);
+/// Processes rest that use less than this part of a core.
+const RESTING: u32 = 20;
+/// How long to wait for that.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// So much may be opened and recognised in an hour that no budget ends a measurement.
 const BUDGET: &str = "1000000000";
 
@@ -132,6 +139,23 @@ impl Stage {
         let file = fs::read_to_string(Path::new(folder.trim()).join("postmaster.pid"));
         let pid = file.expect("postmaster.pid").lines().next()?.parse().ok()?;
         Some(Watched::tree("postgres", pid))
+    }
+
+    /// Waits until the processes rest: what one row left them to do, such as chaining the log, is not the next one's cost.
+    pub(crate) async fn settle(&self) {
+        let all = self.roles(&["api", "vault", "keys", "simulator"]);
+        let cpu = || all.iter().map(Watched::cpu).sum::<Duration>();
+        let began = Instant::now();
+        let mut before = cpu();
+        while began.elapsed() < PATIENCE {
+            tokio::time::sleep(MOMENT).await;
+            let now = cpu();
+            if now.saturating_sub(before) < MOMENT / RESTING {
+                return;
+            }
+            before = now;
+        }
+        eprintln!("the processes do not come to rest; what follows is measured all the same");
     }
 
     /// The PostgreSQL server, where it is the store.
