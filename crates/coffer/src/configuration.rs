@@ -6,6 +6,7 @@
 mod acme;
 mod backup;
 mod document;
+mod listeners;
 mod overrides;
 mod postgres;
 mod providers;

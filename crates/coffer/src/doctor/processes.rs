@@ -107,13 +107,7 @@ fn addresses(sight: &Sight, seen: &Seen) -> BTreeMap<String, SocketAddr> {
 }
 
 fn configured(settings: &Configuration, role: Role) -> BTreeMap<String, SocketAddr> {
-    let (faces, links) = (&settings.faces, &settings.links);
-    let own = match role {
-        Role::Api => vec![("api", faces.api), ("checkout", faces.checkout)],
-        Role::Vault => vec![("fields", faces.fields), ("vault", links.vault_listen)],
-        Role::Keys => vec![("keys", links.keys_listen)],
-        Role::Simulator => vec![("simulator", settings.simulator.listen)],
-    };
+    let own = settings.listeners(role);
     let all = own
         .into_iter()
         .chain([(METRICS, settings.metrics.of(role))]);

@@ -164,18 +164,9 @@ impl Site {
     }
 
     fn listeners(&self, role: Role) -> Vec<(&'static str, SocketAddr)> {
-        let (faces, links) = (&self.settings.faces, &self.settings.links);
-        let metrics = ("metrics", self.settings.metrics.of(role));
-        match role {
-            Role::Api => vec![("api", faces.api), ("checkout", faces.checkout), metrics],
-            Role::Vault => vec![
-                ("fields", faces.fields),
-                ("vault", links.vault_listen),
-                metrics,
-            ],
-            Role::Keys => vec![("keys", links.keys_listen), metrics],
-            Role::Simulator => vec![("simulator", self.settings.simulator.listen), metrics],
-        }
+        let mut all = self.settings.listeners(role);
+        all.push(("metrics", self.settings.metrics.of(role)));
+        all
     }
 
     /// What a role may reach, beside the sockets that it is given.
