@@ -25,6 +25,10 @@ up:
 crash:
     cargo nextest run -p coffer --test crash --run-ignored only a_hundred
 
+# ten minutes at a fixed rate: memory and descriptors stay flat
+steady:
+    cargo nextest run --release -p coffer --test steady --run-ignored only --no-capture
+
 # measure everything beside its peers; for a machine that does nothing else
 bench:
     bench/run
