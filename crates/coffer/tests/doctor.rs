@@ -124,7 +124,11 @@ const MENDED_BY_HAND: [(&str, Damage); 8] = [
     }),
     ("D305", |at| {
         let text = fs::read_to_string(at.join("coffer.toml")).unwrap();
-        let text = text.replace("[faces]", "[faces]\napi_origin = \"https://api.shop.eu\"");
+        let text = text.replacen(
+            "[faces]",
+            "[faces]\napi_origin = \"https://api.shop.eu\"",
+            1,
+        );
         write(at.join("coffer.toml"), text.as_bytes());
     }),
     ("D502", |at| {
