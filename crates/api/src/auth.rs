@@ -50,7 +50,7 @@ fn problem(error: AuthenticationError) -> Problem {
 }
 
 /// The key as it stands in `Authorization`: Bearer (RFC 6750), or Basic (RFC 7617) with an empty password.
-fn presented(headers: &HeaderMap) -> Result<Zeroizing<String>, Problem> {
+pub(crate) fn presented(headers: &HeaderMap) -> Result<Zeroizing<String>, Problem> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().ok_or(Problem::new(Code::KeyMissing))?;
     if values.next().is_some() {

@@ -4,7 +4,7 @@
 //! vault. Whoever has the whole address of a page may pay there, and can do nothing else.
 
 mod assets;
-mod card;
+pub(crate) mod card;
 mod edge;
 mod headers;
 mod inventory;

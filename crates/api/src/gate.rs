@@ -179,7 +179,11 @@ fn is_too_long(error: &axum::Error) -> bool {
 }
 
 /// The fields of the body: one JSON object without a card number; nothing at all is the empty object.
-fn read_fields(row: &RouteRow, headers: &HeaderMap, body: &Bytes) -> Result<Fields, Problem> {
+pub(crate) fn read_fields(
+    row: &RouteRow,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<Fields, Problem> {
     if body.is_empty() {
         return Ok(Fields::new());
     }
@@ -205,7 +209,7 @@ async fn begin(api: &Api, caller: &Caller, parts: &Parts, body: &Bytes) -> Resul
     Ok(api.engine().begin(caller, key, &asked).await?)
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else {
         return Ok(None);

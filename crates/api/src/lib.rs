@@ -16,6 +16,8 @@ mod customers;
 mod documents;
 mod events;
 mod fields;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod intakes;
 mod layers;

@@ -41,6 +41,11 @@ const ARROWS: &[(&str, &[&str])] = &[
             "simulator",
         ],
     ),
+    // The fuzz targets, which nothing depends on.
+    (
+        "coffer-fuzz",
+        &["core", "crypto", "net", "vault", "engine", "api"],
+    ),
     ("coffer-testkit", &["core", "crypto", "db", "net"]),
     (
         MEASURES,

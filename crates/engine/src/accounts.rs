@@ -155,7 +155,7 @@ impl Engine {
 
 /// An origin as browsers write it (RFC 6454): scheme, host in lowercase, and a port unless it is the usual one.
 /// Plain http is for development only.
-fn is_origin(text: &str, development: bool) -> bool {
+pub(crate) fn is_origin(text: &str, development: bool) -> bool {
     let rest = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
         (Some(rest), _) => rest,
         (None, Some(rest)) if development => rest,

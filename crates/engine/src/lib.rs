@@ -21,6 +21,8 @@ mod error;
 mod events;
 #[cfg(test)]
 mod fixture;
+#[doc(hidden)]
+pub mod fuzzing;
 mod idempotency;
 mod intakes;
 mod invitations;

@@ -200,6 +200,19 @@ macro_rules! contract {
             }
         }
 
+        /// A request, or an answer, read and written again: for the fuzz targets.
+        ///
+        /// # Errors
+        /// `Refused(Malformed)` for what is none of this method's.
+        #[doc(hidden)]
+        pub fn rewrite(method: &str, answer: bool, body: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>, $crate::contract::Error> {
+            match (method, answer) {
+                $( (stringify!($method), false) => $crate::link::encode(&$crate::link::decode::<$Request>(body)?),
+                (stringify!($method), true) => $crate::link::encode(&$crate::link::decode::<$Response>(body)?), )+
+                _ => Err($crate::contract::Error::Refused($crate::contract::Refusal::Malformed)),
+            }
+        }
+
         $(#[$client_meta])*
         #[derive(Clone)]
         pub struct $Client($crate::link::Link);

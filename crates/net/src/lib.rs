@@ -9,6 +9,8 @@ pub mod admin;
 pub mod clock;
 pub mod contract;
 pub mod face;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod link;
 pub mod metrics;
 pub mod outbound;

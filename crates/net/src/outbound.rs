@@ -22,7 +22,7 @@ use crate::{
 
 mod address;
 mod pool;
-mod target;
+pub(crate) mod target;
 
 pub use address::AddressPolicy;
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};

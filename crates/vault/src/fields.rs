@@ -4,7 +4,7 @@
 //! A deposit needs a ticket and nothing else, and what was entered is never echoed, not even in an error.
 
 mod assets;
-mod body;
+pub(crate) mod body;
 mod page;
 mod problem;
 mod reports;

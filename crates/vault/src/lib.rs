@@ -14,6 +14,8 @@ mod deposit;
 mod egress;
 mod error;
 mod fields;
+#[doc(hidden)]
+pub mod fuzzing;
 mod intake;
 mod journal;
 mod keep;

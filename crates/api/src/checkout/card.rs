@@ -69,7 +69,7 @@ fn check_origin(headers: &HeaderMap, own: &str) -> Result<(), Problem> {
     ))
 }
 
-fn token(body: &[u8]) -> Result<TokenId, Problem> {
+pub(crate) fn token(body: &[u8]) -> Result<TokenId, Problem> {
     let typed: Typed<'_> =
         serde_json::from_slice(body).map_err(|_| Problem::new(Code::JsonInvalid))?;
     typed

@@ -33,7 +33,12 @@ impl Checkout {
         let parts = BASE64URL_NOPAD.decode(secret.as_bytes()).ok()?;
         let (account, rest) = parts.split_first_chunk::<16>()?;
         let (mode, given) = rest.split_first()?;
-        let mode = if *mode == 1 { Mode::Live } else { Mode::Test };
+        // One spelling of each mode, or a secret would have many.
+        let mode = match mode {
+            0 => Mode::Test,
+            1 => Mode::Live,
+            _ => return None,
+        };
         let place = Place {
             account: AccountId::from_bytes(*account),
             mode,
@@ -67,6 +72,26 @@ impl Checkout {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_checkout_secret_has_one_spelling() {
+        let checkout = Checkout {
+            origin: String::new(),
+            key: Key::from_array([7; 32]),
+        };
+        let place = Place {
+            account: AccountId::from_bytes([1; 16]),
+            mode: Mode::Test,
+        };
+        let payment = PaymentId::from_bytes([2; 16]);
+        let url = checkout.url(place, payment);
+        let secret = url.rsplit('/').next().unwrap();
+        let mut parts = BASE64URL_NOPAD.decode(secret.as_bytes()).unwrap();
+        parts[16] = 2;
+        let other = BASE64URL_NOPAD.encode(&parts);
+        assert_eq!(checkout.open(payment, secret), Some(place));
+        assert_eq!(checkout.open(payment, &other), None);
+    }
 
     #[test]
     fn a_checkout_secret_opens_its_own_payment_only() {

@@ -102,7 +102,7 @@ pub(crate) fn reply_of(policy: &PlainPolicy, head: &[u8], peer: SocketAddr) -> R
                 overheard: overheard.clone().zip(call),
             }
         }
-        PlainPolicy::Redirect308 { to } => Reply::of(redirect(to, path(head))),
+        PlainPolicy::Redirect308 { to } => Reply::of(redirected(to, head)),
     }
 }
 
@@ -158,6 +158,11 @@ fn refusal(page: &str, id: RequestId) -> String {
         "HTTP/1.1 403 Forbidden\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\ncache-control: no-store\r\ncoffer-request-id: {id}\r\nconnection: close\r\n\r\n{body}",
         body.len()
     )
+}
+
+/// The answer to this head of a request at a face that redirects.
+pub(crate) fn redirected(to: &str, head: &[u8]) -> String {
+    redirect(to, path(head))
 }
 
 fn redirect(to: &str, path: &str) -> String {

@@ -27,9 +27,9 @@ const CONNECT_MAX: Duration = Duration::from_secs(3);
 
 /// Whose connection a request may use: equal targets share connections.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Target {
+pub(crate) struct Target {
     pub(super) tls: bool,
-    host: String,
+    pub(crate) host: String,
     port: u16,
 }
 
@@ -38,7 +38,7 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// Reads a URL: http or https, a host, no user name or password in it.
-pub(super) fn parse(url: &str) -> Option<(Target, Uri, HeaderValue)> {
+pub(crate) fn parse(url: &str) -> Option<(Target, Uri, HeaderValue)> {
     if url.len() > URL_MAX {
         return None;
     }

@@ -57,7 +57,7 @@ async fn collect(mut body: Body, max: usize) -> Result<Zeroizing<Vec<u8>>, Probl
 }
 
 /// The card, every part of it proven.
-pub(super) fn parse(bytes: &[u8], now: Timestamp) -> Result<Deposit, Problem> {
+pub(crate) fn parse(bytes: &[u8], now: Timestamp) -> Result<Deposit, Problem> {
     // The parser's own words may repeat a value, so they go nowhere.
     let entered: Entered<'_> =
         serde_json::from_slice(bytes).map_err(|_| Problem::new(Code::RequestMalformed))?;

@@ -1,0 +1,78 @@
+//! What merchants send to the API.
+
+use coffer_core::{brand::holds_card_number, id::TokenId};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header::AUTHORIZATION};
+use serde_json::Value;
+
+/// A body that is accepted has known fields only, and no card number but as an id of ours.
+pub(crate) fn body(bytes: &[u8]) {
+    for (fields, known) in coffer_api::fuzzing::bodies(bytes) {
+        for (name, value) in fields {
+            assert!(known.contains(&name), "an unknown field was accepted");
+            let takes_id = ["payment", "customer", "card", "token"].contains(&name.as_str());
+            assert!(takes_id || !holds(&value), "a card number was accepted");
+        }
+    }
+    if let Some(token) = coffer_api::fuzzing::checkout_token(bytes) {
+        assert_eq!(
+            token.parse::<TokenId>().map(|token| token.to_string()),
+            Ok(token)
+        );
+    }
+    if let Some(written) = std::str::from_utf8(bytes)
+        .ok()
+        .and_then(coffer_engine::fuzzing::stored_metadata)
+    {
+        assert_eq!(
+            coffer_engine::fuzzing::stored_metadata(&written),
+            Some(written)
+        );
+    }
+}
+
+fn holds(value: &Value) -> bool {
+    match value {
+        Value::String(text) => holds_card_number(text),
+        Value::Array(items) => items.iter().any(holds),
+        Value::Object(fields) => fields
+            .iter()
+            .any(|(name, value)| holds_card_number(name) || holds(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// An address that is accepted holds no key, plain or encoded.
+pub(crate) fn address(bytes: &[u8]) {
+    let Ok(uri) = Uri::try_from(bytes) else {
+        return;
+    };
+    if coffer_api::fuzzing::address(&uri).is_some() {
+        let text = uri
+            .path_and_query()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        assert!(
+            !text.contains("sk_live_") && !text.contains("sk_test_"),
+            "a key was accepted"
+        );
+    }
+}
+
+/// A key is one word of the header, or the user of Basic; an idempotency key is short and visible.
+pub(crate) fn head(bytes: &[u8]) {
+    let Ok(value) = HeaderValue::from_bytes(bytes) else {
+        return;
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert(AUTHORIZATION, value.clone());
+    headers.insert(HeaderName::from_static("idempotency-key"), value);
+    if let Some(key) = coffer_api::fuzzing::presented_key(&headers) {
+        assert!(key.len() <= bytes.len());
+    }
+    if coffer_api::fuzzing::idempotency_key(&headers) {
+        assert!(bytes.len() <= 255 && bytes.iter().all(u8::is_ascii_graphic));
+    }
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let _ = coffer_api::fuzzing::id_or_no_card_number(text);
+    }
+}
