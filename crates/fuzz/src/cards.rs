@@ -1,10 +1,13 @@
 //! Card numbers: where they may be, and where they may not; and what providers say about them.
 
+use std::collections::BTreeMap;
+
 use coffer_core::{
     Timestamp,
     brand::{Brand, holds_card_number, luhn},
 };
 use http::StatusCode;
+use serde::de::IgnoredAny;
 
 /// Before the end of any card.
 const NOW: Timestamp = Timestamp::from_millis(1_795_341_600_000);
@@ -70,12 +73,11 @@ pub(crate) fn deposit(bytes: &[u8]) {
     assert!(luhn(&digits) && Brand::of(&digits) == Some(number.brand()));
     let again = coffer_vault::CardNumber::parse(number.expose_digits());
     assert!(again.is_ok_and(|again| again.expose_digits() == number.expose_digits()));
-    let body: serde_json::Value = serde_json::from_slice(bytes).expect("JSON");
+    let text = std::str::from_utf8(bytes).expect("UTF-8");
     let known = ["number", "exp_month", "exp_year", "cvc", "name"];
-    assert!(
-        body.as_object()
-            .is_none_or(|fields| fields.keys().all(|key| known.contains(&key.as_str())))
-    );
+    // What a name holds is not looked at; a list of the five values in their order is as good.
+    let fields = serde_json::from_str::<BTreeMap<String, IgnoredAny>>(text).unwrap_or_default();
+    assert!(fields.keys().all(|key| known.contains(&key.as_str())));
 }
 
 /// Money was moved only when the provider said so with 200 and an id; what it gives is safe to use in a path and a page.

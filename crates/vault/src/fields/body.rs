@@ -58,9 +58,11 @@ async fn collect(mut body: Body, max: usize) -> Result<Zeroizing<Vec<u8>>, Probl
 
 /// The card, every part of it proven.
 pub(crate) fn parse(bytes: &[u8], now: Timestamp) -> Result<Deposit, Problem> {
-    // The parser's own words may repeat a value, so they go nowhere.
-    let entered: Entered<'_> =
-        serde_json::from_slice(bytes).map_err(|_| Problem::new(Code::RequestMalformed))?;
+    // The parser's own words may repeat a value, so they go nowhere. It would let pass what is no UTF-8 in a name, which it
+    // does not look at (RFC 8259, 8.1).
+    let malformed = || Problem::new(Code::RequestMalformed);
+    let text = std::str::from_utf8(bytes).map_err(|_| malformed())?;
+    let entered: Entered<'_> = serde_json::from_str(text).map_err(|_| malformed())?;
     let number = CardNumber::parse(entered.number.0).map_err(number_problem)?;
     let expiry = Expiry::new(entered.exp_month, entered.exp_year)
         .map_err(|_| Problem::in_field(Code::ExpiryInvalid, Field::ExpMonth))?;
@@ -154,6 +156,14 @@ mod tests {
             Ok(_) => "accepted".to_owned(),
             Err(problem) => format!("{problem:?}"),
         }
+    }
+
+    #[test]
+    fn a_body_is_utf_8_in_what_is_not_looked_at_too() {
+        let body = br#"{"number":"4242424242424242","exp_month":12,"exp_year":2030,"cvc":"123","name":"?"}"#;
+        assert!(parse(body, NOW).is_ok());
+        let broken = body.map(|byte| if byte == b'?' { 0xff } else { byte });
+        assert!(parse(&broken, NOW).is_err());
     }
 
     #[test]
