@@ -3,6 +3,7 @@
 //! `main.rs` runs one of them under libFuzzer; the tests here run each on its seeds, in every `cargo nextest run`.
 
 mod cards;
+mod faces;
 mod links;
 mod pages;
 mod requests;
@@ -43,8 +44,16 @@ pub const TARGETS: &[Target] = &[
         run: pages::checkout_secret,
     },
     Target {
+        name: "client",
+        run: faces::client,
+    },
+    Target {
         name: "deposit",
         run: cards::deposit,
+    },
+    Target {
+        name: "face_head",
+        run: faces::head,
     },
     Target {
         name: "link_keys",

@@ -18,7 +18,7 @@ mod deadline;
 mod entry;
 mod fault;
 mod front;
-mod head;
+pub(crate) mod head;
 mod hello;
 mod http1;
 mod http2;
@@ -28,7 +28,7 @@ mod patience;
 pub(crate) mod plain_http;
 mod policy;
 mod preread;
-mod proxies;
+pub(crate) mod proxies;
 mod visit;
 
 pub use fault::Fault;

@@ -12,7 +12,7 @@ const LENGTH_DIGITS_MAX: usize = 18;
 
 /// How a request's body ends (RFC 9112, 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(crate) enum Framing {
     /// There is none.
     Empty,
     /// After so many bytes.
@@ -22,7 +22,7 @@ pub(super) enum Framing {
 }
 
 /// Where a head ends, empty line included; none while it is not all there. `seen` remembers what was looked at.
-pub(super) fn end(bytes: &[u8], seen: &mut usize) -> Result<Option<usize>, Fault> {
+pub(crate) fn end(bytes: &[u8], seen: &mut usize) -> Result<Option<usize>, Fault> {
     let fresh = bytes.get(*seen..).unwrap_or_default();
     for at in memchr::memchr_iter(b'\n', fresh) {
         let length = seen.saturating_add(at).saturating_add(1);
@@ -56,7 +56,7 @@ fn too_large(bytes: &[u8]) -> Fault {
 }
 
 /// How the body after this complete head ends, if nothing is wrong with the head.
-pub(super) fn framing(head: &[u8]) -> Result<Framing, Fault> {
+pub(crate) fn framing(head: &[u8]) -> Result<Framing, Fault> {
     let lines = head.strip_suffix(b"\r\n\r\n").ok_or(Fault::Malformed)?;
     let mut lines = Lines(Some(lines));
     let is_http_11 = request_line(lines.next().unwrap_or_default())?;

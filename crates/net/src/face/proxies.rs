@@ -70,7 +70,7 @@ impl TrustedProxies {
     }
 
     /// The client for whom a trusted `peer` sent this request: the last address on the way that is not a trusted proxy's.
-    pub(super) fn client(&self, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
+    pub(crate) fn client(&self, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
         let lines = match self.header {
             ClientHeader::XForwardedFor => headers.get_all(X_FORWARDED_FOR),
             ClientHeader::Forwarded => headers.get_all(FORWARDED),
@@ -153,7 +153,7 @@ pub(super) async fn begins_with_preamble(stream: &TcpStream) -> io::Result<bool>
 }
 
 /// Reads a preamble. None when the proxy asks for itself.
-pub(super) async fn read_preamble(
+pub(crate) async fn read_preamble(
     stream: &mut (impl AsyncRead + Unpin),
 ) -> io::Result<Option<SocketAddr>> {
     let mut head = [0; 16];
@@ -196,7 +196,7 @@ fn not_a_preamble() -> io::Error {
 }
 
 /// The preamble of a connection that `client` made, for whoever it is passed on to.
-pub(super) fn preamble(client: SocketAddr) -> Vec<u8> {
+pub(crate) fn preamble(client: SocketAddr) -> Vec<u8> {
     let mut preamble = SIGNATURE.to_vec();
     preamble.push(VERSION_PROXY);
     let port = client.port().to_be_bytes();
