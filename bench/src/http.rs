@@ -1,4 +1,4 @@
-//! The load: HTTP/1.1 over TLS 1.3 on connections that are kept open. It does little, so that it costs little: requests are
+//! The load: HTTP/1.1 over TLS 1.3 on connections that are kept open, unless the server ends them. It does little, so that it costs little: requests are
 //! bytes that were written before, of an answer only the status, the length and the body are looked at.
 
 use std::{borrow::Cow, cell::RefCell, net::SocketAddr, path::Path, sync::Arc};
@@ -119,22 +119,30 @@ pub(crate) fn post(host: &str, path: &str, headers: &[(&str, &str)], body: &str)
     .into_bytes()
 }
 
-/// A connection that is kept open.
+/// A connection that is kept open for as long as the server keeps it.
 pub(crate) struct Connection {
+    target: Target,
     stream: TlsStream<TcpStream>,
     received: Vec<u8>,
+    /// The server ends it with the answer that came last, as the vault does after each deposit.
+    is_over: bool,
 }
 
 impl Connection {
     pub(crate) async fn open(target: &Target) -> Self {
         Self {
+            target: target.clone(),
             stream: target.connect().await,
             received: Vec::with_capacity(ANSWER_MAX),
+            is_over: false,
         }
     }
 
     /// Sends a request and waits for its answer, which is good or ends the program.
     pub(crate) async fn exchange(&mut self, request: &[u8]) -> &[u8] {
+        if self.is_over {
+            self.stream = self.target.connect().await;
+        }
         self.stream.write_all(request).await.expect("a request");
         self.stream.flush().await.expect("a request");
         self.received.clear();
@@ -151,6 +159,8 @@ impl Connection {
             );
             if let Some(body) = body_of(&self.received) {
                 assert!(self.received[9] == b'2', "{}", self.text());
+                let head = &self.received[..body];
+                self.is_over = memmem::find(head, b"connection: close").is_some();
                 return &self.received[body..];
             }
         }

@@ -10,12 +10,13 @@ use crate::{
     table::{Judged, Line, Measured, Unit},
 };
 
-pub(super) const HOW: &str = "Deposits at the vault's own face, 64 connections, each of another card with a ticket of its own \
-    that was made before: the number's fingerprint under a key of the key server's, which recognises the same card, sealed \
-    under a data key of its own, and one durable transaction. Everything shares both cores, the load too.";
-pub(super) const LIMIT: &str = "Two processes and the link between them: a fingerprint is a round trip to the key server for \
-    each card, because neither process alone may search for a number. On PostgreSQL the server itself takes more CPU than \
-    both.";
+pub(super) const HOW: &str = "Deposits at the vault's own face, 64 at a time, each of another card with a ticket of its own \
+    that was made before, and on a connection of its own with a full handshake, because the vault ends it with the answer to \
+    wipe what it read: the number's fingerprint under a key of the key server's, which recognises the same card, sealed under \
+    a data key of its own, and one durable transaction. Everything shares both cores, the load too.";
+pub(super) const LIMIT: &str = "A handshake for each card. Then two processes and the link between them: a fingerprint is a \
+    round trip to the key server for each card, because neither process alone may search for a number. On PostgreSQL the \
+    server itself takes more CPU than both.";
 
 /// So many cards per second cannot be stored; tickets are made for as many.
 const RATE_MAX: f64 = 12_000.0;
