@@ -20,6 +20,22 @@ words! {
     }
 }
 
+words! {
+    /// What an API key is at the moment.
+    pub enum KeyState {
+        /// It works.
+        Active = "active",
+        /// It works, and so does the secret that it had before.
+        Rotating = "rotating",
+        /// It works again when somebody unfreezes it.
+        Frozen = "frozen",
+        /// It never works again.
+        Revoked = "revoked",
+        /// Its time is over.
+        Expired = "expired",
+    }
+}
+
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const PREFIX: usize = "sk_test_".len();
 const ID_DIGITS: usize = 22;

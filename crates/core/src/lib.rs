@@ -18,9 +18,11 @@ pub mod id;
 pub mod limits;
 pub mod mode;
 pub mod money;
+pub mod network;
 pub mod payment;
 pub mod permission;
 pub mod provider;
+pub mod rotation;
 pub mod time;
 
 pub use card::{CardSummary, Expiry, Last4};

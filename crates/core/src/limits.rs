@@ -50,3 +50,11 @@ pub const CARDS_PER_CUSTOMER_MAX: i64 = 20;
 pub const ORIGINS_MAX: usize = 20;
 /// Data keys that the vault asks for at a time.
 pub const DATA_KEY_BATCH_MAX: usize = 256;
+/// API keys per account and mode that are not revoked.
+pub const API_KEYS_MAX: i64 = 20_000;
+/// The longest name of an API key.
+pub const API_KEY_NAME_MAX: usize = 100;
+/// How long a live key lasts at most, and unless told: 365 days.
+pub const LIVE_KEY_TTL_MAX_MS: i64 = 365 * crate::time::DAY_MS;
+/// Addresses and networks that an API key may list.
+pub const ADDRESSES_MAX: usize = 50;

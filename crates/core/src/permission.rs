@@ -73,6 +73,55 @@ impl std::fmt::Display for Permission {
     }
 }
 
+words! {
+    /// Rights that usually go together, under one name.
+    pub enum Preset {
+        /// Everything.
+        Full = "full",
+        /// See everything but the log and exports.and what exports yield.
+        ReadOnly = "read_only",
+        /// Take payments: make them, capture and cancel them, keep cards and customers.
+        CheckoutOnly = "checkout_only",
+        /// See what was paid, refunded and used.
+        Reporting = "reporting",
+    }
+}
+
+impl Preset {
+    /// The rights that it stands for.
+    #[must_use]
+    pub fn permissions(self) -> Permissions {
+        let read = |resources: &[Resource]| {
+            resources
+                .iter()
+                .fold(Permissions::none(), |rights, &resource| {
+                    rights.with(Permission::read(resource))
+                })
+        };
+        match self {
+            Self::Full => Permissions::full(),
+            Self::ReadOnly => {
+                let all: Vec<_> = Resource::ALL
+                    .iter()
+                    .copied()
+                    .filter(|resource| !matches!(resource, Resource::Audit | Resource::Privacy))
+                    .collect();
+                read(&all)
+            }
+            Self::CheckoutOnly => read(&[Resource::Events])
+                .with(Permission::write(Resource::Payments))
+                .with(Permission::write(Resource::Customers))
+                .with(Permission::write(Resource::Cards)),
+            Self::Reporting => read(&[
+                Resource::Payments,
+                Resource::Refunds,
+                Resource::Events,
+                Resource::Usage,
+            ]),
+        }
+    }
+}
+
 /// The set of rights of one API key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permissions([Access; Resource::ALL.len()]);
@@ -106,6 +155,20 @@ impl Permissions {
             .iter()
             .zip(self.0)
             .any(|(&resource, access)| resource == needed.resource && access >= needed.access)
+    }
+
+    /// Whether nothing is granted here that `other` does not grant.
+    #[must_use]
+    pub fn within(&self, other: &Self) -> bool {
+        self.0
+            .iter()
+            .zip(other.0)
+            .all(|(&mine, theirs)| mine <= theirs)
+    }
+
+    /// Every resource and how much of it is granted.
+    pub fn iter(&self) -> impl Iterator<Item = (Resource, Access)> {
+        Resource::ALL.iter().copied().zip(self.0)
     }
 
     fn slot(&mut self, wanted: Resource) -> Option<&mut Access> {
@@ -164,6 +227,32 @@ mod tests {
                 rights.allow(Permission::read(resource)),
                 resource == Resource::Payments
             );
+        }
+    }
+
+    #[test]
+    fn rights_are_within_others_only_when_they_allow_nothing_more() {
+        let reader = Permissions::none().with(Permission::read(Resource::Payments));
+        let writer = reader.clone().with(Permission::write(Resource::Payments));
+        let other = reader.clone().with(Permission::read(Resource::Audit));
+        assert!(reader.within(&writer) && reader.within(&reader));
+        assert!(!writer.within(&reader) && !other.within(&writer));
+        assert!(!Permissions::full().within(&other));
+    }
+
+    #[test]
+    fn no_preset_but_the_full_one_manages_keys_or_reads_the_log() {
+        for preset in Preset::ALL.iter().filter(|preset| **preset != Preset::Full) {
+            let rights = preset.permissions();
+            for kept in [
+                Permission::write(Resource::ApiKeys),
+                Permission::write(Resource::Webhooks),
+                Permission::write(Resource::Refunds),
+                Permission::read(Resource::Audit),
+                Permission::read(Resource::Privacy),
+            ] {
+                assert!(!rights.allow(kept), "{preset} allows {kept}");
+            }
         }
     }
 

@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::Malformed;
 
+/// Milliseconds of a day.
+pub const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
 /// An instant in UTC with millisecond precision. Stored as a bigint, shown as RFC 3339 (`2026-11-22T10:00:00.123Z`).
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
