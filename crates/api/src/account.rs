@@ -1,18 +1,22 @@
 //! Handlers of the caller's account.
 
+use coffer_engine::AccountChange;
+
 use crate::{
     Api,
     answer::{Answer, Outcome},
     call::Call,
-    fields::{Origins, Required, request},
+    fields::{Origins, Replace, request},
     views::AccountView,
 };
 
 request! {
-    /// What to change of the account.
+    /// What to change of the account. What is left out stays.
     AccountChangeRequest {
         /// The web origins that may hold card fields and use a publishable key, in place of all the old ones.
-        origins: Required<Origins>,
+        origins: Replace<Origins>,
+        /// Whether a key that was seen where anybody could read it is frozen at once.
+        freeze_exposed_keys: Replace<bool>,
     }
 }
 
@@ -24,7 +28,14 @@ pub(crate) async fn account(api: Api, call: Call) -> Outcome {
 
 /// Changes the caller's account.
 pub(crate) async fn account_update(api: Api, mut call: Call) -> Outcome {
-    let origins = call.body::<AccountChangeRequest>()?.origins;
-    let account = api.engine().account_update(&call.caller, origins.0).await?;
+    let AccountChangeRequest {
+        origins,
+        freeze_exposed_keys,
+    } = call.body()?;
+    let change = AccountChange {
+        origins: origins.map(|origins| origins.0),
+        freeze_exposed_keys,
+    };
+    let account = api.engine().account_update(&call.caller, change).await?;
     Ok(Answer::json(200, &AccountView::of(account, &call.caller)))
 }

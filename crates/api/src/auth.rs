@@ -3,12 +3,22 @@
 //! A caller is made for one route: its kind of key and its permission are checked before the caller exists for anyone.
 
 use coffer_core::{api_key::KeyKind, permission::Permission};
-use coffer_engine::{AuthenticationError, CallOrigin, Caller, Engine};
+use coffer_engine::{AuthenticationError, CallOrigin, Caller, Engine, Presented};
 use data_encoding::BASE64;
-use http::{HeaderMap, header::AUTHORIZATION};
+use http::{
+    HeaderMap, HeaderName,
+    header::{AUTHORIZATION, ORIGIN, USER_AGENT},
+};
 use zeroize::Zeroizing;
 
 use crate::problems::{Code, Problem};
+
+/// Headers that browsers send and nobody else (Fetch Metadata; scripts cannot remove them).
+const BROWSERS: [HeaderName; 3] = [
+    ORIGIN,
+    HeaderName::from_static("sec-fetch-mode"),
+    HeaderName::from_static("sec-fetch-site"),
+];
 
 /// What a route asks of a key.
 #[derive(Debug, Clone, Copy)]
@@ -27,14 +37,18 @@ pub(crate) async fn admit(
     origin: CallOrigin,
 ) -> Result<Caller, Problem> {
     let key = presented(headers)?;
-    let caller = engine.authenticate(&key, origin).await.map_err(problem)?;
+    let presented = Presented {
+        text: &key,
+        client: headers.get(USER_AGENT).and_then(|name| name.to_str().ok()),
+        by_browser: BROWSERS.iter().any(|name| headers.contains_key(name)),
+    };
+    let caller = engine.authenticate(presented, origin).await;
+    let caller = caller.map_err(problem)?;
     if !rights.kinds.contains(&caller.kind()) {
         return Err(Problem::new(Code::KeyKindWrong));
     }
     match rights.permission {
-        Some(needed) if !caller.permissions().allow(needed) => {
-            Err(Problem::permission_missing(needed))
-        }
+        Some(needed) if !engine.allows(&caller, needed) => Err(Problem::permission_missing(needed)),
         Some(_) | None => Ok(caller),
     }
 }
@@ -44,7 +58,10 @@ fn problem(error: AuthenticationError) -> Problem {
         AuthenticationError::Malformed => Code::KeyMalformed,
         AuthenticationError::Unknown => Code::KeyUnknown,
         AuthenticationError::Revoked => Code::KeyRevoked,
+        AuthenticationError::Frozen => Code::KeyFrozen,
         AuthenticationError::Expired => Code::KeyExpired,
+        AuthenticationError::AddressNotAllowed => Code::AddressNotAllowed,
+        AuthenticationError::InBrowser => Code::KeyInBrowser,
         AuthenticationError::Unavailable => Code::Unavailable,
     })
 }

@@ -1,7 +1,7 @@
 //! What a handler gets: values that only the gate can make, after it has checked what the route's row asks for.
 
 use coffer_core::id::{Id, Kind};
-use coffer_engine::Caller;
+use coffer_engine::{CallOrigin, Caller};
 
 use crate::{
     fields::{Fields, Request},
@@ -15,6 +15,8 @@ pub(crate) struct Incoming {
     pub(crate) query: Query,
     /// The value of the `{…}` in the path.
     pub(crate) name: String,
+    /// Where it comes from.
+    pub(crate) from: CallOrigin,
     /// The page that a browser says it comes from.
     pub(crate) origin: Option<String>,
     /// The body.

@@ -99,6 +99,7 @@ fn origin(request: &Request, route: &'static str) -> CallOrigin {
         request_id: id_of(request),
         address: connection.map_or(nowhere, |connection| connection.peer.ip()),
         route,
+        tls_version: connection.map_or("", |connection| connection.tls_version),
     }
 }
 

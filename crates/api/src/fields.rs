@@ -15,6 +15,10 @@ use coffer_engine::{Metadata, Text, TokenRef, WebhookEndpointState};
 use serde_json::{Map, Value};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, schema::ArrayBuilder};
 
+mod rights;
+
+pub(crate) use rights::{Addresses, Granted, KeyFound};
+
 use crate::{
     problems::Problem,
     shape::{Component, Shape, integer, nullable, text},

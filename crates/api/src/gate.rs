@@ -70,7 +70,8 @@ async fn answer(api: &Api, row: &'static RouteRow, request: Request) -> Response
 
 async fn enter(api: &Api, row: &'static RouteRow, id: RequestId, request: Request) -> Outcome {
     let (mut parts, body) = request.into_parts();
-    let caller = admit(api, row, id, &parts).await?;
+    let from = origin(row, id, &parts);
+    let caller = admit(api, row, from, &parts.headers).await?;
     let query = Query::read(&parts.uri, row.query())?;
     let name = path_name(&mut parts).await;
     let body = if takes_body(&parts.method) {
@@ -79,7 +80,7 @@ async fn enter(api: &Api, row: &'static RouteRow, id: RequestId, request: Reques
         Bytes::new()
     };
     let fields = read_fields(row, &parts.headers, &body)?;
-    let origin = parts
+    let page = parts
         .headers
         .get(ORIGIN)
         .and_then(|origin| origin.to_str().ok())
@@ -87,7 +88,8 @@ async fn enter(api: &Api, row: &'static RouteRow, id: RequestId, request: Reques
     let incoming = Incoming {
         query,
         name,
-        origin,
+        from,
+        origin: page,
         fields,
     };
     let work = match (&row.door, caller) {
@@ -118,27 +120,30 @@ async fn run(method: &Method, work: Work) -> Outcome {
 async fn admit(
     api: &Api,
     row: &'static RouteRow,
-    id: RequestId,
-    parts: &Parts,
+    from: CallOrigin,
+    headers: &HeaderMap,
 ) -> Result<Option<Caller>, Problem> {
     let Some(rights) = row.rights() else {
         return Ok(None);
     };
-    if row.open_to_all() && !parts.headers.contains_key(AUTHORIZATION) {
+    if row.open_to_all() && !headers.contains_key(AUTHORIZATION) {
         return Ok(None);
     }
-    let peer = parts
-        .extensions
-        .get::<ConnectionInfo>()
-        .map(|connection| connection.peer.ip());
-    let origin = CallOrigin {
-        request_id: id,
-        address: peer.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
-        route: row.route(),
-    };
-    auth::admit(api.engine(), &parts.headers, rights, origin)
+    auth::admit(api.engine(), headers, rights, from)
         .await
         .map(Some)
+}
+
+/// Where a request comes from.
+fn origin(row: &'static RouteRow, request_id: RequestId, parts: &Parts) -> CallOrigin {
+    let connection = parts.extensions.get::<ConnectionInfo>();
+    let nowhere = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+    CallOrigin {
+        request_id,
+        address: connection.map_or(nowhere, |connection| connection.peer.ip()),
+        route: row.route(),
+        tls_version: connection.map_or("", |connection| connection.tls_version),
+    }
 }
 
 /// The value of the `{…}` in the path, empty when the path has none.

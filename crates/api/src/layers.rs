@@ -48,17 +48,31 @@ const SECURITY: [(HeaderName, HeaderValue); 4] = [
     ),
 ];
 
+/// Who is told of a request whose address holds an API key.
+pub(crate) type KeyInAddress = Box<dyn Fn(RequestId, &Request) + Send + Sync>;
+
+/// What stands around the routes needs this.
+struct Around {
+    settings: Settings,
+    key_in_address: KeyInAddress,
+}
+
 /// A face's routes with what stands around all of them, and around what is no route.
-pub(crate) fn around(routes: Router, settings: &Settings) -> Router {
+pub(crate) fn around(routes: Router, settings: &Settings, key_in_address: KeyInAddress) -> Router {
     // Every request takes its own handle of what stands around the routes, so it must cost little.
-    let settings = Arc::new(settings.clone());
-    let (unknown, other_method) = (Arc::clone(&settings), Arc::clone(&settings));
+    let around = Arc::new(Around {
+        settings: settings.clone(),
+        key_in_address,
+    });
+    let (unknown, other_method) = (Arc::clone(&around), Arc::clone(&around));
     routes
-        .fallback(async move |request: Request| refuse(Code::RouteUnknown, &unknown, &request))
-        .method_not_allowed_fallback(async move |request: Request| {
-            refuse(Code::MethodNotAllowed, &other_method, &request)
+        .fallback(async move |request: Request| {
+            refuse(Code::RouteUnknown, &unknown.settings, &request)
         })
-        .layer(from_fn_with_state(settings, pass))
+        .method_not_allowed_fallback(async move |request: Request| {
+            refuse(Code::MethodNotAllowed, &other_method.settings, &request)
+        })
+        .layer(from_fn_with_state(around, pass))
 }
 
 fn refuse(code: Code, settings: &Settings, request: &Request) -> Response {
@@ -74,12 +88,13 @@ pub(crate) fn id_of(request: &Request) -> RequestId {
         .unwrap_or_else(|| RequestId::from_bytes([0; 16]))
 }
 
-async fn pass(State(settings): State<Arc<Settings>>, mut request: Request, next: Next) -> Response {
+async fn pass(State(around): State<Arc<Around>>, mut request: Request, next: Next) -> Response {
+    let settings = &around.settings;
     let id: RequestId = settings.clock.id();
     request.extensions_mut().insert(id);
     // Every line of the log that is written for the request has its id from here.
     request_id::scope(id, async {
-        let work = AssertUnwindSafe(enter(&settings, id, request, next));
+        let work = AssertUnwindSafe(enter(&around, id, request, next));
         let mut response = work.catch_unwind().await.unwrap_or_else(|_| {
             // Not its message: it may repeat a value.
             tracing::error!("a request's handler panicked");
@@ -91,11 +106,15 @@ async fn pass(State(settings): State<Arc<Settings>>, mut request: Request, next:
     .await
 }
 
-async fn enter(settings: &Settings, id: RequestId, request: Request, next: Next) -> Response {
-    match admit(&request) {
-        Ok(()) => next.run(request.map(limited)).await,
-        Err(problem) => problem.answer(&settings.api_origin, id),
+async fn enter(around: &Around, id: RequestId, request: Request, next: Next) -> Response {
+    let problem = match admit(&request) {
+        Ok(()) => return next.run(request.map(limited)).await,
+        Err(problem) => problem,
+    };
+    if problem.code() == Code::KeyInUrl {
+        (around.key_in_address)(id, &request);
     }
+    problem.answer(&around.settings.api_origin, id)
 }
 
 /// The body, cut off where it grows too long. There is nothing to cut off where there is none.
@@ -201,7 +220,10 @@ mod tests {
                 get(async || -> &'static str { panic!("with a secret") }),
             );
         let request = request.body(Body::from(body)).unwrap();
-        let mut response = around(routes, &settings).oneshot(request).await.unwrap();
+        let mut response = around(routes, &settings, Box::new(|_, _| {}))
+            .oneshot(request)
+            .await
+            .unwrap();
         let body = std::mem::take(response.body_mut());
         let bytes = axum::body::to_bytes(body, BODY_MAX).await.unwrap();
         (response, serde_json::from_slice(&bytes).unwrap_or_default())

@@ -7,6 +7,7 @@
 mod account;
 mod alerts;
 mod answer;
+mod api_keys;
 mod auth;
 mod call;
 mod card_numbers;
@@ -24,6 +25,7 @@ mod layers;
 mod openapi;
 mod overheard;
 mod payments;
+mod permissions;
 mod ping;
 pub mod problems;
 mod query;
@@ -46,7 +48,8 @@ use coffer_net::{
 };
 
 pub use openapi::openapi;
-pub use views::RENDER;
+pub use permissions::permissions;
+pub use views::{RENDER, api_key_json, api_key_uses_json};
 
 /// What the faces need to know.
 #[derive(Clone)]
@@ -95,7 +98,12 @@ impl Api {
 
     /// The API face, complete with its layers: nothing is to be added to it.
     pub fn router(&self) -> Router {
-        layers::around(routes::router().with_state(self.clone()), &self.0.settings)
+        let api = self.clone();
+        let key_in_address = move |id, request: &axum::extract::Request| {
+            api.note_address(id, request.uri(), request.extensions());
+        };
+        let routes = routes::router().with_state(self.clone());
+        layers::around(routes, &self.0.settings, Box::new(key_in_address))
     }
 
     /// The checkout face, complete as well.

@@ -1,13 +1,22 @@
-//! Keys that came to the API over plain HTTP: refused like everything there, but whoever owns one has to know.
+//! Keys that came to the API in a way in which anybody could read them: refused like everything that comes so, but whoever
+//! owns one has to know.
 
 use coffer_engine::CallOrigin;
-use coffer_net::face::{Overheard, PlainCall};
-use std::sync::Arc;
+use coffer_net::{
+    face::{ConnectionInfo, Overheard, PlainCall},
+    task,
+};
+use http::{Extensions, Uri};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+};
 
-use crate::{Api, auth};
+use crate::{Api, auth, query};
 
-/// The way, as records name it.
-const ROUTE: &str = "plain HTTP";
+/// The ways, as records name them.
+const PLAIN: &str = "plain HTTP";
+const ADDRESS: &str = "an address";
 
 impl Api {
     /// Who has to be told of what comes over plain HTTP.
@@ -16,21 +25,51 @@ impl Api {
         let api = self.clone();
         Arc::new(move |call| {
             let api = api.clone();
-            Box::pin(async move { api.note(call).await })
+            Box::pin(async move { api.note_plain(call).await })
         })
     }
 
-    async fn note(&self, call: PlainCall) {
+    async fn note_plain(&self, call: PlainCall) {
         let Some(key) = auth::of_value(&call.authorization) else {
             return;
         };
         let origin = CallOrigin {
             request_id: call.request_id,
             address: call.peer.ip(),
-            route: ROUTE,
+            route: PLAIN,
+            tls_version: "",
         };
-        if let Err(error) = self.engine().api_key_exposed(&key, origin).await {
-            tracing::warn!(?error, request.id = %call.request_id, "a key that came over plain HTTP could not be marked");
+        self.note(&key, origin).await;
+    }
+
+    /// Looks at the keys in an address, in a task of its own: the answer is the same whatever they are.
+    pub(crate) fn note_address(
+        &self,
+        request_id: coffer_core::id::RequestId,
+        uri: &Uri,
+        extensions: &Extensions,
+    ) {
+        let connection = extensions.get::<ConnectionInfo>();
+        let nowhere = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        let origin = CallOrigin {
+            request_id,
+            address: connection.map_or(nowhere, |connection| connection.peer.ip()),
+            route: ADDRESS,
+            tls_version: connection.map_or("", |connection| connection.tls_version),
+        };
+        let (api, keys) = (self.clone(), query::keys_in(uri));
+        if !keys.is_empty() {
+            drop(task::spawn("exposed key", async move {
+                for key in keys {
+                    api.note(&key, origin).await;
+                }
+            }));
+        }
+    }
+
+    async fn note(&self, key: &str, origin: CallOrigin) {
+        if let Err(error) = self.engine().api_key_exposed(key, origin).await {
+            tracing::warn!(?error, request.id = %origin.request_id, way = origin.route, "an exposed key could not be marked");
         }
     }
 }

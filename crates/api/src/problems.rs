@@ -219,6 +219,7 @@ impl From<Error> for Stop {
                 Code::LimitReached,
                 format!("There can be at most {limit} {what}. Delete one first."),
             ),
+            Error::BeyondCaller { field } => beyond_own_key(field),
             Error::Refused(why) => Problem::with_detail(Code::Refused, why),
             Error::TokenUsed => Problem::new(Code::TokenUsed),
             Error::TokenExpired => Problem::new(Code::TokenExpired),
@@ -241,6 +242,13 @@ fn state_conflict(object: &str, status: &str, needed: &str) -> Problem {
         Code::StateConflict,
         format!("The {object} is {status}; this needs {needed}."),
     )
+}
+
+fn beyond_own_key(field: &'static str) -> Problem {
+    Problem {
+        field: Some(field.to_owned()),
+        ..Problem::new(Code::BeyondOwnKey)
+    }
 }
 
 fn amount_too_large(left: i64, currency: coffer_core::Currency) -> Problem {

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use axum::extract::Query as UriQuery;
 use coffer_core::{
     Malformed, Timestamp,
+    api_key::KEY_TEXT_LENGTH,
     event::EventType,
     id::{CustomerId, PaymentId},
     limits::{PAGE_DEFAULT, PAGE_MAX, REFERENCE_MAX},
@@ -13,6 +14,7 @@ use coffer_core::{
 use coffer_engine::Page;
 use http::Uri;
 use utoipa::openapi::{RefOr, Schema};
+use zeroize::Zeroizing;
 
 use crate::{
     card_numbers,
@@ -175,15 +177,16 @@ fn pairs(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
         })
 }
 
+/// How every API key begins.
+const KEY_STARTS: [&str; 4] = ["sk_test_", "sk_live_", "pk_test_", "pk_live_"];
+/// How many keys of one address are looked at.
+const KEYS_LOOKED_AT_MAX: usize = 4;
+
 /// Refuses an address that holds an API key or a card number; it is kept in too many places on its way.
 pub(crate) fn check_address(uri: &Uri) -> Result<(), Problem> {
     let pairs = pairs(uri)?;
     let in_path = || uri.path().split('/').map(decoded);
-    let key = |text: &str| {
-        ["sk_test_", "sk_live_", "pk_test_", "pk_live_"]
-            .iter()
-            .any(|start| text.contains(start))
-    };
+    let key = |text: &str| KEY_STARTS.iter().any(|start| text.contains(start));
     let key_name = |name: &str| {
         ["api_key", "apikey", "key", "access_token", "authorization"]
             .iter()
@@ -203,6 +206,21 @@ pub(crate) fn check_address(uri: &Uri) -> Result<(), Problem> {
         return Err(Problem::new(Code::CardNumberNotAllowed));
     }
     Ok(())
+}
+
+/// What may be a key in an address, for whoever has to be told of it.
+pub(crate) fn keys_in(uri: &Uri) -> Vec<Zeroizing<String>> {
+    let parts = [uri.path(), uri.query().unwrap_or_default()].map(decoded);
+    let found = parts.iter().flat_map(|part| {
+        let starts = KEY_STARTS
+            .iter()
+            .flat_map(|start| part.match_indices(start));
+        starts.filter_map(|(at, _)| part.get(at..at.checked_add(KEY_TEXT_LENGTH)?))
+    });
+    found
+        .take(KEYS_LOOKED_AT_MAX)
+        .map(|text| Zeroizing::new(text.to_owned()))
+        .collect()
 }
 
 /// A part of a path with its percent-encoding undone, for looking at only.

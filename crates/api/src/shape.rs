@@ -7,12 +7,14 @@ use std::borrow::Cow;
 use coffer_core::{
     Currency, Last4, Timestamp,
     alert::AlertKind,
+    api_key::{KeyKind, KeyState},
     brand::Brand,
     decline::DeclineReason,
     event::EventType,
     id::{Id, Kind},
     money::AMOUNT_MAX,
     payment::{AttemptStatus, CaptureMode, Operation, PaymentStatus, RefundStatus},
+    permission::{Access, Preset},
 };
 use coffer_core::{Mode, words};
 use coffer_engine::{Metadata, Text, WebhookEndpointState};
@@ -186,6 +188,8 @@ words! {
         Customer = "customer",
         /// A card kept with a customer.
         Card = "card",
+        /// An API key.
+        ApiKey = "api_key",
         /// A webhook endpoint.
         WebhookEndpoint = "webhook_endpoint",
         /// An intake.
@@ -205,16 +209,20 @@ macro_rules! word_shapes {
     )+};
 }
 word_shapes!(
+    Access,
     AttemptStatus,
     Brand,
     CaptureMode,
     DeclineReason,
     AlertKind,
     EventType,
+    KeyKind,
+    KeyState,
     Mode,
     ObjectType,
     Operation,
     PaymentStatus,
+    Preset,
     RefundStatus,
     WebhookEndpointState,
 );

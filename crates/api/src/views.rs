@@ -3,6 +3,7 @@
 
 mod account;
 mod alert;
+mod api_key;
 mod card;
 mod customer;
 mod event;
@@ -13,6 +14,7 @@ mod webhook_endpoint;
 
 pub(crate) use account::AccountView;
 pub(crate) use alert::AlertView;
+pub(crate) use api_key::{ApiKeyUsesView, ApiKeyView};
 pub(crate) use card::CardView;
 pub(crate) use customer::CustomerView;
 pub(crate) use event::EventView;
@@ -21,7 +23,8 @@ pub(crate) use payment::PaymentView;
 pub(crate) use refund::RefundView;
 pub(crate) use webhook_endpoint::WebhookEndpointView;
 
-use coffer_engine::{Render, Text};
+use coffer_core::Timestamp;
+use coffer_engine::{ApiKey, KeyUses, LastUse, Render, Text};
 use serde::Serialize;
 use utoipa::openapi::Object;
 
@@ -36,9 +39,22 @@ pub const RENDER: Render = Render {
     refund: |refund| json(&RefundView::of(refund.clone())),
     customer: |customer| json(&CustomerView::of(customer.clone())),
     card: |card| json(&CardView::of(card.clone())),
+    api_key: |key, now| json(&ApiKeyView::of(key.clone(), now, None, None)),
     webhook_endpoint: |endpoint| json(&WebhookEndpointView::of(endpoint.clone(), None)),
     event: |event| json(&EventView::of(event.clone())),
 };
+
+/// An API key as callers see it, for the operator's command line.
+#[must_use]
+pub fn api_key_json(key: &ApiKey, now: Timestamp, last_use: Option<LastUse>) -> serde_json::Value {
+    serde_json::to_value(ApiKeyView::of(key.clone(), now, last_use, None)).unwrap_or_default()
+}
+
+/// What a key was used for, for the operator's command line.
+#[must_use]
+pub fn api_key_uses_json(uses: KeyUses) -> serde_json::Value {
+    serde_json::to_value(ApiKeyUsesView::of(uses)).unwrap_or_default()
+}
 
 fn json(view: &impl Serialize) -> Vec<u8> {
     // Writing into memory cannot fail, and no view has a map with keys that are no text.
@@ -76,6 +92,12 @@ pub(crate) fn components() -> Vec<(&'static str, Object)> {
         entry::<EventView>(),
         entry::<event::EventObjectView>(),
         entry::<AlertView>(),
+        entry::<ApiKeyView>(),
+        entry::<api_key::ObservedView>(),
+        entry::<api_key::OldSecretView>(),
+        entry::<api_key::LastUseView>(),
+        entry::<ApiKeyUsesView>(),
+        entry::<api_key::UseView>(),
         entry::<IntakeView>(),
         entry::<AccountView>(),
         entry::<PingView>(),

@@ -1,6 +1,8 @@
 //! What an operator does with accounts and API keys: one set of functions over the engine, reached through the running
 //! api's admin socket, or directly when no api runs.
 
+mod keys;
+
 use axum::{
     Json, Router,
     extract::State,
@@ -8,15 +10,13 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use coffer_core::{
-    Mode, Timestamp,
-    api_key::KeyKind,
-    id::{AccountId, ApiKeyId},
-    permission::Permissions,
-};
-use coffer_engine::{Engine, NewApiKey};
-use coffer_net::{Clock, contract::Place};
+use coffer_core::{Timestamp, id::AccountId};
+use coffer_engine::{Engine, Error};
+use coffer_net::Clock;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+pub(crate) use keys::{KeyAct, KeyMade, KeyTask, KeyWanted, KeysWanted};
 
 use crate::{
     admin::Socket,
@@ -42,36 +42,28 @@ pub(crate) struct AccountFound {
     pub(crate) created: bool,
 }
 
-/// Asks for a new API key.
+/// An account, as the operator sees it.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct KeyWanted {
+pub(crate) struct AccountShown {
     pub(crate) account: AccountId,
-    pub(crate) mode: Mode,
-    pub(crate) kind: KeyKind,
     pub(crate) name: String,
-    /// All that its kind may have, unless told.
-    pub(crate) permissions: Option<String>,
-    pub(crate) lasts_ms: Option<i64>,
+    pub(crate) created: Timestamp,
+    pub(crate) activated: Option<Timestamp>,
 }
 
-/// The new key. Its text is shown once.
+/// Asks to activate an account for live payments.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct KeyMade {
-    pub(crate) id: ApiKeyId,
-    pub(crate) key: String,
-}
-
-/// Asks to revoke a key.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Revocation {
+pub(crate) struct ActivationWanted {
     pub(crate) account: AccountId,
-    pub(crate) mode: Mode,
-    pub(crate) id: ApiKeyId,
 }
 
-/// It is done.
+/// What an activation needs, and whether it is done.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Done {}
+pub(crate) struct ActivationShown {
+    /// Each thing that is needed, in words, and whether it is there.
+    pub(crate) checklist: Vec<(String, bool)>,
+    pub(crate) activated: Option<Timestamp>,
+}
 
 /// An invitation for the first owner, for one hour.
 #[derive(Serialize, Deserialize)]
@@ -96,15 +88,33 @@ impl Desk {
         Router::new()
             .route(
                 "/accounts",
-                post(async |State(desk): State<Self>, Json(body)| answer(desk.account(body).await)),
+                get(async |State(desk): State<Self>| answer(desk.account_list().await)).post(
+                    async |State(desk): State<Self>, Json(body)| answer(desk.account(body).await),
+                ),
+            )
+            .route(
+                "/accounts/activate",
+                post(async |State(desk): State<Self>, Json(body)| {
+                    answer(desk.activate(body).await)
+                }),
             )
             .route(
                 "/api-keys",
-                post(async |State(desk): State<Self>, Json(body)| answer(desk.key(body).await)),
+                post(async |State(desk): State<Self>, Json(body)| {
+                    answer(desk.key_create(body).await)
+                }),
             )
             .route(
-                "/api-keys/revoke",
-                post(async |State(desk): State<Self>, Json(body)| answer(desk.revoke(body).await)),
+                "/api-keys/list",
+                post(async |State(desk): State<Self>, Json(body)| {
+                    answer(desk.key_list(body).await)
+                }),
+            )
+            .route(
+                "/api-keys/task",
+                post(async |State(desk): State<Self>, Json(body)| {
+                    answer(desk.key_task(body).await)
+                }),
             )
             .route(
                 "/alerts",
@@ -146,58 +156,32 @@ impl Desk {
         })
     }
 
-    async fn key(&self, wanted: KeyWanted) -> Result<KeyMade, Failure> {
-        let malformed = |malformed: coffer_core::Malformed| {
-            Failure::Operator(format!("permissions: {malformed}"))
-        };
-        let permissions = match (wanted.permissions, wanted.kind) {
-            (Some(text), _) => text.parse::<Permissions>().map_err(malformed)?,
-            (None, KeyKind::Secret) => Permissions::full(),
-            (None, KeyKind::Publishable) => Permissions::none(),
-        };
-        let expires = wanted
-            .lasts_ms
-            .map(|lasts_ms| self.now().plus_millis(lasts_ms));
-        let new = NewApiKey {
-            kind: wanted.kind,
-            name: wanted.name,
-            permissions,
-            expires,
-        };
-        let place = Place {
-            account: wanted.account,
-            mode: wanted.mode,
-        };
-        let made = self
-            .engine
-            .api_key_create(place, new)
-            .await
-            .map_err(failed)?;
-        // Exposed because this is the one time that it is shown.
-        let key = String::from_utf8(made.text.expose().to_vec())
-            .map_err(|error| Failure::doing("reading the new key", error))?;
-        Ok(KeyMade { id: made.id, key })
+    async fn account_list(&self) -> Result<Vec<AccountShown>, Failure> {
+        let accounts = self.engine.account_list().await.map_err(failed)?;
+        let shown = accounts.into_iter().map(|account| AccountShown {
+            account: account.id,
+            name: account.name,
+            created: account.created,
+            activated: account.activated,
+        });
+        Ok(shown.collect())
+    }
+
+    async fn activate(&self, wanted: ActivationWanted) -> Result<ActivationShown, Failure> {
+        let activation = self.engine.account_activate(wanted.account).await;
+        let activation = activation.map_err(failed)?;
+        let checklist = activation.checklist.into_iter();
+        Ok(ActivationShown {
+            checklist: checklist
+                .map(|(item, there)| (item.meaning().to_owned(), there))
+                .collect(),
+            activated: activation.activated,
+        })
     }
 
     async fn invite_owner(&self) -> Result<Invited, Failure> {
         let secret = self.engine.owner_invite().await.map_err(failed)?;
         Ok(Invited { secret })
-    }
-
-    async fn revoke(&self, revocation: Revocation) -> Result<Done, Failure> {
-        let place = Place {
-            account: revocation.account,
-            mode: revocation.mode,
-        };
-        self.engine
-            .api_key_revoke(place, revocation.id)
-            .await
-            .map_err(failed)?;
-        Ok(Done {})
-    }
-
-    fn now(&self) -> Timestamp {
-        self.clock.now()
     }
 }
 
@@ -243,7 +227,7 @@ impl Reach {
     pub(crate) async fn key(&self, wanted: KeyWanted) -> Result<KeyMade, Failure> {
         match self {
             Self::Running(socket) => ask(socket, "/api-keys", &wanted).await,
-            Self::Direct(desk) => desk.key(wanted).await,
+            Self::Direct(desk) => desk.key_create(wanted).await,
         }
     }
 
@@ -263,10 +247,34 @@ impl Reach {
         }
     }
 
-    pub(crate) async fn revoke(&self, revocation: Revocation) -> Result<Done, Failure> {
+    pub(crate) async fn accounts(&self) -> Result<Vec<AccountShown>, Failure> {
         match self {
-            Self::Running(socket) => ask(socket, "/api-keys/revoke", &revocation).await,
-            Self::Direct(desk) => desk.revoke(revocation).await,
+            Self::Running(socket) => read(socket.get("/accounts").await?),
+            Self::Direct(desk) => desk.account_list().await,
+        }
+    }
+
+    pub(crate) async fn activate(
+        &self,
+        wanted: ActivationWanted,
+    ) -> Result<ActivationShown, Failure> {
+        match self {
+            Self::Running(socket) => ask(socket, "/accounts/activate", &wanted).await,
+            Self::Direct(desk) => desk.activate(wanted).await,
+        }
+    }
+
+    pub(crate) async fn keys(&self, wanted: KeysWanted) -> Result<Value, Failure> {
+        match self {
+            Self::Running(socket) => ask(socket, "/api-keys/list", &wanted).await,
+            Self::Direct(desk) => desk.key_list(wanted).await,
+        }
+    }
+
+    pub(crate) async fn key_task(&self, task: KeyTask) -> Result<Value, Failure> {
+        match self {
+            Self::Running(socket) => ask(socket, "/api-keys/task", &task).await,
+            Self::Direct(desk) => desk.key_task(task).await,
         }
     }
 }
@@ -303,12 +311,34 @@ pub(crate) fn answer<T: Serialize>(outcome: Result<T, Failure>) -> Response {
     }
 }
 
-fn failed(error: coffer_engine::Error) -> Failure {
-    if let coffer_engine::Error::NotFound { object } = error {
-        return Failure::Operator(format!("there is no such {object}"));
+fn failed(error: Error) -> Failure {
+    match error {
+        Error::NotFound { object } => Failure::Operator(format!("there is no such {object}")),
+        Error::Refused(why) => Failure::Operator(why.to_owned()),
+        Error::Invalid { field, expected } => {
+            Failure::Operator(format!("{field}: expected {expected}"))
+        }
+        Error::State {
+            object,
+            status,
+            needed,
+        } => Failure::Operator(format!("the {object} is {status}; this needs {needed}")),
+        Error::LimitReached { what, limit } => {
+            Failure::Operator(format!("there can be at most {limit} {what}"))
+        }
+        error @ (Error::AmountTooLarge { .. }
+        | Error::TokenUsed
+        | Error::TokenExpired
+        | Error::TokenUnknown
+        | Error::CvcLost
+        | Error::ProviderMissing
+        | Error::IdempotencyMismatch
+        | Error::IdempotencyRunning
+        | Error::Answered(_)
+        | Error::BeyondCaller { .. }
+        | Error::BudgetExhausted
+        | Error::Sealed
+        | Error::Unavailable
+        | Error::Defect) => Failure::System(format!("the api's store refused: {error:?}")),
     }
-    if let coffer_engine::Error::Refused(why) = error {
-        return Failure::Operator(why.to_owned());
-    }
-    Failure::System(format!("the api's store refused: {error:?}"))
 }

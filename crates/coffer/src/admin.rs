@@ -1,13 +1,11 @@
 //! The operator's commands to running roles, and the socket that carries them.
 
 use axum::http::Method;
-use coffer_core::{Mode, id::ApiKeyId};
 use coffer_net::admin::AdminClient;
 use serde_json::{Value, json};
 
 use crate::{
-    accounts::{AccountWanted, KeyWanted, Reach, Revocation},
-    cli::{ApiKeysCommand, KeysCommand},
+    cli::KeysCommand,
     console,
     directory::{Directory, Role},
     failure::Failure,
@@ -93,77 +91,5 @@ pub(crate) fn keys(command: &KeysCommand) -> Result<(), Failure> {
         .and_then(Value::as_bool)
         .unwrap_or(true);
     console::say(if sealed { "sealed" } else { "open" });
-    Ok(())
-}
-
-/// `coffer api-keys …`.
-pub(crate) fn api_keys(command: &ApiKeysCommand) -> Result<(), Failure> {
-    match command {
-        ApiKeysCommand::Create {
-            place,
-            account,
-            mode,
-            kind,
-            name,
-            permissions,
-        } => {
-            let directory = Directory::open(&place.dir)?;
-            runtime::command(async {
-                let (reach, _lock) = Reach::open(&directory).await?;
-                let found = reach
-                    .account(AccountWanted {
-                        name: account.clone(),
-                        create: true,
-                    })
-                    .await?;
-                let wanted = KeyWanted {
-                    account: found.account,
-                    mode: *mode,
-                    kind: *kind,
-                    name: name.clone(),
-                    permissions: permissions.clone(),
-                    lasts_ms: None,
-                };
-                let made = reach.key(wanted).await?;
-                console::say(&format!("{}\n{}", made.id, made.key));
-                Ok(())
-            })
-        }
-        ApiKeysCommand::Revoke {
-            place,
-            account,
-            mode,
-            key,
-        } => {
-            let directory = Directory::open(&place.dir)?;
-            let id: ApiKeyId = key
-                .parse()
-                .map_err(|malformed| Failure::Operator(format!("{malformed}")))?;
-            runtime::command(revoke(&directory, account, *mode, id))
-        }
-    }
-}
-
-async fn revoke(
-    directory: &Directory,
-    account: &str,
-    mode: Mode,
-    id: ApiKeyId,
-) -> Result<(), Failure> {
-    let (reach, _lock) = Reach::open(directory).await?;
-    let found = reach
-        .account(AccountWanted {
-            name: account.to_owned(),
-            create: false,
-        })
-        .await?;
-    reach
-        .revoke(Revocation {
-            account: found.account,
-            mode,
-            id,
-        })
-        .await?;
-    console::say(&format!("{id} is revoked"));
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! The command line. What it accepts is parsed here; what it means is in the module of each command.
 
+mod manage;
 mod operate;
 
+pub(crate) use manage::{AccountsCommand, ApiKeysCommand, KeyNamed, NewKeyArguments};
 pub(crate) use operate::{BackupCommand, DoctorArguments};
 
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
@@ -49,6 +51,11 @@ pub(crate) enum Command {
     ApiKeys {
         #[command(subcommand)]
         command: ApiKeysCommand,
+    },
+    /// Show accounts, and activate one for live payments.
+    Accounts {
+        #[command(subcommand)]
+        command: AccountsCommand,
     },
     /// Show what needs a person's attention, what was seen last first.
     Alerts(AlertsArguments),
@@ -236,43 +243,6 @@ pub(crate) struct TlsCheckArguments {
     /// File with the certificate of an authority that is to be trusted beside the public ones.
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
-}
-
-#[derive(Subcommand)]
-pub(crate) enum ApiKeysCommand {
-    /// Make a key and show it, once.
-    Create {
-        #[command(flatten)]
-        place: Place,
-        /// The account, by name; it is created when there is none.
-        #[arg(long)]
-        account: String,
-        /// Test or live.
-        #[arg(long, default_value = "test")]
-        mode: coffer_core::Mode,
-        /// `sk` (secret) or `pk` (publishable).
-        #[arg(long, default_value = "sk")]
-        kind: coffer_core::api_key::KeyKind,
-        /// What the key is called.
-        #[arg(long, default_value = "command line")]
-        name: String,
-        /// Rights such as `payments:write`, separated by spaces; a secret key has all unless told.
-        #[arg(long)]
-        permissions: Option<String>,
-    },
-    /// Revoke a key, for good.
-    Revoke {
-        #[command(flatten)]
-        place: Place,
-        /// The account, by name.
-        #[arg(long)]
-        account: String,
-        /// Test or live.
-        #[arg(long, default_value = "test")]
-        mode: coffer_core::Mode,
-        /// The key's id, `key_…`.
-        key: String,
-    },
 }
 
 /// The profile, as an argument.

@@ -1,6 +1,6 @@
 //! `coffer env`: a test key that lasts a day, as shell exports; and the demo account of a development installation.
 
-use coffer_core::{Mode, api_key::KeyKind, id::AccountId};
+use coffer_core::{Mode, api_key::KeyKind, time::DAY_MS};
 
 use crate::{
     accounts::{AccountWanted, KeyMade, KeyWanted, Reach},
@@ -15,8 +15,6 @@ use crate::{
 
 /// The account that a development installation begins with.
 pub(crate) const DEMO_ACCOUNT: &str = "demo";
-/// How long the key of `coffer env` lasts.
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Prints the exports.
 pub(crate) fn run(arguments: &EnvArguments) -> Result<(), Failure> {
@@ -24,7 +22,7 @@ pub(crate) fn run(arguments: &EnvArguments) -> Result<(), Failure> {
     let configuration = Configuration::load(&directory.configuration())?;
     runtime::command(async {
         let (reach, _lock) = Reach::open(&directory).await?;
-        let (_, made) = day_key(
+        let made = day_key(
             &reach,
             configuration.profile,
             &arguments.account,
@@ -54,7 +52,7 @@ pub(crate) async fn day_key(
     profile: Profile,
     account: &str,
     command: &str,
-) -> Result<(AccountId, KeyMade), Failure> {
+) -> Result<KeyMade, Failure> {
     let found = reach
         .account(AccountWanted {
             name: account.to_owned(),
@@ -68,8 +66,10 @@ pub(crate) async fn day_key(
         name: command.to_owned(),
         permissions: None,
         lasts_ms: Some(DAY_MS),
+        addresses: String::new(),
+        canary: false,
     };
-    Ok((found.account, reach.key(wanted).await?))
+    reach.key(wanted).await
 }
 
 /// A new demo account and its keys.
@@ -100,6 +100,8 @@ pub(crate) async fn demo_account(directory: &Directory) -> Result<Option<Credent
             name,
             permissions: None,
             lasts_ms: None,
+            addresses: String::new(),
+            canary: false,
         };
         reach.key(wanted).await.map(|made| made.key)
     };

@@ -9,7 +9,6 @@ use std::{
 };
 
 use axum::http::header;
-use coffer_core::Mode;
 use coffer_net::{
     outbound::{
         HeaderMap, HeaderValue, Method, Outbound, OutboundError, OutboundLimits, OutboundRequest,
@@ -20,7 +19,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde_json::{Value, json};
 
 use crate::{
-    accounts::{Reach, Revocation},
+    accounts::{KeyAct, KeyTask, Reach},
     cli::ListenArguments,
     configuration::{Configuration, Profile},
     console,
@@ -84,8 +83,7 @@ async fn with_key(
     let mut signals = Signals::new()?;
     let reach = Reach::running(directory)?;
     let origin = env::running_origin(&crate::admin::Socket::of(directory, Role::Api)).await?;
-    let (account, key) =
-        env::day_key(&reach, configuration.profile, &arguments.account, NAME).await?;
+    let key = env::day_key(&reach, configuration.profile, &arguments.account, NAME).await?;
     let bearer = format!("Bearer {}", key.key);
     let listener = Listener {
         client,
@@ -94,12 +92,11 @@ async fn with_key(
         forward: arguments.forward.clone(),
     };
     let outcome = listener.with_endpoint(&mut signals).await;
-    let revocation = Revocation {
-        account,
-        mode: Mode::Test,
+    let revoke = KeyTask {
         id: key.id,
+        act: KeyAct::Revoke,
     };
-    outcome.and(reach.revoke(revocation).await.map(drop))
+    outcome.and(reach.key_task(revoke).await.map(drop))
 }
 
 /// The API as this command calls it, and where messages go on to.

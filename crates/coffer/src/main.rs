@@ -4,8 +4,10 @@
 //! own crate; nothing in this one knows what a payment is.
 
 mod accounts;
+mod activation;
 mod admin;
 mod alerts;
+mod api_keys;
 mod backup;
 mod cli;
 mod configuration;
@@ -61,7 +63,8 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Tls {
             command: TlsCommand::Check(arguments),
         } => tls::check(&arguments),
-        Command::ApiKeys { command } => admin::api_keys(&command),
+        Command::ApiKeys { command } => api_keys::run(command),
+        Command::Accounts { command } => activation::run(command),
         Command::Alerts(arguments) => alerts::list(&arguments),
         Command::Pages {
             command: PagesCommand::Check(place),

@@ -296,3 +296,70 @@ fn listening_needs_a_running_development_installation() {
     let refusal = Installation::production().refused(&["listen"], &ORIGINS);
     assert!(refusal.contains("for development"), "{refusal}");
 }
+
+#[test]
+fn keys_are_managed_without_a_running_api() {
+    let made = Installation::development();
+    let create = [
+        "api-keys",
+        "create",
+        "--account",
+        "shop",
+        "--name",
+        "server",
+    ];
+    let shown = made.accepted(
+        &[
+            &create[..],
+            &[
+                "--permissions",
+                "reporting",
+                "--addresses",
+                "203.0.113.0/24,::1",
+            ],
+        ]
+        .concat(),
+        &[],
+    );
+    let (id, text) = shown.trim().split_once('\n').unwrap();
+    assert!(text.starts_with("sk_test_"), "{text}");
+    let task = |arguments: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&made.accepted(arguments, &[])).unwrap()
+    };
+    let key = task(&["api-keys", "show", id]);
+    assert_eq!(key["permissions"]["usage"], "read");
+    assert_eq!(
+        key["addresses"],
+        serde_json::json!(["203.0.113.0/24", "::1"])
+    );
+    let rotated = task(&["api-keys", "rotate", id, "--overlap-hours", "1"]);
+    assert_eq!(rotated["state"], "rotating");
+    assert_ne!(rotated["secret"], text);
+    let changed = task(&["api-keys", "change", id, "--permissions", "payments:write"]);
+    assert_eq!(changed["permissions"]["usage"], "none");
+    assert_eq!(changed["name"], "server");
+    for (act, state) in [
+        ("freeze", "frozen"),
+        ("unfreeze", "rotating"),
+        ("revoke", "revoked"),
+    ] {
+        assert_eq!(task(&["api-keys", act, id])["state"], state);
+    }
+    let table = made.accepted(&["api-keys", "list", "--account", "shop"], &[]);
+    assert!(
+        table.contains("revoked") && !table.contains(text),
+        "{table}"
+    );
+
+    assert!(
+        made.refused(&["api-keys", "unfreeze", id], &[])
+            .contains("revoked")
+    );
+    let wrong = ["--permissions", "everything"];
+    let refused = made.refused(&[&create[..], &wrong].concat(), &[]);
+    assert!(refused.contains("permissions"), "{refused}");
+    let list = made.accepted(&["accounts", "list"], &[]);
+    assert!(list.contains("test only  shop"), "{list}");
+    let missing = made.refused(&["accounts", "activate", "shop"], &[]);
+    assert!(missing.contains("not activated"), "{missing}");
+}

@@ -35,6 +35,20 @@ words! {
         CardDeleted = "card.deleted",
         /// An API key was made.
         ApiKeyCreated = "api_key.created",
+        /// What an API key may do was changed.
+        ApiKeyUpdated = "api_key.updated",
+        /// An API key has a new secret, and its old one for a while.
+        ApiKeyRotated = "api_key.rotated",
+        /// The old secret of an API key works no more.
+        ApiKeyRotationEnded = "api_key.rotation_ended",
+        /// An API key works no more until it is unfrozen.
+        ApiKeyFrozen = "api_key.frozen",
+        /// A frozen API key works again.
+        ApiKeyUnfrozen = "api_key.unfrozen",
+        /// An API key ends in 30, 7 or 1 days.
+        ApiKeyExpiring = "api_key.expiring",
+        /// An API key's time is over.
+        ApiKeyExpired = "api_key.expired",
         /// An API key was revoked.
         ApiKeyRevoked = "api_key.revoked",
         /// An API key was seen where it must not be.

@@ -144,3 +144,34 @@ proptest! {
         prop_assert!(holds_card_number(&text), "{}", text);
     }
 }
+
+/// The check that `docs/authentication.md` publishes for scanners, run as its reader would.
+#[test]
+fn the_published_check_knows_every_key_and_nothing_else() {
+    use coffer_core::{Mode, api_key::*, id::ApiKeyId};
+    let document = include_str!("../../../docs/authentication.md");
+    let program = document.split("```python").nth(1).unwrap();
+    let program = program.split("```").next().unwrap();
+    let mut keys = Vec::new();
+    for byte in 0..=u8::MAX {
+        for &kind in KeyKind::ALL {
+            let id = ApiKeyId::from_bytes([byte; 16]);
+            keys.push(compose(kind, Mode::Live, id, &[byte.wrapping_mul(7); 32]));
+        }
+    }
+    let mistyped: Vec<_> = keys
+        .iter()
+        .map(|key| key.replacen("live", "test", 1))
+        .collect();
+    let asks = "\nimport sys\nprint(*(int(is_key(text)) for text in sys.argv[1:]), sep='')";
+    let answers = |texts: &[String]| {
+        let python = std::process::Command::new("python3")
+            .args(["-c", &format!("{program}{asks}")])
+            .args(texts)
+            .output()
+            .unwrap();
+        String::from_utf8(python.stdout).unwrap().trim().to_owned()
+    };
+    assert_eq!(answers(&keys), "1".repeat(keys.len()));
+    assert_eq!(answers(&mistyped), "0".repeat(keys.len()));
+}

@@ -1,8 +1,12 @@
 //! Accounts and their settings per mode.
 
+mod activation;
+
 use coffer_core::{Mode, Timestamp, id::AccountId, limits::ORIGINS_MAX};
 use coffer_db::{Row, Transaction, params};
 use coffer_net::contract::Place;
+
+pub use activation::{Activation, ActivationNeed};
 
 use crate::{
     Caller, Engine, Error,
@@ -23,6 +27,10 @@ pub struct AccountView {
     pub mode: Mode,
     /// Web origins that may hold card fields and use a publishable key.
     pub origins: Vec<String>,
+    /// Whether a key that was seen where anybody could read it is frozen at once.
+    pub freeze_exposed_keys: bool,
+    /// Since when live payments are possible, if they are.
+    pub activated: Option<Timestamp>,
     /// Grows with every change of the settings.
     pub version: i64,
     /// When the account was made.
@@ -89,68 +97,163 @@ impl Engine {
     /// # Errors
     /// When the store cannot be read.
     pub async fn account(&self, caller: &Caller) -> Result<AccountView, Error> {
-        let [account, mode] = key_of(caller.place);
-        let missing = Error::NotFound { object: "account" };
+        let place = caller.place();
         let found = self
             .db()
-            .read_optional(&sql::ACCOUNT_FIND, params![account.clone()])
+            .read_optional(&sql::ACCOUNT_FIND, params![place.account.to_string()])
             .await?;
-        let found = found.ok_or(missing.clone())?;
-        let settings = self
-            .db()
-            .read_optional(&sql::SETTINGS_FIND, params![account, mode])
-            .await?
-            .ok_or(missing)?;
+        let found = found.ok_or(Error::NotFound { object: "account" })?;
+        let settings = settings(self, place).await?;
         Ok(AccountView {
-            id: caller.place.account,
+            id: place.account,
             name: found.text("name")?.to_owned(),
-            mode: caller.place.mode,
-            origins: read_origins(&settings)?,
-            version: settings.integer("version")?,
+            mode: place.mode,
+            origins: settings.origins,
+            freeze_exposed_keys: settings.freeze_exposed_keys,
+            activated: found
+                .optional_integer("activated")?
+                .map(Timestamp::from_millis),
+            version: settings.version,
             created: rows::time(&found, "created")?,
-            updated: rows::time(&settings, "updated")?,
+            updated: settings.updated,
         })
     }
 
-    /// Sets the web origins of the caller's account and mode.
+    /// Every account, for the operator, in the order of their making.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn account_list(&self) -> Result<Vec<AccountSummary>, Error> {
+        let rows = self.db().read(&sql::ACCOUNT_LIST, params![]).await?;
+        let summary = |row: &Row| {
+            Ok(AccountSummary {
+                id: rows::word(row, "account")?,
+                name: row.text("name")?.to_owned(),
+                created: rows::time(row, "created")?,
+                activated: row
+                    .optional_integer("activated")?
+                    .map(Timestamp::from_millis),
+            })
+        };
+        rows.iter().map(summary).collect()
+    }
+
+    /// Changes the settings of the caller's account and mode.
     ///
     /// # Errors
     /// [`Error::Invalid`] for what is no origin, and for too many.
     pub async fn account_update(
         &self,
         caller: &Caller,
-        origins: Vec<String>,
+        change: AccountChange,
     ) -> Result<AccountView, Error> {
+        let settings = settings(self, caller.place()).await?;
+        let origins = change.origins.unwrap_or(settings.origins);
         if origins.len() > ORIGINS_MAX {
             return Err(Error::Invalid {
                 field: "origins",
                 expected: "at most 20 origins",
             });
         }
-        if !origins
-            .iter()
-            .all(|origin| is_origin(origin, self.0.development))
-        {
-            let expected = "web origins such as https://shop.example: https, a host, no path";
-            return Err(Error::Invalid {
-                field: "origins",
-                expected,
-            });
-        }
-        let [account, mode] = key_of(caller.place);
-        let row = params![account, mode, origins.join(" "), self.now().as_millis()];
+        check_origins(&origins, self.0.development)?;
+        let freeze = change
+            .freeze_exposed_keys
+            .unwrap_or(settings.freeze_exposed_keys);
+        let [account, mode] = key_of(caller.place());
+        let row = params![
+            account,
+            mode,
+            settings.version,
+            origins.join(" "),
+            i64::from(freeze),
+            self.now().as_millis()
+        ];
         let change = Transaction::new().one(&sql::SETTINGS_UPDATE, row);
-        let id = caller.place.account.to_string();
-        self.commit(
-            By::Caller(caller),
-            caller.place,
-            "account.update",
-            &id,
-            change,
-        )
-        .await?;
-        self.account(caller).await
+        let (by, place) = (By::Caller(caller), caller.place());
+        let id = place.account.to_string();
+        match self.commit(by, place, "account.update", &id, change).await {
+            Ok(_) => self.account(caller).await,
+            Err(error) if error.is_conflict_at(&sql::SETTINGS_UPDATE) => {
+                Err(Error::changing("account"))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
+}
+
+/// An account, as the operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountSummary {
+    /// Its id.
+    pub id: AccountId,
+    /// Its name.
+    pub name: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Since when live payments are possible, if they are.
+    pub activated: Option<Timestamp>,
+}
+
+/// What to change of an account's settings; what is `None` stays.
+#[derive(Debug, Clone, Default)]
+pub struct AccountChange {
+    /// Other web origins.
+    pub origins: Option<Vec<String>>,
+    /// Whether a key that was seen where anybody could read it is frozen at once.
+    pub freeze_exposed_keys: Option<bool>,
+}
+
+/// Settings of an account in one mode.
+pub(crate) struct AccountSettings {
+    pub(crate) origins: Vec<String>,
+    pub(crate) freeze_exposed_keys: bool,
+    version: i64,
+    updated: Timestamp,
+}
+
+/// The settings of a place.
+pub(crate) async fn settings(engine: &Engine, place: Place) -> Result<AccountSettings, Error> {
+    let [account, mode] = key_of(place);
+    let row = engine
+        .db()
+        .read_optional(&sql::SETTINGS_FIND, params![account, mode])
+        .await?;
+    let row = row.ok_or_else(|| {
+        corrupt(coffer_core::Malformed {
+            expected: "an account's settings",
+        })
+    })?;
+    Ok(AccountSettings {
+        origins: rows::list(&row, "origins")?,
+        freeze_exposed_keys: row.integer("freeze_exposed")? != 0,
+        version: row.integer("version")?,
+        updated: rows::time(&row, "updated")?,
+    })
+}
+
+/// Since when live payments are possible for the account, if they are.
+pub(crate) async fn activated(
+    engine: &Engine,
+    account: AccountId,
+) -> Result<Option<Timestamp>, Error> {
+    let row = engine
+        .db()
+        .read_optional(&sql::ACCOUNT_FIND, params![account.to_string()])
+        .await?;
+    let row = row.ok_or(Error::NotFound { object: "account" })?;
+    let activated = row.optional_integer("activated")?;
+    Ok(activated.map(Timestamp::from_millis))
+}
+
+/// Web origins that callers gave.
+pub(crate) fn check_origins(origins: &[String], development: bool) -> Result<(), Error> {
+    if origins.iter().all(|origin| is_origin(origin, development)) {
+        return Ok(());
+    }
+    Err(Error::Invalid {
+        field: "origins",
+        expected: "web origins such as https://shop.example: https, a host, no path",
+    })
 }
 
 /// An origin as browsers write it (RFC 6454): scheme, host in lowercase, and a port unless it is the usual one.
@@ -178,26 +281,6 @@ pub(crate) fn is_origin(text: &str, development: bool) -> bool {
             .is_ok_and(|number| number != 0 && number != usual && number.to_string() == port)
     });
     host.len() <= 253 && host.split('.').all(label) && port_fits
-}
-
-/// The origins stored for a place.
-pub(crate) async fn origins(engine: &Engine, place: Place) -> Result<Vec<String>, Error> {
-    let [account, mode] = key_of(place);
-    let row = engine
-        .db()
-        .read_optional(&sql::SETTINGS_FIND, params![account, mode])
-        .await?;
-    let row = row.ok_or_else(|| {
-        corrupt(coffer_core::Malformed {
-            expected: "an account's settings",
-        })
-    })?;
-    read_origins(&row)
-}
-
-fn read_origins(settings: &Row) -> Result<Vec<String>, Error> {
-    let origins = settings.text("origins")?.split_ascii_whitespace();
-    Ok(origins.map(str::to_owned).collect())
 }
 
 #[cfg(test)]

@@ -1,36 +1,46 @@
-//! API keys: made, verified, revoked. Stored are the id, the last four characters and a keyed hash, never the key.
+//! API keys: made, shown, changed, rotated, verified, and what they were used for. Stored are the id, the last four characters
+//! and keyed hashes, never a key.
 
+mod change;
+mod expiry;
 mod exposure;
-
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+mod key;
+mod rotation;
+mod secret;
+mod uses;
+mod verify;
 
 use coffer_core::{
-    Timestamp,
-    api_key::{KeyKind, KeyText, compose},
+    Mode, Timestamp,
+    api_key::KeyKind,
     event::EventType,
     id::ApiKeyId,
+    limits::{API_KEY_NAME_MAX, API_KEYS_MAX, LIVE_KEY_TTL_MAX_MS, ORIGINS_MAX},
     permission::Permissions,
 };
-use coffer_crypto::{Context, Mac, SecretBytes, mac, random_secret};
+use coffer_crypto::{Mac, SecretBytes};
 use coffer_db::{Transaction, params};
 use coffer_net::contract::Place;
-use quick_cache::sync::Cache;
 
 use crate::{
-    CallOrigin, Caller, Engine, Error,
-    commit::By,
-    events::Happened,
-    rows::{self, key_of},
-    store::accounts as sql,
+    Done, Engine, Error, Fresh, Listed, Page, Steward, Text, accounts,
+    rows::key_of,
+    store::{api_keys as sql, idempotency},
 };
 
-/// API keys held in memory; more are read from the store each time.
-const CACHED_MAX: usize = 100_000;
-/// How often a change of a key is begun anew because the key changed meanwhile.
-const CHANGE_TRIES_MAX: usize = 5;
+pub use change::ApiKeyChange;
+pub use key::{ApiKey, KeySettings, Observed, OldSecret};
+pub(crate) use uses::Uses;
+pub use uses::{KeyUses, LastUse, UseCount};
+pub use verify::{AuthenticationError, Presented};
+pub(crate) use verify::{KeyCache, Known};
+
+use key::{StoredKey, StoredState};
+use secret::NewSecret;
+
+const OBJECT: &str = "api_key";
+/// For what no request asked for.
+static UNKEYED: Fresh = Fresh::unkeyed();
 
 /// An API key to be made.
 #[derive(Debug, Clone)]
@@ -38,406 +48,396 @@ pub struct NewApiKey {
     /// Publishable or secret.
     pub kind: KeyKind,
     /// For people.
-    pub name: String,
-    /// What it may do.
-    pub permissions: Permissions,
-    /// Until when.
-    pub expires: Option<Timestamp>,
-}
-
-/// A new API key; the only time its text is seen.
-pub struct CreatedApiKey {
-    /// Its id.
-    pub id: ApiKeyId,
-    /// The whole key, ASCII.
-    pub text: SecretBytes,
-    /// What is kept to recognise it by.
-    pub last4: String,
-}
-
-/// Why a presented key names no caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuthenticationError {
-    /// Not the shape of a key, or its checksum is wrong: mistyped or cut.
-    Malformed,
-    /// No such key, or its secret is wrong.
-    Unknown,
-    /// It was revoked.
-    Revoked,
-    /// Its time is over.
-    Expired,
-    /// The store cannot be asked.
-    Unavailable,
-}
-
-/// What is known of a key that may call.
-pub(crate) struct Known {
-    place: Place,
-    kind: KeyKind,
-    permissions: Permissions,
-    hash: Mac,
-    revoked: bool,
-    version: i64,
-    expires: Option<Timestamp>,
-    /// Whether it was seen where anybody could read it.
-    exposed: bool,
-}
-
-/// A change of a key that exists.
-struct KeyChange<'a> {
-    id: ApiKeyId,
-    by: By<'a>,
-    action: &'static str,
-    event: EventType,
-    update: Transaction,
-}
-
-/// Keys by id, so that a call costs no query. A change empties it on every node within a second.
-pub(crate) struct KeyCache {
-    keys: Cache<ApiKeyId, Arc<Known>>,
-    /// Grows with each forgetting, so that what was read before it is not put in after it.
-    forgotten: AtomicU64,
-}
-
-impl KeyCache {
-    pub(crate) fn new() -> Self {
-        Self {
-            keys: Cache::new(CACHED_MAX),
-            forgotten: AtomicU64::new(0),
-        }
-    }
-
-    pub(crate) fn forget(&self, id: ApiKeyId) {
-        self.forgotten.fetch_add(1, Ordering::SeqCst);
-        self.keys.remove(&id);
-    }
-
-    pub(crate) fn forget_all(&self) {
-        self.forgotten.fetch_add(1, Ordering::SeqCst);
-        self.keys.clear();
-    }
-
-    fn forgotten(&self) -> u64 {
-        self.forgotten.load(Ordering::SeqCst)
-    }
-
-    /// Keeps what was read when [`KeyCache::forgotten`] was `before`. A revocation that came between may have missed it.
-    fn keep(&self, id: ApiKeyId, known: &Arc<Known>, before: u64) {
-        self.keys.insert(id, Arc::clone(known));
-        if self.forgotten() != before {
-            self.keys.remove(&id);
-        }
-    }
+    pub name: Text<API_KEY_NAME_MAX>,
+    /// What it may do, and from where.
+    pub settings: KeySettings,
+    /// A bait: it permits nothing, and raises an alert when somebody uses it.
+    pub canary: bool,
 }
 
 impl Engine {
-    /// Makes an API key.
+    /// Makes an API key; its text is returned once.
     ///
     /// # Errors
-    /// [`Error::Refused`] for a live key in the development profile.
+    /// [`Error::Refused`] for a live key in the development profile or before activation, [`Error::Invalid`] for settings
+    /// that its kind cannot have, [`Error::BeyondCaller`] for more than the caller's key has, [`Error::LimitReached`] for one
+    /// too many.
     pub async fn api_key_create(
         &self,
-        place: Place,
+        steward: Steward<'_>,
+        fresh: Fresh,
         new: NewApiKey,
-    ) -> Result<CreatedApiKey, Error> {
-        if place.mode == coffer_core::Mode::Live && self.0.development {
-            return Err(Error::Refused(
-                "live keys cannot be made in the development profile",
-            ));
-        }
-        let (id, now): (ApiKeyId, _) = (self.0.clock.id(), self.now());
-        let secret = random_secret()?;
-        let text = compose(new.kind, place.mode, id, secret.expose());
-        let parsed = KeyText::parse(&text).map_err(|_| Error::Defect)?;
-        let hash = self.hash(&parsed);
-        let last4 = text
-            .get(text.len().saturating_sub(4)..)
-            .unwrap_or_default()
-            .to_owned();
-        let text = SecretBytes::from_vec(text.into_bytes());
-        let [account, mode] = key_of(place);
-        let row = params![
-            account,
-            mode,
-            id.to_string(),
-            new.kind.as_str(),
-            new.name,
-            new.permissions.to_string(),
-            last4.as_str(),
-            hash.as_bytes().as_slice(),
-            now.as_millis(),
-            new.expires.map(Timestamp::as_millis),
-        ];
-        let change = Transaction::new().one(&sql::API_KEY_INSERT, row);
-        let created = Happened::to(id, 1, EventType::ApiKeyCreated);
-        let change = change.append(self.tell(place, &[created]));
-        self.commit(
-            By::Operator,
-            place,
-            "api_key.create",
-            &id.to_string(),
-            change,
-        )
-        .await?;
-        Ok(CreatedApiKey { id, text, last4 })
-    }
-
-    /// Revokes an API key: within a second it calls nothing on any node. Revoking it again changes nothing.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] when there is no active key with this id in the account and mode.
-    pub async fn api_key_revoke(&self, place: Place, id: ApiKeyId) -> Result<(), Error> {
-        let revoke = |version: i64| {
-            let [account, mode] = key_of(place);
-            let row = params![account, mode, id.to_string(), version];
-            Transaction::new().one(&sql::API_KEY_REVOKE, row)
-        };
-        for _ in 0..CHANGE_TRIES_MAX {
-            let known = self.read_key(id).await?;
-            let known = known.filter(|known| known.place == place && !known.revoked);
-            let known = known.ok_or(Error::NotFound { object: "api_key" })?;
-            let change = KeyChange {
-                id,
-                by: By::Operator,
-                action: "api_key.revoke",
-                event: EventType::ApiKeyRevoked,
-                update: revoke(known.version),
-            };
-            match self.change_key(&known, change).await {
-                // Something else about it changed meanwhile.
-                Err(error) if error.is_conflict_at(&sql::API_KEY_REVOKE) => {}
-                done => return Ok(done?),
+    ) -> Result<Done<(ApiKey, SecretBytes)>, Error> {
+        let place = steward.place();
+        self.check_mode(place).await?;
+        self.check_room_for_key(place).await?;
+        let mut key = self.unborn(place, new);
+        let now = key.created;
+        self.check_settings(&mut key, now)?;
+        steward.check_gives(&key.settings)?;
+        key.days_told = expiry::days_told(key.settings.expires, now);
+        let made = NewSecret::make(self, &key)?;
+        key.last4.clone_from(&made.last4);
+        let stored = stored(key, made.hash);
+        let steps = Transaction::new().one(&sql::INSERT, stored.insert());
+        let steps = steps.append(self.answered_key(&fresh, &stored.key, 201)?);
+        let created = EventType::ApiKeyCreated;
+        match self
+            .commit_key(steward.by(), &stored.key, created, steps)
+            .await
+        {
+            Ok(()) => Ok(Done {
+                status: 201,
+                object: (stored.key, made.text),
+            }),
+            Err(error) if error.is_conflict_at(&idempotency::CLAIM) => {
+                Err(self.twin_answer(&fresh).await)
             }
+            Err(error) => Err(error.into()),
         }
-        Err(Error::Unavailable)
     }
 
-    /// Commits a change of a key, with its event and record, and lets every node know.
-    async fn change_key(
-        &self,
-        known: &Known,
-        change: KeyChange<'_>,
-    ) -> Result<(), coffer_db::Error> {
-        let id = change.id.to_string();
-        let version = known.version.saturating_add(1);
-        let happened = Happened::to(&id, version, change.event);
-        let steps = change
-            .update
-            .append(self.tell(known.place, &[happened]))
-            .append(self.changed("api_key", &id));
-        self.commit(change.by, known.place, change.action, &id, steps)
-            .await?;
-        self.0.key_cache.forget(change.id);
-        Ok(())
-    }
-
-    /// Verifies a presented key. The only way to a [`Caller`].
+    /// One key.
     ///
     /// # Errors
-    /// Why it is nobody's.
-    pub async fn authenticate(
+    /// [`Error::NotFound`] when there is none in the account and mode.
+    pub async fn api_key(&self, place: Place, id: ApiKeyId) -> Result<ApiKey, Error> {
+        let stored = self.stored_key(id).await?;
+        let key = stored.map(|stored| stored.key);
+        key.filter(|key| key.place == place)
+            .ok_or(Error::NotFound { object: OBJECT })
+    }
+
+    /// One key of any account, for the operator.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is none.
+    pub async fn api_key_anywhere(&self, id: ApiKeyId) -> Result<ApiKey, Error> {
+        let stored = self.stored_key(id).await?;
+        let stored = stored.ok_or(Error::NotFound { object: OBJECT })?;
+        Ok(stored.key)
+    }
+
+    /// Keys, the newest first, each with its last use.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a cursor that is no key's id.
+    pub async fn api_key_list(
         &self,
-        presented: &str,
-        origin: CallOrigin,
-    ) -> Result<Caller, AuthenticationError> {
-        let (api_key, known) = self.verify(presented).await?;
-        Ok(Caller {
-            place: known.place,
-            kind: known.kind,
-            api_key,
-            permissions: known.permissions.clone(),
-            origin,
+        place: Place,
+        page: Page,
+    ) -> Result<Listed<(ApiKey, Option<LastUse>)>, Error> {
+        let [account, mode] = key_of(place);
+        let row = params![account, mode, page.before_id::<ApiKeyId>()?, page.fetch()];
+        let rows = self.db().read(&sql::LIST, row).await?;
+        let listed = page.read(&rows, |row| Ok(key::read(row)?.key))?;
+        let (Some(newest), Some(oldest)) = (listed.items.first(), listed.items.last()) else {
+            return Ok(Listed {
+                items: Vec::new(),
+                has_more: false,
+            });
+        };
+        let mut uses = self.last_uses(place, [oldest.id, newest.id]).await?;
+        let with_use = |key: ApiKey| {
+            let found = uses.iter().position(|(id, _)| *id == key.id);
+            let used = found.map(|at| uses.swap_remove(at).1);
+            (key, used)
+        };
+        Ok(Listed {
+            items: listed.items.into_iter().map(with_use).collect(),
+            has_more: listed.has_more,
         })
     }
 
-    /// What is known of a presented key that may call.
-    async fn verify(&self, presented: &str) -> Result<(ApiKeyId, Arc<Known>), AuthenticationError> {
-        let text = KeyText::parse(presented).map_err(|_| AuthenticationError::Malformed)?;
-        let known = self.known(text.id).await?;
-        // The same hash is computed whatever is known, so that time tells nothing about it.
-        let given = self.hash(&text);
-        let known = known
-            .filter(|known| known.hash.matches(&given))
-            .ok_or(AuthenticationError::Unknown)?;
-        if known.revoked {
-            return Err(AuthenticationError::Revoked);
-        }
-        if known.expires.is_some_and(|expires| expires <= self.now()) {
-            return Err(AuthenticationError::Expired);
-        }
-        Ok((text.id, known))
+    /// The last use of one key, as far as it is written yet.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn api_key_last_use(&self, key: &ApiKey) -> Result<Option<LastUse>, Error> {
+        let uses = self.last_uses(key.place, [key.id, key.id]).await?;
+        Ok(uses.into_iter().next().map(|(_, used)| used))
     }
 
-    async fn known(&self, id: ApiKeyId) -> Result<Option<Arc<Known>>, AuthenticationError> {
-        let fresh = self.0.changes.is_fresh(self.now());
-        if let Some(known) = self.0.key_cache.keys.get(&id).filter(|_| fresh) {
-            return Ok(Some(known));
-        }
-        let before = self.0.key_cache.forgotten();
-        let known = self
-            .read_key(id)
-            .await
-            .map_err(|_| AuthenticationError::Unavailable)?
-            .map(Arc::new);
-        if let Some(known) = &known {
-            self.0.key_cache.keep(id, known, before);
-        }
-        Ok(known)
+    /// What keys need from time to time: ended rotations, reminders, counts written and forgotten.
+    pub(crate) async fn keep_keys(&self) -> Result<(), Error> {
+        self.write_uses().await?;
+        self.end_rotations().await?;
+        self.tell_expiries().await?;
+        self.prune_uses().await
     }
 
-    async fn read_key(&self, id: ApiKeyId) -> Result<Option<Known>, Error> {
-        let Some(row) = self
+    /// Live keys are for production, once the account is activated.
+    async fn check_mode(&self, place: Place) -> Result<(), Error> {
+        match place.mode {
+            Mode::Test => Ok(()),
+            Mode::Live if self.0.development => Err(Error::Refused(
+                "live keys cannot be made in the development profile",
+            )),
+            Mode::Live if accounts::activated(self, place.account).await?.is_some() => Ok(()),
+            Mode::Live => Err(Error::Refused(
+                "the account is not activated for live payments: coffer accounts activate shows what is missing",
+            )),
+        }
+    }
+
+    async fn check_room_for_key(&self, place: Place) -> Result<(), Error> {
+        let [account, mode] = key_of(place);
+        let counted = self
             .db()
-            .read_optional(&sql::API_KEY_FIND, params![id.to_string()])
+            .read_optional(&sql::COUNT, params![account, mode])
             .await?
-        else {
-            return Ok(None);
-        };
-        Ok(Some(Known {
-            place: rows::place(&row)?,
-            kind: rows::word(&row, "kind")?,
-            permissions: rows::word(&row, "permissions")?,
-            hash: Mac::from_slice(row.bytes("hash")?)?,
-            revoked: row.text("state")? != "active",
-            version: row.integer("version")?,
-            expires: row.optional_integer("expires")?.map(Timestamp::from_millis),
-            exposed: row.optional_integer("exposed")?.is_some(),
-        }))
+            .ok_or(Error::Defect)?;
+        if counted.integer("keys")? >= API_KEYS_MAX {
+            return Err(Error::LimitReached {
+                what: "API keys",
+                limit: API_KEYS_MAX,
+            });
+        }
+        Ok(())
     }
 
-    /// The stored form of a key: over its whole identity, under a pepper that the database does not hold.
-    fn hash(&self, text: &KeyText<'_>) -> Mac {
-        let context = Context::new("coffer api key v1")
-            .text(text.kind.as_str())
-            .text(text.mode.as_str())
-            .bytes(text.id.as_bytes())
-            .text(text.secret);
-        mac(&self.secrets().pepper, &context)
+    fn unborn(&self, place: Place, new: NewApiKey) -> ApiKey {
+        let (id, now) = (self.0.clock.id(), self.now());
+        let NewApiKey {
+            kind,
+            name,
+            settings,
+            canary,
+        } = new;
+        ApiKey {
+            id,
+            place,
+            kind,
+            name,
+            settings,
+            observed: Observed::default(),
+            canary,
+            last4: String::new(),
+            old: None,
+            exposed: None,
+            version: 1,
+            created: now,
+            updated: now,
+            stored: StoredState::Active,
+            secret: 1,
+            days_told: None,
+            exposed_by: None,
+        }
+    }
+
+    /// What a key of this kind and mode can have. A live key always ends.
+    fn check_settings(&self, key: &mut ApiKey, now: Timestamp) -> Result<(), Error> {
+        let settings = &mut key.settings;
+        if key.place.mode == Mode::Live {
+            let latest = now.plus_millis(LIVE_KEY_TTL_MAX_MS);
+            if *settings.expires.get_or_insert(latest) > latest {
+                return Err(invalid("expires", "a time within 365 days for a live key"));
+            }
+        }
+        if settings.expires.is_some_and(|expires| expires <= now) {
+            return Err(invalid("expires", "a time that is still to come"));
+        }
+        let publishable = key.kind == KeyKind::Publishable;
+        let no_rights = settings.permissions == Permissions::none();
+        if (publishable || key.canary) && !no_rights {
+            return Err(invalid(
+                "permissions",
+                "none: a publishable key and a canary permit nothing",
+            ));
+        }
+        if !publishable && !settings.origins.is_empty() {
+            return Err(invalid(
+                "origins",
+                "none: only a publishable key is used on web pages",
+            ));
+        }
+        if settings.origins.len() > ORIGINS_MAX {
+            return Err(invalid("origins", "at most 20 origins"));
+        }
+        accounts::check_origins(&settings.origins, self.0.development)
+    }
+}
+
+const fn invalid(field: &'static str, expected: &'static str) -> Error {
+    Error::Invalid { field, expected }
+}
+
+const fn stored(key: ApiKey, hash: Mac) -> StoredKey {
+    StoredKey {
+        key,
+        hash,
+        old_hash: None,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use coffer_core::{
+        api_key::KeyState,
+        permission::{Permission, Resource},
+        time::DAY_MS,
+    };
+
     use super::*;
-    use crate::fixture::{Shop, origin};
+    use crate::{
+        Caller,
+        fixture::{Shop, new_key, origin, presented},
+    };
 
-    #[tokio::test]
-    async fn only_the_whole_key_names_a_caller() {
-        let shop = Shop::open().await;
-        let parsed = KeyText::parse(&shop.key).unwrap();
-        let forged = compose(parsed.kind, parsed.mode, parsed.id, &[7; 32]);
-        let as_other_kind = compose(KeyKind::Publishable, parsed.mode, parsed.id, &[7; 32]);
-        let missing = compose(
-            parsed.kind,
-            parsed.mode,
-            ApiKeyId::from_bytes([3; 16]),
-            &[7; 32],
-        );
-        for presented in [&forged, &as_other_kind, &missing] {
-            let refused = shop
-                .engine
-                .authenticate(presented, origin("GET /v1/ping"))
-                .await
-                .unwrap_err();
-            assert_eq!(refused, AuthenticationError::Unknown);
+    /// A caller who manages keys and reads payments, from one network, for a year.
+    async fn manager(shop: &Shop) -> Caller {
+        let rights = Permissions::none()
+            .with(Permission::write(Resource::ApiKeys))
+            .with(Permission::read(Resource::Payments));
+        let mut new = new_key(KeyKind::Secret, rights);
+        new.settings.addresses = "127.0.0.0/8".parse().unwrap();
+        new.settings.expires = Some(shop.clock.now().plus_millis(365 * DAY_MS));
+        let (_, text) = crate::fixture::make_key(&shop.engine, shop.place, new).await;
+        let calling = shop
+            .engine
+            .authenticate(presented(&text), origin("POST /v1/api_keys"));
+        calling.await.ok().unwrap()
+    }
+
+    fn like(caller: &Caller) -> NewApiKey {
+        NewApiKey {
+            settings: caller.settings().clone(),
+            ..new_key(KeyKind::Secret, Permissions::none())
         }
-        let cut = &shop.key[..shop.key.len() - 1];
-        let refused = shop
-            .engine
-            .authenticate(cut, origin("GET /v1/ping"))
-            .await
-            .unwrap_err();
-        assert_eq!(refused, AuthenticationError::Malformed);
+    }
+
+    async fn create(shop: &Shop, caller: &Caller, new: NewApiKey) -> Result<ApiKey, Error> {
+        let steward = Steward::Caller(caller);
+        let made = shop.engine.api_key_create(steward, Fresh::unkeyed(), new);
+        Ok(made.await?.object.0)
     }
 
     #[tokio::test]
-    async fn a_revoked_key_calls_nothing_though_it_was_cached() {
+    async fn a_key_gives_no_more_than_it_has() {
         let shop = Shop::open().await;
-        let caller = shop.caller("GET /v1/ping").await;
-        shop.engine
-            .api_key_revoke(shop.place, caller.api_key())
-            .await
-            .unwrap();
-        let refused = shop
-            .engine
-            .authenticate(&shop.key, origin("GET /v1/ping"))
-            .await
-            .unwrap_err();
-        assert_eq!(refused, AuthenticationError::Revoked);
+        let caller = manager(&shop).await;
+        create(&shop, &caller, like(&caller)).await.unwrap();
+        let mut writes = like(&caller);
+        writes.settings.permissions = caller
+            .settings()
+            .permissions
+            .clone()
+            .with(Permission::write(Resource::Payments));
+        let mut anywhere = like(&caller);
+        anywhere.settings.addresses = coffer_core::network::Networks::anywhere();
+        let mut for_ever = like(&caller);
+        for_ever.settings.expires = None;
+        for (new, field) in [
+            (writes, "permissions"),
+            (anywhere, "addresses"),
+            (for_ever, "expires"),
+        ] {
+            let refused = create(&shop, &caller, new).await;
+            assert_eq!(refused, Err(Error::BeyondCaller { field }));
+        }
     }
 
     #[tokio::test]
-    async fn a_key_revoked_by_another_node_is_noticed_by_the_poll_or_without_it() {
+    async fn a_key_widens_neither_itself_nor_another_and_revives_none_that_may_do_more() {
         let shop = Shop::open().await;
-        let caller = shop.caller("GET /v1/ping").await;
-        let [account, mode] = key_of(shop.place);
-        let elsewhere = Transaction::new()
-            .one(
-                &sql::API_KEY_REVOKE,
-                params![account, mode, caller.api_key().to_string(), 1_i64],
-            )
-            .append(
-                shop.engine
-                    .changed("api_key", &caller.api_key().to_string()),
-            );
-        shop.engine.db().transact(elsewhere).await.unwrap();
+        let caller = manager(&shop).await;
+        let steward = Steward::Caller(&caller);
+        let (wide, _) = shop.make_key(KeyKind::Secret, Permissions::full()).await;
+        let beyond = Error::BeyondCaller {
+            field: "permissions",
+        };
+        let widened = ApiKeyChange {
+            permissions: Some(Permissions::full()),
+            ..ApiKeyChange::default()
+        };
+        let engine = &shop.engine;
+        let fresh = Fresh::unkeyed;
+        let itself = engine.api_key_update(steward, fresh(), caller.api_key(), widened);
+        assert_eq!(itself.await, Err(beyond.clone()));
+        let overlap = coffer_core::rotation::Overlap::default();
+        let rotated = engine.api_key_rotate(steward, fresh(), wide, overlap).await;
+        assert_eq!(rotated.err(), Some(beyond.clone()));
+        // Stopping is always possible.
+        engine.api_key_freeze(steward, fresh(), wide).await.unwrap();
+        let unfrozen = engine.api_key_unfreeze(steward, fresh(), wide).await;
+        assert_eq!(unfrozen.err(), Some(beyond));
+        engine.api_key_revoke(steward, fresh(), wide).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_frozen_key_works_again_and_a_revoked_one_never() {
+        let shop = Shop::open().await;
+        let steward = Steward::Operator(shop.place);
+        let id = shop.caller("GET /v1/ping").await.api_key();
+        let (engine, fresh) = (&shop.engine, Fresh::unkeyed);
+        let frozen = engine.api_key_freeze(steward, fresh(), id).await.unwrap();
+        let state = |key: &ApiKey| key.state(shop.clock.now());
+        assert_eq!(state(&frozen.object), KeyState::Frozen);
+        let refused = engine
+            .authenticate(presented(&shop.key), origin("GET /v1/ping"))
+            .await;
+        assert_eq!(refused.err(), Some(AuthenticationError::Frozen));
+        engine.api_key_unfreeze(steward, fresh(), id).await.unwrap();
         shop.caller("GET /v1/ping").await;
-        shop.engine.poll_changes().await.unwrap();
-        assert!(
-            shop.engine
-                .authenticate(&shop.key, origin("GET /v1/ping"))
-                .await
-                .is_err()
-        );
+        engine.api_key_revoke(steward, fresh(), id).await.unwrap();
+        let revived = engine.api_key_unfreeze(steward, fresh(), id).await;
+        assert!(matches!(revived, Err(Error::State { .. })));
     }
 
     #[tokio::test]
     async fn live_keys_are_not_made_in_development() {
         let shop = Shop::open().await;
-        let live = Place {
-            mode: coffer_core::Mode::Live,
+        let live = Steward::Operator(Place {
+            mode: Mode::Live,
             ..shop.place
-        };
-        let new = NewApiKey {
-            kind: KeyKind::Secret,
-            name: "live".to_owned(),
-            permissions: Permissions::full(),
-            expires: None,
-        };
-        assert!(matches!(
-            shop.engine.api_key_create(live, new).await,
-            Err(Error::Refused(_))
-        ));
+        });
+        let new = new_key(KeyKind::Secret, Permissions::full());
+        let made = shop.engine.api_key_create(live, Fresh::unkeyed(), new);
+        assert!(matches!(made.await, Err(Error::Refused(_))));
     }
 
     #[tokio::test]
-    async fn what_was_read_before_a_revocation_is_not_kept_after_it() {
+    async fn another_account_s_key_is_not_found() {
+        let shop = Shop::open().await;
+        let (elsewhere, _) = crate::fixture::merchant(&shop.engine, "stranger").await;
+        let id = shop.caller("GET /v1/ping").await.api_key();
+        let missing = Error::NotFound { object: OBJECT };
+        let steward = Steward::Operator(elsewhere);
+        let (engine, fresh) = (&shop.engine, Fresh::unkeyed);
+        assert_eq!(engine.api_key(elsewhere, id).await, Err(missing.clone()));
+        let revoked = engine.api_key_revoke(steward, fresh(), id).await;
+        assert_eq!(revoked.err(), Some(missing.clone()));
+        let uses = engine.api_key_uses(elsewhere, id).await;
+        assert_eq!(uses, Err(missing));
+    }
+
+    #[tokio::test]
+    async fn what_observed_limits_would_refuse_is_counted_and_let_through() {
         let shop = Shop::open().await;
         let id = shop.caller("GET /v1/ping").await.api_key();
-        let cache = &shop.engine.0.key_cache;
-        let (known, before) = (cache.keys.get(&id).unwrap(), cache.forgotten());
-        cache.forget(id);
-        cache.keep(id, &known, before);
-        assert!(cache.keys.get(&id).is_none());
-    }
-
-    #[tokio::test]
-    async fn a_node_that_slept_longer_than_changes_are_kept_forgets_what_it_knew() {
-        let shop = Shop::open().await;
-        let caller = shop.caller("GET /v1/ping").await;
-        let [account, mode] = key_of(shop.place);
-        // As after the pruning: revoked, and no row says so.
-        let revoked = Transaction::new().one(
-            &sql::API_KEY_REVOKE,
-            params![account, mode, caller.api_key().to_string(), 1_i64],
-        );
-        shop.engine.db().transact(revoked).await.unwrap();
-        shop.clock.advance(crate::changes::CHANGES_KEPT_MS);
-        shop.engine.poll_changes().await.unwrap();
-        let refused = shop
-            .engine
-            .authenticate(&shop.key, origin("GET /v1/ping"))
-            .await;
-        assert_eq!(refused.unwrap_err(), AuthenticationError::Revoked);
+        let reads = Permissions::none().with(Permission::read(Resource::Payments));
+        let change = ApiKeyChange {
+            observed: Some(Observed {
+                permissions: Some(reads),
+                addresses: Some("203.0.113.0/24".parse().unwrap()),
+            }),
+            ..ApiKeyChange::default()
+        };
+        let (engine, steward) = (&shop.engine, Steward::Operator(shop.place));
+        let changed = engine.api_key_update(steward, Fresh::unkeyed(), id, change);
+        changed.await.unwrap();
+        let caller = shop.caller("POST /v1/refunds").await;
+        for needed in [
+            Permission::read(Resource::Payments),
+            Permission::write(Resource::Refunds),
+        ] {
+            assert!(engine.allows(&caller, needed));
+        }
+        let uses = engine.api_key_uses(shop.place, id).await.unwrap();
+        let values = |counts: &[UseCount]| -> Vec<_> {
+            counts.iter().map(|count| count.value.clone()).collect()
+        };
+        assert_eq!(values(&uses.refused_permissions), ["refunds:write"]);
+        assert_eq!(values(&uses.refused_addresses), ["127.0.0.1"]);
     }
 }

@@ -1,16 +1,17 @@
 //! Who asks: a value that only a verified API key yields.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use coffer_core::{
     api_key::KeyKind,
     id::{ApiKeyId, RequestId},
-    permission::Permissions,
 };
 use coffer_net::contract::Place;
 
+use crate::api_keys::{KeySettings, Known};
+
 /// Where a call comes from and what it is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct CallOrigin {
     /// The request's id, on every answer and in every record.
     pub request_id: RequestId,
@@ -18,15 +19,18 @@ pub struct CallOrigin {
     pub address: IpAddr,
     /// Method and route as declared, such as `POST /v1/payments`; never the values in it.
     pub route: &'static str,
+    /// The version of TLS that it came by, `1.2` or `1.3`; empty without TLS.
+    pub tls_version: &'static str,
 }
 
 /// A caller whose API key was verified. There is no other way to make one than [`crate::Engine::authenticate`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Caller {
     pub(crate) place: Place,
-    pub(crate) kind: KeyKind,
     pub(crate) api_key: ApiKeyId,
-    pub(crate) permissions: Permissions,
+    pub(crate) known: Arc<Known>,
+    /// Which of the key's secrets was presented.
+    pub(crate) secret: i64,
     pub(crate) origin: CallOrigin,
 }
 
@@ -39,8 +43,8 @@ impl Caller {
 
     /// Publishable or secret.
     #[must_use]
-    pub const fn kind(&self) -> KeyKind {
-        self.kind
+    pub fn kind(&self) -> KeyKind {
+        self.known.key().kind
     }
 
     /// Which key.
@@ -49,10 +53,10 @@ impl Caller {
         self.api_key
     }
 
-    /// What the key may do.
+    /// What the key may do, and from where.
     #[must_use]
-    pub const fn permissions(&self) -> &Permissions {
-        &self.permissions
+    pub fn settings(&self) -> &KeySettings {
+        &self.known.key().settings
     }
 
     /// The request's id.

@@ -13,14 +13,19 @@ use coffer_net::{
 };
 
 use crate::{
-    Card, Customer, Error, Payment, Refund, WebhookEndpoint, api_keys::KeyCache, changes::Changes,
-    checkout::Checkout, drive::OrderSigner, sweeper::Settling,
+    ApiKey, Card, Customer, Error, Payment, Refund, WebhookEndpoint,
+    api_keys::{KeyCache, Uses},
+    changes::Changes,
+    checkout::Checkout,
+    drive::OrderSigner,
+    sweeper::Settling,
 };
 
 /// How often changes of other nodes are looked for.
 const POLL_EVERY: Duration = Duration::from_millis(250);
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
 const SEQUENCE_EVERY: Duration = Duration::from_millis(500);
+const KEEP_KEYS_EVERY: Duration = Duration::from_secs(30);
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
 /// How answers that must survive a crash are written. The api crate gives it, because only it spells public JSON.
@@ -34,6 +39,8 @@ pub struct Render {
     pub customer: fn(&Customer) -> Vec<u8>,
     /// A kept card.
     pub card: fn(&Card) -> Vec<u8>,
+    /// An API key at a time, without its secret.
+    pub api_key: fn(&ApiKey, Timestamp) -> Vec<u8>,
     /// A webhook endpoint, without its secret.
     pub webhook_endpoint: fn(&WebhookEndpoint) -> Vec<u8>,
     /// An event, as it is sent to webhook endpoints.
@@ -84,6 +91,7 @@ pub(crate) struct Parts {
     pub(crate) checkout: Checkout,
     pub(crate) audit: Audit,
     pub(crate) key_cache: KeyCache,
+    pub(crate) uses: Uses,
     pub(crate) changes: Changes,
     pub(crate) orders: OrderSigner,
     pub(crate) webhooks: Outbound,
@@ -121,6 +129,7 @@ impl Engine {
             audit: Audit::new(purpose("coffer audit v1"), &settings.instance),
             orders: OrderSigner::new(),
             key_cache: KeyCache::new(),
+            uses: Uses::default(),
             changes,
             secrets,
             checkout,
@@ -152,6 +161,9 @@ impl Engine {
             self,
             |engine| async move { engine.keep_log().await },
         );
+        tasks.every("API keys", KEEP_KEYS_EVERY, self, |engine| async move {
+            engine.keep_keys().await
+        });
         tasks.every("pruning", PRUNE_EVERY, self, |engine| async move {
             engine.prune().await
         });

@@ -63,6 +63,11 @@ pub enum Error {
     Answered(StoredAnswer),
     /// Not permitted, and why.
     Refused(&'static str),
+    /// More than the caller's own key has, which it cannot give.
+    BeyondCaller {
+        /// Which setting.
+        field: &'static str,
+    },
     /// The account may not open or look up more cards in this hour.
     BudgetExhausted,
     /// The key server is sealed: what needs a card waits.

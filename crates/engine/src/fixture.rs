@@ -1,19 +1,17 @@
 //! An engine over a real store and a scripted vault, for the tests of this crate.
 
+mod fake_vault;
+
 use std::{
-    collections::{HashMap, VecDeque},
     net::{IpAddr, Ipv4Addr},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
 };
 
 use coffer_core::{
-    CardSummary, Expiry, Last4, Mode, Money, Timestamp,
+    Mode, Money, Timestamp,
     api_key::KeyKind,
-    brand::Brand,
-    id::{AttemptId, CardId, CustomerId, RecordId, RequestId, TokenId},
+    id::{ApiKeyId, RequestId},
+    network::Networks,
     payment::CaptureMode,
     permission::Permissions,
 };
@@ -23,154 +21,18 @@ use coffer_net::{
     contract::{
         self, Answer, Place,
         keys::{self, Keys},
-        vault::{self, Act, AttemptOutcome, Perform, Settlement, TestToken, Vault},
+        vault::TestToken,
     },
     outbound::{AddressPolicy, Outbound, Roots},
 };
 use coffer_testkit::TestStore;
 
+pub(crate) use fake_vault::{FakeVault, Script, authorizations, captures, refunds};
+
 use crate::{
-    Begun, CallOrigin, Caller, CardInput, Done, Engine, Error, Fresh, IdempotencyKey, Metadata,
-    NewApiKey, NewPayment, Payment, Render, Settings, TokenRef,
+    Begun, CallOrigin, Caller, CardInput, Done, Engine, Error, Fresh, IdempotencyKey, KeySettings,
+    Metadata, NewApiKey, NewPayment, Payment, Presented, Render, Settings, Steward, Text, TokenRef,
 };
-
-/// What the scripted vault does with the next attempts; without a script everything succeeds.
-#[derive(Clone)]
-pub(crate) enum Script {
-    Answer(Result<AttemptOutcome, contract::Error>),
-    /// This happened at the provider, and the answer never comes.
-    Silent(AttemptOutcome),
-}
-
-/// A vault that does as it is told and counts what moved.
-#[derive(Default)]
-pub(crate) struct FakeVault {
-    pub(crate) script: Mutex<VecDeque<Script>>,
-    pub(crate) ledger: Mutex<HashMap<AttemptId, (Act, AttemptOutcome)>>,
-    /// Kept cards by the token that they were.
-    pub(crate) kept: Mutex<HashMap<TokenId, (CardId, CustomerId)>>,
-    /// The next answer about a kept card gets lost.
-    pub(crate) loses_kept: AtomicBool,
-}
-
-impl FakeVault {
-    pub(crate) fn next(&self, script: Script) {
-        self.script.lock().unwrap().push_back(script);
-    }
-
-    /// Says this of the next attempt.
-    pub(crate) fn answer(&self, answer: Result<AttemptOutcome, contract::Error>) {
-        self.next(Script::Answer(answer));
-    }
-
-    /// Sums of the successful acts of one kind.
-    pub(crate) fn moved(&self, of: fn(&Act) -> Option<Money>) -> (usize, i64) {
-        let ledger = self.ledger.lock().unwrap();
-        let amounts: Vec<i64> = ledger
-            .values()
-            .filter(|(_, outcome)| *outcome == AttemptOutcome::Succeeded)
-            .filter_map(|(act, _)| of(act))
-            .map(Money::amount)
-            .collect();
-        (amounts.len(), amounts.iter().sum())
-    }
-}
-
-pub(crate) fn authorizations(act: &Act) -> Option<Money> {
-    if let Act::Authorize { money, .. } = act {
-        Some(*money)
-    } else {
-        None
-    }
-}
-
-pub(crate) fn captures(act: &Act) -> Option<Money> {
-    if let Act::Capture { money, .. } = act {
-        Some(*money)
-    } else {
-        None
-    }
-}
-
-pub(crate) fn refunds(act: &Act) -> Option<Money> {
-    if let Act::Refund { money, .. } = act {
-        Some(*money)
-    } else {
-        None
-    }
-}
-
-impl Vault for FakeVault {
-    fn perform(&self, request: Perform) -> Answer<'_, AttemptOutcome> {
-        let script = self.script.lock().unwrap().pop_front();
-        Box::pin(async move {
-            let (outcome, silent) = match script {
-                None => (Ok(AttemptOutcome::Succeeded), false),
-                Some(Script::Answer(outcome)) => (outcome, false),
-                Some(Script::Silent(outcome)) => (Ok(outcome), true),
-            };
-            if let Ok(outcome) = &outcome {
-                self.ledger
-                    .lock()
-                    .unwrap()
-                    .insert(request.attempt, (request.act, outcome.clone()));
-            }
-            if silent {
-                std::future::pending().await
-            } else {
-                outcome
-            }
-        })
-    }
-
-    fn settle(&self, request: vault::Settle) -> Answer<'_, Settlement> {
-        let known = self
-            .ledger
-            .lock()
-            .unwrap()
-            .get(&request.attempt)
-            .map(|(_, outcome)| outcome.clone());
-        Box::pin(async move { Ok(known.map_or(Settlement::NotRecorded, Settlement::Known)) })
-    }
-
-    fn mint_intake(&self, _: vault::MintIntake) -> Answer<'_, vault::Intake> {
-        Box::pin(async { Err(contract::Error::Away) })
-    }
-
-    fn resolve_token(&self, _: vault::ResolveToken) -> Answer<'_, vault::ResolvedToken> {
-        Box::pin(async { Err(contract::Error::Refused(contract::Refusal::TokenUnknown)) })
-    }
-
-    fn keep_card(&self, request: vault::KeepCard) -> Answer<'_, vault::KeptCard> {
-        let by = (request.card, request.customer);
-        let kept = *self.kept.lock().unwrap().entry(request.token).or_insert(by);
-        let lost = self.loses_kept.swap(false, Ordering::SeqCst);
-        Box::pin(async move {
-            if lost {
-                return Err(contract::Error::Away);
-            }
-            if kept != by {
-                return Err(contract::Error::Refused(contract::Refusal::TokenUsed));
-            }
-            Ok(vault::KeptCard {
-                record: RecordId::from_bytes([4; 16]),
-                card: CardSummary {
-                    brand: Brand::Visa,
-                    last4: Last4::from_digits([4, 2, 4, 2]).unwrap(),
-                    expiry: Expiry::new(12, 2030).unwrap(),
-                },
-            })
-        })
-    }
-
-    fn delete_record(&self, _: vault::DeleteRecord) -> Answer<'_, vault::Deleted> {
-        Box::pin(async { Ok(vault::Deleted {}) })
-    }
-
-    fn inspect_fields(&self, _: vault::InspectFields) -> Answer<'_, vault::FieldsFindings> {
-        Box::pin(async { Ok(vault::FieldsFindings::default()) })
-    }
-}
 
 /// A key server that is away: nothing in these tests needs it.
 struct NoKeys;
@@ -208,6 +70,7 @@ const RENDER: Render = Render {
     refund: |refund| format!("{} {} {}", refund.id, refund.status, refund.version).into_bytes(),
     customer: |customer| customer.id.to_string().into_bytes(),
     card: |card| card.id.to_string().into_bytes(),
+    api_key: |key, _| key.id.to_string().into_bytes(),
     webhook_endpoint: |endpoint| endpoint.id.to_string().into_bytes(),
     event: |event| event.id.to_string().into_bytes(),
 };
@@ -253,6 +116,19 @@ impl Shop {
             .unwrap()
     }
 
+    /// A node of the same installation as if its profile were production, with somebody who takes live payments.
+    pub(crate) async fn in_production(&self) -> Engine {
+        let settings = Settings {
+            development: false,
+            live_provider: Some("acme".to_owned().try_into().unwrap()),
+            ..settings(&self.clock, "production")
+        };
+        let db = self.store.another().await;
+        Engine::open(db, self.vault.clone(), Arc::new(NoKeys), settings)
+            .await
+            .unwrap()
+    }
+
     /// One pass of the sweeper, to its end, of a process that began nothing of what it finds.
     pub(crate) async fn sweep(&self) {
         self.engine.0.settling.forget();
@@ -269,9 +145,25 @@ impl Shop {
 
     pub(crate) async fn caller(&self, route: &'static str) -> Caller {
         self.engine
-            .authenticate(&self.key, origin(route))
+            .authenticate(presented(&self.key), origin(route))
             .await
             .unwrap()
+    }
+
+    /// Another key of the shop, made by the operator: its id and its text.
+    pub(crate) async fn make_key(
+        &self,
+        kind: KeyKind,
+        permissions: Permissions,
+    ) -> (ApiKeyId, String) {
+        make_key(&self.engine, self.place, new_key(kind, permissions)).await
+    }
+
+    /// Revokes a key, as the operator.
+    pub(crate) async fn revoke(&self, id: ApiKeyId) {
+        let steward = Steward::Operator(self.place);
+        let revoked = self.engine.api_key_revoke(steward, Fresh::unkeyed(), id);
+        revoked.await.unwrap();
     }
 
     pub(crate) async fn pay(&self, capture: CaptureMode) -> Result<Done<Payment>, Error> {
@@ -332,17 +224,41 @@ pub(crate) async fn merchant(engine: &Engine, name: &str) -> (Place, String) {
         account: engine.account_create(name).await.unwrap(),
         mode: Mode::Test,
     };
-    let new = NewApiKey {
-        kind: KeyKind::Secret,
-        name: "test".to_owned(),
-        permissions: Permissions::full(),
-        expires: None,
-    };
-    let made = engine.api_key_create(place, new).await.unwrap();
-    (
-        place,
-        String::from_utf8(made.text.expose().to_vec()).unwrap(),
-    )
+    let new = new_key(KeyKind::Secret, Permissions::full());
+    let (_, key) = make_key(engine, place, new).await;
+    (place, key)
+}
+
+/// A key without an end, from anywhere.
+pub(crate) fn new_key(kind: KeyKind, permissions: Permissions) -> NewApiKey {
+    NewApiKey {
+        kind,
+        name: Text::parse("test".to_owned()).unwrap(),
+        settings: KeySettings {
+            permissions,
+            addresses: Networks::anywhere(),
+            origins: Vec::new(),
+            expires: None,
+        },
+        canary: false,
+    }
+}
+
+/// Made by the operator: its id and its text.
+pub(crate) async fn make_key(engine: &Engine, place: Place, new: NewApiKey) -> (ApiKeyId, String) {
+    let steward = Steward::Operator(place);
+    let made = engine.api_key_create(steward, Fresh::unkeyed(), new);
+    let (key, text) = made.await.unwrap().object;
+    (key.id, String::from_utf8(text.expose().to_vec()).unwrap())
+}
+
+/// A key as a server sends it.
+pub(crate) fn presented(text: &str) -> Presented<'_> {
+    Presented {
+        text,
+        client: Some("tests/1"),
+        by_browser: false,
+    }
 }
 
 pub(crate) fn origin(route: &'static str) -> CallOrigin {
@@ -350,6 +266,7 @@ pub(crate) fn origin(route: &'static str) -> CallOrigin {
         request_id: RequestId::from_bytes([1; 16]),
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         route,
+        tls_version: "1.3",
     }
 }
 

@@ -36,14 +36,18 @@ mod payments;
 mod refunds;
 mod rows;
 mod signature;
+mod steward;
 mod store;
 mod sweeper;
 mod text;
 mod webhooks;
 
-pub use accounts::AccountView;
+pub use accounts::{AccountChange, AccountSummary, AccountView, Activation, ActivationNeed};
 pub use alerts::Alert;
-pub use api_keys::{AuthenticationError, CreatedApiKey, NewApiKey};
+pub use api_keys::{
+    ApiKey, ApiKeyChange, AuthenticationError, KeySettings, KeyUses, LastUse, NewApiKey, Observed,
+    OldSecret, Presented, UseCount,
+};
 pub use caller::{CallOrigin, Caller};
 pub use cards::Card;
 pub use checkout::{CheckoutView, LastTry, Payer};
@@ -56,6 +60,7 @@ pub use intakes::IntakeGrant;
 pub use page::{Listed, Page};
 pub use payment::{CardInput, LastAttempt, NewPayment, Payment, PaymentFilter, TokenRef};
 pub use refunds::{NewRefund, Refund, RefundFilter};
+pub use steward::Steward;
 pub use store::{MIGRATIONS, STATEMENTS};
 pub use text::{Metadata, Text};
 pub use webhooks::{

@@ -333,7 +333,7 @@ mod tests {
     use super::*;
     use crate::{
         IdempotencyKey, Page, PaymentFilter,
-        fixture::{Shop, authorizations, captures, merchant, origin},
+        fixture::{Shop, authorizations, captures, merchant, origin, presented},
     };
 
     #[tokio::test]
@@ -477,7 +477,7 @@ mod tests {
         let (_, key) = merchant(&shop.engine, "stranger").await;
         let stranger = shop
             .engine
-            .authenticate(&key, origin("GET /v1/payments/{id}"))
+            .authenticate(presented(&key), origin("GET /v1/payments/{id}"))
             .await
             .unwrap();
         let missing = Error::NotFound { object: "payment" };

@@ -61,6 +61,12 @@ pub(crate) fn metadata(row: &Row) -> Result<Metadata, Error> {
     Metadata::from_store(row.text("metadata")?).map_err(corrupt)
 }
 
+/// A column that holds words separated by spaces.
+pub(crate) fn list(row: &Row, column: &str) -> Result<Vec<String>, Error> {
+    let words = row.text(column)?.split_ascii_whitespace();
+    Ok(words.map(str::to_owned).collect())
+}
+
 /// A column that holds a time.
 pub(crate) fn time(row: &Row, column: &str) -> Result<Timestamp, Error> {
     Ok(Timestamp::from_millis(row.integer(column)?))

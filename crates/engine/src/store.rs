@@ -5,6 +5,7 @@ use coffer_db::{Migration, Statement};
 
 pub(crate) mod accounts;
 pub(crate) mod alerts;
+pub(crate) mod api_keys;
 pub(crate) mod customers;
 pub(crate) mod events;
 pub(crate) mod idempotency;
@@ -65,6 +66,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "exposed keys",
         sql: accounts::EXPOSURE,
     },
+    Migration {
+        version: 12,
+        name: "rights of keys",
+        sql: api_keys::RIGHTS,
+    },
 ];
 
 /// Every statement on api.db.
@@ -72,6 +78,7 @@ pub const STATEMENTS: &[&[&Statement]] = &[
     coffer_db::jobs::STATEMENTS,
     coffer_audit::STATEMENTS,
     accounts::STATEMENTS,
+    api_keys::STATEMENTS,
     payments::STATEMENTS,
     refunds::STATEMENTS,
     customers::STATEMENTS,

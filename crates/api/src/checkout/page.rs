@@ -291,6 +291,7 @@ impl Note {
             | Error::IdempotencyRunning
             | Error::Answered(_)
             | Error::Refused(_)
+            | Error::BeyondCaller { .. }
             | Error::Defect => Self::DEFECT,
         }
     }

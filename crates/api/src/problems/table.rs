@@ -52,12 +52,24 @@ codes! {
     KeyRevoked "key_revoked" 401 "The API key was revoked",
         "Use another key. A revoked key never works again.",
         "Somebody with the right to manage keys has revoked this one. Revocation takes effect within a second and cannot be undone.";
+    KeyFrozen "key_frozen" 401 "The API key is frozen",
+        "Use another key, or have this one unfrozen.",
+        "Somebody with the right to manage keys, or who found this key where it should not be, has stopped it. Unlike a revoked key it can be made to work again.";
     KeyExpired "key_expired" 401 "The API key has expired",
         "Make a new key; this one was given an end when it was made.",
         "The key was made with an expiry, and that time has passed.";
     KeyKindWrong "key_kind_wrong" 403 "This kind of key cannot be used here",
         "Use a secret key (sk_…) from your server; use a publishable key (pk_…) only for intakes from a browser.",
         "Publishable keys may be seen by anybody and can only ask for intakes. Secret keys act for the account and must never reach a browser. The endpoint asked for does not accept the kind of key that was sent.";
+    KeyInBrowser "key_in_browser" 403 "A browser sent a secret key",
+        "Call this from your server, and replace the key: whoever opens the page can read it.",
+        "The request has headers that only browsers send (Origin or Sec-Fetch-…), so the secret key is in a web page, where anybody can read it. It was marked as exposed. Pages use a publishable key (pk_…).";
+    AddressNotAllowed "address_not_allowed" 403 "The key may not be used from this address",
+        "Call from an address that the key lists, or add this one to the key.",
+        "The key lists the addresses and networks from which it may be used, and the request came from another one. Behind a load balancer the operator has to configure it, or every request seems to come from there.";
+    BeyondOwnKey "beyond_own_key" 403 "A key cannot give more than it has",
+        "Use a key that may do as much itself, or ask for less. The member field names the setting.",
+        "A key that manages other keys can give them, and itself, no rights, addresses or time beyond its own. Otherwise whoever stole it could help himself.";
     KeyInUrl "key_in_url" 400 "An API key was sent in the address",
         "Send the key in the Authorization header, and replace this one: addresses are kept in logs and histories.",
         "Addresses end up in access logs, browser histories and Referer headers. A key is never accepted there, and a key that was sent there should be treated as known to others.";

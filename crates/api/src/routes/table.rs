@@ -9,6 +9,11 @@ use super::{AuditRule, Content, Door, Name, RouteRow, Verb};
 use crate::{
     account::{AccountChangeRequest, account, account_update},
     alerts::{alert, alert_list},
+    api_keys::{
+        ApiKeyChangeRequest, ExposedKeyRequest, NewApiKeyRequest, RotateRequest, api_key,
+        api_key_create, api_key_end_rotation, api_key_freeze, api_key_list, api_key_revoke,
+        api_key_rotate, api_key_unfreeze, api_key_update, api_key_uses, exposed_key_report,
+    },
     auth::Rights,
     cards::{NewCardRequest, card_delete, card_keep, card_list},
     customers::{
@@ -26,8 +31,8 @@ use crate::{
     query,
     refunds::{NewRefundRequest, refund, refund_create, refund_list},
     views::{
-        AccountView, AlertView, CardView, CustomerView, EventView, IntakeView, PaymentView,
-        PingView, RefundView, WebhookEndpointView,
+        AccountView, AlertView, ApiKeyUsesView, ApiKeyView, CardView, CustomerView, EventView,
+        IntakeView, PaymentView, PingView, RefundView, WebhookEndpointView,
     },
     webhooks::{
         NewWebhookEndpointRequest, WebhookEndpointChangeRequest, webhook_endpoint,
@@ -173,8 +178,39 @@ static ROUTES: &[RouteRow] = &[
     get!("/v1/alerts", alert_list, read(Resource::Events), "List alerts, the newest first.")
         .lists::<AlertView>(query::PAGE),
     get!("/v1/alerts/{id}", alert, read(Resource::Events), "Show an alert.").yields::<AlertView>(&[200]),
+    post!("/v1/api_keys", api_key_create, write(Resource::ApiKeys), "Make an API key, which is shown once; it gets no more than the caller's key has.")
+        .takes::<NewApiKeyRequest>()
+        .yields::<ApiKeyView>(&[201])
+        .located("/v1/api_keys")
+        .showing_secret(),
+    get!("/v1/api_keys", api_key_list, read(Resource::ApiKeys), "List API keys, the newest first.")
+        .lists::<ApiKeyView>(query::PAGE),
+    get!("/v1/api_keys/{id}", api_key, read(Resource::ApiKeys), "Show an API key.").yields::<ApiKeyView>(&[200]),
+    patch!("/v1/api_keys/{id}", api_key_update, write(Resource::ApiKeys), "Change what an API key may do.")
+        .takes::<ApiKeyChangeRequest>()
+        .yields::<ApiKeyView>(&[200]),
+    get!("/v1/api_keys/{id}/uses", api_key_uses, read(Resource::ApiKeys), "Show from where both secrets of an API key were used, and what observed limits would have refused.")
+        .yields::<ApiKeyUsesView>(&[200]),
+    post!("/v1/api_keys/{id}/rotate", api_key_rotate, write(Resource::ApiKeys), "Give an API key a new secret, shown once; the old one works for a while.")
+        .takes::<RotateRequest>()
+        .yields::<ApiKeyView>(&[200])
+        .showing_secret(),
+    post!("/v1/api_keys/{id}/end_rotation", api_key_end_rotation, write(Resource::ApiKeys), "End the old secret of an API key before its time.")
+        .yields::<ApiKeyView>(&[200]),
+    post!("/v1/api_keys/{id}/freeze", api_key_freeze, write(Resource::ApiKeys), "Stop an API key until it is unfrozen.")
+        .yields::<ApiKeyView>(&[200]),
+    post!("/v1/api_keys/{id}/unfreeze", api_key_unfreeze, write(Resource::ApiKeys), "Let a frozen API key call again.")
+        .yields::<ApiKeyView>(&[200]),
+    post!("/v1/api_keys/{id}/revoke", api_key_revoke, write(Resource::ApiKeys), "Revoke an API key, for ever.")
+        .yields::<ApiKeyView>(&[200]),
+    RouteRow::new(
+        name!(Post "POST" "/v1/exposed_keys" exposed_key_report "Report an API key that was found where it should not be; if it works, it is frozen at once."),
+        AuditRule::InTransaction,
+        Door::Public(|api, incoming| Box::pin(exposed_key_report(api, incoming))),
+    )
+    .takes::<ExposedKeyRequest>(),
     get!("/v1/account", account, read(Resource::ApiKeys), "Show the account of the key.").yields::<AccountView>(&[200]),
-    patch!("/v1/account", account_update, write(Resource::ApiKeys), "Change the web origins of the account.")
+    patch!("/v1/account", account_update, write(Resource::ApiKeys), "Change the settings of the account.")
         .takes::<AccountChangeRequest>()
         .yields::<AccountView>(&[200]),
     get!("/v1/ping", ping, ANY, "Ask whether the API answers and the key works.")

@@ -21,6 +21,10 @@ object! {
         name: String,
         /// The web origins that may hold card fields and use a publishable key.
         origins: Vec<String>,
+        /// Whether a key that was seen where anybody could read it is frozen at once.
+        freeze_exposed_keys: bool,
+        /// Since when live payments are possible, if they are.
+        activated: Option<Time>,
         /// The id of the key that asks.
         api_key: ApiKeyId,
         /// The permissions of the key that asks, such as payments:read.
@@ -42,17 +46,21 @@ impl AccountView {
             name,
             mode,
             origins,
+            freeze_exposed_keys,
+            activated,
             version,
             created,
             updated,
         } = account;
-        let permissions = caller.permissions().to_string();
+        let permissions = caller.settings().permissions.to_string();
         Self {
             id,
             r#type: ObjectType::Account,
             mode,
             name,
             origins,
+            freeze_exposed_keys,
+            activated: activated.map(Time),
             api_key: caller.api_key(),
             permissions: permissions
                 .split_ascii_whitespace()

@@ -15,10 +15,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{BINARY, description::Description, problems::problem};
+use crate::{BINARY, problems::problem};
 
 /// A new key of the merchant's account, as an operator makes it: its id and its text.
-async fn key(coffer: &Coffer, shop: &Merchant, settings: Value) -> (String, String) {
+pub(crate) async fn key(coffer: &Coffer, shop: &Merchant, settings: Value) -> (String, String) {
     let mut wanted = json!({"account": shop.account, "mode": "test", "kind": "sk", "name": "another", "permissions": null, "lasts_ms": null});
     for (name, value) in settings.as_object().unwrap() {
         wanted[name] = value.clone();
@@ -84,8 +84,8 @@ async fn a_key_is_told_what_is_wrong_with_it() {
     ] {
         problem(&ping(&unknown).await, 401, "key_unknown");
     }
-    let (_, brief) = key(&coffer, &shop, json!({"lasts_ms": 1})).await;
-    eventually(Duration::from_secs(1), "the key expires", async || {
+    let (_, brief) = key(&coffer, &shop, json!({"lasts_ms": 300})).await;
+    eventually(Duration::from_secs(5), "the key expires", async || {
         let answer = ping(&brief).await;
         (answer.status == 401).then(|| problem(&answer, 401, "key_expired"))
     })
@@ -100,10 +100,10 @@ async fn a_revoked_key_stops_working_within_a_second() {
     let bearer = format!("Bearer {text}");
     let ping = async || call_with(&coffer, &shop, &bearer, ("GET", "/v1/ping")).await;
     ping().await.expect(200);
-    let revocation = json!({"account": shop.account, "mode": "test", "id": id});
+    let revocation = json!({"id": id, "act": "revoke"});
     coffer
         .admin("api")
-        .call("/api-keys/revoke", Method::POST, Some(&revocation))
+        .call("/api-keys/task", Method::POST, Some(&revocation))
         .await
         .unwrap();
     eventually(
@@ -116,57 +116,6 @@ async fn a_revoked_key_stops_working_within_a_second() {
     )
     .await;
     shop.get("/v1/ping").await.expect(200);
-}
-
-#[tokio::test]
-async fn every_route_asks_for_its_own_kind_of_key_and_permission() {
-    let coffer = Coffer::start(BINARY).await;
-    let shop = coffer.merchant().await;
-    let (_, powerless) = key(&coffer, &shop, json!({"permissions": ""})).await;
-    let description = Description::of(&coffer, &shop).await;
-    for operation in description.operations() {
-        let path = operation.at("pay_00000000000000000000000000");
-        let call =
-            async |key: &str| call_with(&coffer, &shop, key, (&operation.method, &path)).await;
-        let of_any_key = operation.path == "/v1/ping";
-        if !operation.needs_key {
-            assert_eq!(operation.path, "/v1/intakes");
-            continue;
-        }
-        problem(&call("").await, 401, "key_malformed");
-        if !of_any_key {
-            let publishable = format!("Bearer {}", shop.publishable_key);
-            problem(&call(&publishable).await, 403, "key_kind_wrong");
-            let refused = call(&format!("Bearer {powerless}")).await;
-            problem(&refused, 403, "permission_missing");
-            let access = if operation.method == "GET" {
-                "read"
-            } else {
-                "write"
-            };
-            let needed = refused.json["required_permission"].as_str().unwrap();
-            assert!(
-                needed.ends_with(&format!(":{access}")),
-                "{needed}: {operation:?}"
-            );
-        }
-    }
-    let intakes = ("POST", "/v1/intakes");
-    let secret = format!("Bearer {}", shop.secret_key);
-    problem(
-        &call_with(&coffer, &shop, &secret, intakes).await,
-        403,
-        "key_kind_wrong",
-    );
-
-    let (_, reader) = key(&coffer, &shop, json!({"permissions": "payments:read"})).await;
-    let reader = format!("Bearer {reader}");
-    call_with(&coffer, &shop, &reader, ("GET", "/v1/payments"))
-        .await
-        .expect(200);
-    let refused = call_with(&coffer, &shop, &reader, ("POST", "/v1/payments")).await;
-    problem(&refused, 403, "permission_missing");
-    assert_eq!(refused.json["required_permission"], "payments:write");
 }
 
 #[tokio::test]

@@ -10,7 +10,9 @@
 mod account;
 mod customers;
 mod description;
+mod doors;
 mod keys;
+mod managing;
 mod payments;
 mod problems;
 mod strangers;

@@ -73,7 +73,8 @@ fn least(schema: Option<&str>) -> Value {
         Some("NewRefundRequest") => json!({"payment": "pay_00000000000000000000000000"}),
         Some("NewCardRequest") => json!({"token": "tok_00000000000000000000000000"}),
         Some("NewWebhookEndpointRequest") => json!({"url": "https://shop.test/hook"}),
-        Some("AccountChangeRequest") => json!({"origins": []}),
+        Some("NewApiKeyRequest") => json!({"name": "another", "permissions": {}}),
+        Some("ExposedKeyRequest") => json!({"key": "sk_test_cut"}),
         Some(_) | None => json!({}),
     }
 }
@@ -89,12 +90,11 @@ async fn unknown_and_read_only_fields_are_refused_in_every_write() {
         let schema = |name: &Option<String>| name.as_deref().map(|name| description.fields(name));
         let taken = schema(&operation.takes).unwrap_or_default();
         let shown = schema(&operation.yields).unwrap_or_default();
-        let prefix = if operation.resource() == "customers" {
-            "cus"
-        } else if operation.resource() == "payments" {
-            "pay"
-        } else {
-            "we"
+        let prefix = match operation.resource() {
+            "api_keys" => "key",
+            "customers" => "cus",
+            "payments" => "pay",
+            _ => "we",
         };
         let path = operation.at(&format!("{prefix}_00000000000000000000000000"));
         let surprises = ["amonut", "__proto__", "is_admin", "account_id"].map(str::to_owned);

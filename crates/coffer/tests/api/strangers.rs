@@ -29,6 +29,10 @@ impl Belongings {
         let hook = json!({"url": "https://shop.test/hook"});
         Self(BTreeMap::from([
             ("alerts", alert(coffer, shop).await),
+            (
+                "api_keys",
+                post("/v1/api_keys", json!({"name": "mine", "permissions": {}})).await,
+            ),
             ("cards", post(&cards, json!({"token": token})).await),
             ("customers", customer),
             ("events", event),
@@ -116,6 +120,8 @@ fn told(answer: &Answer) -> (u16, Value, BTreeSet<String>, String) {
 async fn body(operation: &Operation, stranger: &Merchant) -> Option<Value> {
     match operation.takes.as_deref() {
         Some("NewCardRequest") => Some(json!({"token": stranger.deposit(Card::APPROVED).await})),
+        Some("ApiKeyChangeRequest") => Some(json!({"name": "mine"})),
+        Some("RotateRequest") => Some(json!({"overlap_hours": 0})),
         Some("CaptureRequest") => Some(json!({"amount": 1})),
         Some("CustomerChangeRequest") => Some(json!({"description": "mine"})),
         Some("WebhookEndpointChangeRequest") => Some(json!({"state": "disabled"})),

@@ -183,9 +183,9 @@ async fn a_key_that_is_revoked_at_one_node_is_dead_at_the_other_within_a_second(
         shop.get("/v1/ping").await.expect(200);
     }
     let id = KeyText::parse(&here.secret_key).unwrap().id;
-    let revocation = json!({"account": here.account, "mode": "test", "id": id.to_string()});
+    let revocation = json!({"id": id.to_string(), "act": "revoke"});
     admin
-        .call("/api-keys/revoke", Method::POST, Some(&revocation))
+        .call("/api-keys/task", Method::POST, Some(&revocation))
         .await
         .unwrap();
     let dead = async || {

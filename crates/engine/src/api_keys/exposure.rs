@@ -1,12 +1,18 @@
-//! Keys that were seen where anybody could read them. Such a key still works: only its owner knows what would stop with it.
-//! But it is marked, once, and those who can replace it are told.
+//! Keys that were seen where anybody could read them, and keys that were put out to be seen. An exposed key is marked, once,
+//! and those who can replace it are told; whether it goes on working is the account's choice, unless somebody who found it says
+//! so.
 
-use coffer_core::{alert::AlertKind, api_key::KeyKind, event::EventType};
-use coffer_db::{Transaction, params};
+use coffer_core::{alert::AlertKind, api_key::KeyKind, event::EventType, id::ApiKeyId};
 
-use super::{AuthenticationError, KeyChange};
-use crate::{CallOrigin, Engine, Error, commit::By, rows::key_of, store::accounts as sql};
+use super::{
+    AuthenticationError, UNKEYED,
+    change::{Asked, Step, frozen},
+    key::{ApiKey, StoredKey},
+};
+use crate::{CallOrigin, Engine, Error, accounts, commit::By};
 
+/// How a key came that somebody found and reported, as records name it.
+const REPORTED: &str = "a report";
 impl Engine {
     /// Takes note that this text, which may be an API key, came in a way in which anybody could read it; `origin.route` says
     /// which. Only a secret key that works is worth it, and only the first time.
@@ -14,78 +20,155 @@ impl Engine {
     /// # Errors
     /// When it cannot be recorded.
     pub async fn api_key_exposed(&self, presented: &str, origin: CallOrigin) -> Result<(), Error> {
-        let (id, known) = match self.verify(presented).await {
-            Ok(found) => found,
-            Err(AuthenticationError::Unavailable) => return Err(Error::Unavailable),
-            Err(
+        match self.works(presented).await? {
+            Some(stored) => self.mark_exposed(&stored, &origin, origin.route).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Takes in a key that somebody found. If it works it is marked and frozen at once, whoever says so: who holds a key could
+    /// do worse with it.
+    ///
+    /// # Errors
+    /// When it cannot be recorded.
+    pub async fn api_key_reported(&self, presented: &str, origin: CallOrigin) -> Result<(), Error> {
+        let Some(stored) = self.works(presented).await? else {
+            return Ok(());
+        };
+        self.mark_exposed(&stored, &origin, REPORTED).await?;
+        self.freeze_exposed(stored.key.id, &origin).await
+    }
+
+    /// A secret key that works, by its text.
+    async fn works(&self, presented: &str) -> Result<Option<StoredKey>, Error> {
+        match self.verify(presented).await {
+            Ok((known, _)) if known.key().kind == KeyKind::Secret => Ok(Some(known.stored.clone())),
+            Err(AuthenticationError::Unavailable) => Err(Error::Unavailable),
+            Ok(_)
+            | Err(
                 AuthenticationError::Malformed
                 | AuthenticationError::Unknown
                 | AuthenticationError::Revoked
-                | AuthenticationError::Expired,
-            ) => return Ok(()),
-        };
-        if known.kind != KeyKind::Secret || known.exposed {
+                | AuthenticationError::Frozen
+                | AuthenticationError::Expired
+                | AuthenticationError::AddressNotAllowed
+                | AuthenticationError::InBrowser,
+            ) => Ok(None),
+        }
+    }
+
+    /// As [`Engine::api_key_exposed`], for a key that was verified.
+    pub(super) async fn note_exposure(
+        &self,
+        stored: &StoredKey,
+        origin: &CallOrigin,
+        way: &'static str,
+    ) -> Result<(), AuthenticationError> {
+        let marked = self.mark_exposed(stored, origin, way).await;
+        marked.map_err(|_| AuthenticationError::Unavailable)
+    }
+
+    async fn mark_exposed(
+        &self,
+        stored: &StoredKey,
+        origin: &CallOrigin,
+        way: &'static str,
+    ) -> Result<(), Error> {
+        if stored.key.exposed.is_some() {
             return Ok(());
         }
-        let [account, mode] = key_of(known.place);
-        let row = params![
-            account,
-            mode,
-            id.to_string(),
-            known.version,
-            self.now().as_millis(),
-            origin.route,
-        ];
-        let change = KeyChange {
-            id,
-            by: By::Overheard(&origin),
-            action: "api_key.expose",
-            event: EventType::ApiKeyExposed,
-            update: Transaction::new().one(&sql::API_KEY_EXPOSE, row),
-        };
-        match self.change_key(&known, change).await {
-            // Another node, or another request, was faster with this or another change; a key that is exposed once more
-            // comes again.
-            Err(error) if error.is_conflict_at(&sql::API_KEY_EXPOSE) => {
-                self.0.key_cache.forget(id);
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
-            Ok(()) => {
-                let (place, kind) = (Some(known.place), AlertKind::ApiKeyExposed);
-                self.alert_raise(place, kind, &id.to_string()).await
-            }
+        let (id, place) = (stored.key.id, stored.key.place);
+        let key = self
+            .change_key(
+                id,
+                || overheard(origin),
+                |mut stored, now| {
+                    if stored.key.exposed.is_some() {
+                        return Ok(Step::Done);
+                    }
+                    stored.key.exposed = Some(now);
+                    stored.key.exposed_by = Some(way.to_owned());
+                    Ok(Step::To(stored, EventType::ApiKeyExposed))
+                },
+            )
+            .await?;
+        let kind = AlertKind::ApiKeyExposed;
+        self.alert_raise(Some(place), kind, &key.id.to_string())
+            .await?;
+        if accounts::settings(self, place).await?.freeze_exposed_keys {
+            self.freeze_exposed(id, origin).await?;
         }
+        Ok(())
+    }
+
+    async fn freeze_exposed(&self, id: ApiKeyId, origin: &CallOrigin) -> Result<(), Error> {
+        let done = self.change_key(id, || overheard(origin), |stored, _| frozen(stored));
+        match done.await {
+            // Revoked meanwhile, which is better still.
+            Ok(_) | Err(Error::State { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Somebody used a bait. The answer is that there is no such key, so that nobody learns what it was.
+    pub(super) async fn canary_used(
+        &self,
+        key: &ApiKey,
+        origin: &CallOrigin,
+    ) -> AuthenticationError {
+        let subject = format!("{} from {}", key.id, origin.address);
+        let raised = self.alert_raise(Some(key.place), AlertKind::CanaryUsed, &subject);
+        if let Err(error) = raised.await {
+            tracing::error!(%error, api_key.id = %key.id, "the use of a canary key could not be told");
+        }
+        AuthenticationError::Unknown
+    }
+}
+
+const fn overheard(origin: &CallOrigin) -> Asked<'_> {
+    Asked {
+        by: By::Overheard(origin),
+        fresh: &UNKEYED,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use coffer_core::{
-        api_key::{KeyText, compose},
+        api_key::{KeyState, KeyText, compose},
         permission::Permissions,
     };
 
     use super::*;
     use crate::{
-        EventFilter, NewApiKey, Page,
-        fixture::{Shop, origin},
+        AccountChange, EventFilter, Page,
+        fixture::{Shop, make_key, new_key, origin, presented},
     };
 
     const PLAIN: &str = "plain HTTP";
 
-    async fn exposures(shop: &Shop) -> Vec<(String, i64)> {
-        let caller = shop.caller("GET /v1/events").await;
-        let exposed = EventFilter {
-            event_type: Some(EventType::ApiKeyExposed),
-        };
-        let listed = shop
+    async fn told(shop: &Shop, event: EventType) -> Vec<(String, i64)> {
+        // A key of its own, because the shop's may be frozen.
+        let (_, reader) = shop.make_key(KeyKind::Secret, Permissions::full()).await;
+        let caller = shop
             .engine
-            .event_list(&caller, exposed, Page::new(None, None).unwrap());
-        let events = listed.await.unwrap().items.into_iter();
+            .authenticate(presented(&reader), origin("GET /v1/events"))
+            .await
+            .unwrap();
+        let filter = EventFilter {
+            event_type: Some(event),
+        };
+        let page = Page::new(None, None).unwrap();
+        let listed = shop.engine.event_list(&caller, filter, page).await.unwrap();
+        let events = listed.items.into_iter();
         events
             .map(|event| (event.object.id, event.object.version))
             .collect()
+    }
+
+    async fn state(shop: &Shop, id: ApiKeyId) -> KeyState {
+        let key = shop.engine.api_key(shop.place, id).await.unwrap();
+        key.state(shop.clock.now())
     }
 
     #[tokio::test]
@@ -98,14 +181,16 @@ mod tests {
                 .unwrap();
         }
         let id = shop.caller("GET /v1/ping").await.api_key();
-        assert_eq!(exposures(&shop).await, [(id.to_string(), 2)]);
+        assert_eq!(
+            told(&shop, EventType::ApiKeyExposed).await,
+            [(id.to_string(), 2)]
+        );
         let alerts = shop.engine.alerts_newest().await.unwrap();
         assert_eq!(alerts.len(), 1);
         assert_eq!(alerts[0].kind, AlertKind::ApiKeyExposed);
-        assert!(shop.engine.read_key(id).await.unwrap().unwrap().exposed);
-
-        shop.engine.api_key_revoke(shop.place, id).await.unwrap();
-        assert_eq!(shop.engine.read_key(id).await.unwrap().unwrap().version, 3);
+        let key = shop.engine.api_key(shop.place, id).await.unwrap();
+        assert!(key.exposed.is_some());
+        assert_eq!(state(&shop, id).await, KeyState::Active);
     }
 
     #[tokio::test]
@@ -118,7 +203,7 @@ mod tests {
         };
         let (one, two) = tokio::join!(seen(shop.engine.clone()), seen(other));
         assert!(one.is_ok() && two.is_ok());
-        assert_eq!(exposures(&shop).await.len(), 1);
+        assert_eq!(told(&shop, EventType::ApiKeyExposed).await.len(), 1);
     }
 
     #[tokio::test]
@@ -126,25 +211,90 @@ mod tests {
         let shop = Shop::open().await;
         let parsed = KeyText::parse(&shop.key).unwrap();
         let forged = compose(parsed.kind, parsed.mode, parsed.id, &[7; 32]);
-        let new = |kind| NewApiKey {
-            kind,
-            name: "test".to_owned(),
-            permissions: Permissions::full(),
-            expires: None,
-        };
-        let make = async |kind| {
-            let made = shop.engine.api_key_create(shop.place, new(kind)).await;
-            let made = made.unwrap();
-            let text = String::from_utf8(made.text.expose().to_vec()).unwrap();
-            (made.id, text)
-        };
-        let (_, publishable) = make(KeyKind::Publishable).await;
-        let (id, revoked) = make(KeyKind::Secret).await;
-        shop.engine.api_key_revoke(shop.place, id).await.unwrap();
+        let (_, publishable) = shop
+            .make_key(KeyKind::Publishable, Permissions::none())
+            .await;
+        let (id, revoked) = shop.make_key(KeyKind::Secret, Permissions::full()).await;
+        shop.revoke(id).await;
         for text in [&forged, &publishable, &revoked, "sk_test_cut", ""] {
-            let noted = shop.engine.api_key_exposed(text, origin(PLAIN)).await;
-            noted.unwrap();
+            let (seen, found) = (origin(PLAIN), origin("POST /v1/exposed_keys"));
+            shop.engine.api_key_exposed(text, seen).await.unwrap();
+            shop.engine.api_key_reported(text, found).await.unwrap();
         }
-        assert!(exposures(&shop).await.is_empty());
+        assert!(told(&shop, EventType::ApiKeyExposed).await.is_empty());
+        assert!(told(&shop, EventType::ApiKeyFrozen).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_account_may_have_exposed_keys_frozen_at_once() {
+        let shop = Shop::open().await;
+        let caller = shop.caller("PATCH /v1/account").await;
+        let change = AccountChange {
+            freeze_exposed_keys: Some(true),
+            ..AccountChange::default()
+        };
+        shop.engine.account_update(&caller, change).await.unwrap();
+        let exposed = shop.engine.api_key_exposed(&shop.key, origin(PLAIN));
+        exposed.await.unwrap();
+        assert_eq!(state(&shop, caller.api_key()).await, KeyState::Frozen);
+    }
+
+    #[tokio::test]
+    async fn a_key_that_somebody_found_is_frozen_and_its_owner_told() {
+        let shop = Shop::open().await;
+        let id = shop.caller("GET /v1/ping").await.api_key();
+        for _ in 0..2 {
+            let found = origin("POST /v1/exposed_keys");
+            let reported = shop.engine.api_key_reported(&shop.key, found);
+            reported.await.unwrap();
+        }
+        let refused = shop
+            .engine
+            .authenticate(presented(&shop.key), origin("GET /v1/ping"))
+            .await;
+        assert_eq!(refused.err(), Some(AuthenticationError::Frozen));
+        for event in [EventType::ApiKeyExposed, EventType::ApiKeyFrozen] {
+            assert_eq!(told(&shop, event).await.len(), 1, "{event}");
+        }
+        assert_eq!(state(&shop, id).await, KeyState::Frozen);
+    }
+
+    #[tokio::test]
+    async fn a_secret_key_that_a_browser_sends_calls_nothing_and_is_marked() {
+        let shop = Shop::open().await;
+        let id = shop.caller("GET /v1/ping").await.api_key();
+        let browser = super::super::Presented {
+            by_browser: true,
+            ..presented(&shop.key)
+        };
+        for _ in 0..2 {
+            let refused = shop
+                .engine
+                .authenticate(browser, origin("GET /v1/ping"))
+                .await;
+            assert_eq!(refused.err(), Some(AuthenticationError::InBrowser));
+        }
+        let key = shop.engine.api_key(shop.place, id).await.unwrap();
+        assert_eq!(key.exposed_by.as_deref(), Some("a browser"));
+        assert_eq!(told(&shop, EventType::ApiKeyExposed).await.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn whoever_uses_a_canary_learns_nothing_and_is_noticed() {
+        let shop = Shop::open().await;
+        let new = crate::NewApiKey {
+            canary: true,
+            ..new_key(KeyKind::Secret, Permissions::none())
+        };
+        let (id, text) = make_key(&shop.engine, shop.place, new).await;
+        let refused = shop
+            .engine
+            .authenticate(presented(&text), origin("GET /v1/ping"))
+            .await;
+        assert_eq!(refused.err(), Some(AuthenticationError::Unknown));
+        let alerts = shop.engine.alerts_newest().await.unwrap();
+        assert_eq!(alerts[0].kind, AlertKind::CanaryUsed);
+        assert_eq!(alerts[0].subject, format!("{id} from 127.0.0.1"));
+        assert_eq!(alerts[0].place, Some(shop.place));
     }
 }

@@ -57,13 +57,12 @@ pub(crate) const STATEMENTS: &[&Statement] = &[
     &ACCOUNT_INSERT,
     &ACCOUNT_BY_NAME,
     &ACCOUNT_FIND,
+    &ACCOUNT_LIST,
+    &ACCOUNT_ACTIVATE,
+    &ACCOUNT_TESTED,
     &SETTINGS_INSERT,
     &SETTINGS_FIND,
     &SETTINGS_UPDATE,
-    &API_KEY_INSERT,
-    &API_KEY_FIND,
-    &API_KEY_REVOKE,
-    &API_KEY_EXPOSE,
     &INVITATION_INSERT,
     &INVITATIONS_END,
     &CHANGE_COUNT,
@@ -83,7 +82,20 @@ pub(crate) static ACCOUNT_BY_NAME: Statement = Statement::new(
 );
 pub(crate) static ACCOUNT_FIND: Statement = Statement::new(
     "account_find",
-    "SELECT name, created FROM accounts WHERE account = $1",
+    "SELECT name, created, activated FROM accounts WHERE account = $1",
+);
+pub(crate) static ACCOUNT_LIST: Statement = Statement::new(
+    "account_list",
+    "SELECT account, name, created, activated FROM accounts ORDER BY account",
+);
+pub(crate) static ACCOUNT_ACTIVATE: Statement = Statement::new(
+    "account_activate",
+    "UPDATE accounts SET activated = $2 WHERE account = $1 AND activated IS NULL",
+);
+/// Whether something was captured in test mode.
+pub(crate) static ACCOUNT_TESTED: Statement = Statement::new(
+    "account_tested",
+    "SELECT payment FROM payments WHERE account = $1 AND mode = 'test' AND amount_captured > 0 LIMIT 1",
 );
 pub(crate) static SETTINGS_INSERT: Statement = Statement::new(
     "settings_insert",
@@ -91,31 +103,12 @@ pub(crate) static SETTINGS_INSERT: Statement = Statement::new(
 );
 pub(crate) static SETTINGS_FIND: Statement = Statement::new(
     "settings_find",
-    "SELECT version, origins, updated FROM account_settings WHERE account = $1 AND mode = $2",
+    "SELECT version, origins, freeze_exposed, updated FROM account_settings WHERE account = $1 AND mode = $2",
 );
 pub(crate) static SETTINGS_UPDATE: Statement = Statement::new(
     "settings_update",
-    "UPDATE account_settings SET version = version + 1, origins = $3, updated = $4 WHERE account = $1 AND mode = $2",
-);
-pub(crate) static API_KEY_INSERT: Statement = Statement::new(
-    "api_key_insert",
-    "INSERT INTO api_keys (account, mode, api_key, kind, name, permissions, last4, hash, state, version, created, expires)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'active', 1, $9, $10)",
-);
-/// By its id alone: the caller's account is what this finds out.
-pub(crate) static API_KEY_FIND: Statement = Statement::new(
-    "api_key_find",
-    "SELECT account, mode, kind, permissions, hash, state, version, expires, exposed FROM api_keys WHERE api_key = $1",
-);
-pub(crate) static API_KEY_REVOKE: Statement = Statement::new(
-    "api_key_revoke",
-    "UPDATE api_keys SET state = 'revoked', version = version + 1
-     WHERE account = $1 AND mode = $2 AND api_key = $3 AND state <> 'revoked' AND version = $4",
-);
-pub(crate) static API_KEY_EXPOSE: Statement = Statement::new(
-    "api_key_expose",
-    "UPDATE api_keys SET exposed = $5, exposed_by = $6, version = version + 1
-     WHERE account = $1 AND mode = $2 AND api_key = $3 AND version = $4 AND exposed IS NULL",
+    "UPDATE account_settings SET version = version + 1, origins = $4, freeze_exposed = $5, updated = $6
+     WHERE account = $1 AND mode = $2 AND version = $3",
 );
 /// The counter's row lock makes sequence numbers appear in the order of commits.
 pub(crate) static CHANGE_COUNT: Statement = Statement::new(

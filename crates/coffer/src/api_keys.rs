@@ -1,0 +1,167 @@
+//! `coffer api-keys …`: keys of every account, by the operator.
+
+use std::fmt::Write as _;
+
+use coffer_core::{Mode, id::AccountId, time::DAY_MS};
+use serde_json::Value;
+
+use crate::{
+    accounts::{AccountWanted, KeyAct, KeyTask, KeyWanted, KeysWanted, Reach},
+    cli::{ApiKeysCommand, KeyNamed, NewKeyArguments},
+    console,
+    directory::Directory,
+    failure::Failure,
+    runtime,
+};
+
+/// Runs a command.
+pub(crate) fn run(command: ApiKeysCommand) -> Result<(), Failure> {
+    match command {
+        ApiKeysCommand::Create(new) => {
+            let directory = Directory::open(&new.place.dir)?;
+            runtime::command(create(&directory, new))
+        }
+        ApiKeysCommand::List {
+            place,
+            account,
+            mode,
+            json,
+        } => {
+            let directory = Directory::open(&place.dir)?;
+            let keys = runtime::command(list(&directory, account, mode))?;
+            console::print(&if json { pretty(&keys) } else { table(&keys) });
+            Ok(())
+        }
+        ApiKeysCommand::Show(key) => task(&key, KeyAct::Show),
+        ApiKeysCommand::Uses(key) => task(&key, KeyAct::Uses),
+        ApiKeysCommand::Change {
+            key,
+            name,
+            permissions,
+            addresses,
+        } => {
+            let addresses = addresses.map(|addresses| addresses.join(" "));
+            let change = KeyAct::Change {
+                name,
+                permissions,
+                addresses,
+            };
+            task(&key, change)
+        }
+        ApiKeysCommand::Rotate { key, overlap_hours } => {
+            task(&key, KeyAct::Rotate { overlap_hours })
+        }
+        ApiKeysCommand::EndRotation(key) => task(&key, KeyAct::EndRotation),
+        ApiKeysCommand::Freeze(key) => task(&key, KeyAct::Freeze),
+        ApiKeysCommand::Unfreeze(key) => task(&key, KeyAct::Unfreeze),
+        ApiKeysCommand::Revoke(key) => task(&key, KeyAct::Revoke),
+    }
+}
+
+async fn create(directory: &Directory, new: NewKeyArguments) -> Result<(), Failure> {
+    let (reach, _lock) = Reach::open(directory).await?;
+    let account = account_of(&reach, new.account, true).await?;
+    let wanted = KeyWanted {
+        account,
+        mode: new.mode,
+        kind: new.kind,
+        name: new.name,
+        permissions: new.permissions,
+        lasts_ms: new.days.map(|days| days.saturating_mul(DAY_MS)),
+        addresses: new.addresses.join(" "),
+        canary: new.canary,
+    };
+    let made = reach.key(wanted).await?;
+    console::say(&format!("{}\n{}", made.id, made.key));
+    Ok(())
+}
+
+async fn list(directory: &Directory, account: String, mode: Mode) -> Result<Value, Failure> {
+    let (reach, _lock) = Reach::open(directory).await?;
+    let account = account_of(&reach, account, false).await?;
+    all(
+        &reach,
+        KeysWanted {
+            account,
+            mode,
+            after: None,
+        },
+    )
+    .await
+}
+
+async fn account_of(reach: &Reach, name: String, create: bool) -> Result<AccountId, Failure> {
+    let wanted = AccountWanted { name, create };
+    Ok(reach.account(wanted).await?.account)
+}
+
+/// Every page of a list.
+async fn all(reach: &Reach, mut wanted: KeysWanted) -> Result<Value, Failure> {
+    let mut keys = Vec::new();
+    loop {
+        let KeysWanted { account, mode, .. } = wanted;
+        let mut page = reach.keys(wanted).await?;
+        if let Some(Value::Array(some)) = page.get_mut("data").map(Value::take) {
+            keys.extend(some);
+        }
+        let last = keys.last().and_then(|key| key.get("id")?.as_str());
+        match last {
+            Some(last) if page.get("has_more") == Some(&Value::Bool(true)) => {
+                let after = Some(last.to_owned());
+                wanted = KeysWanted {
+                    account,
+                    mode,
+                    after,
+                };
+            }
+            Some(_) | None => return Ok(Value::Array(keys)),
+        }
+    }
+}
+
+fn task(key: &KeyNamed, act: KeyAct) -> Result<(), Failure> {
+    let directory = Directory::open(&key.place.dir)?;
+    runtime::command(async {
+        let (reach, _lock) = Reach::open(&directory).await?;
+        let done = reach.key_task(KeyTask { id: key.key, act }).await?;
+        console::print(&pretty(&done));
+        Ok(())
+    })
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+/// One line per key.
+fn table(keys: &Value) -> String {
+    let cell = |key: &Value, pointer: &str| {
+        let text = key.pointer(pointer).and_then(Value::as_str);
+        text.unwrap_or("–").to_owned()
+    };
+    let columns = [
+        ("ID", "/id"),
+        ("KIND", "/kind"),
+        ("STATE", "/state"),
+        ("LAST4", "/last4"),
+        ("EXPIRES", "/expires"),
+        ("LAST USED", "/last_use/time"),
+        ("FROM", "/last_use/address"),
+        ("NAME", "/name"),
+    ];
+    let keys = keys.as_array().map_or(&[][..], Vec::as_slice);
+    let mut rows = vec![columns.map(|(title, _)| title.to_owned())];
+    rows.extend(keys.iter().map(|key| columns.map(|(_, at)| cell(key, at))));
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (place, cell) in row.iter().enumerate() {
+            let widths = rows.iter().filter_map(|row| row.get(place));
+            let width = widths.map(|cell| cell.chars().count()).max().unwrap_or(0);
+            // Writing to a String cannot fail.
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}

@@ -1,0 +1,121 @@
+//! The commands of whoever manages accounts and their keys.
+
+use clap::{Args, Subcommand};
+use coffer_core::{Mode, api_key::KeyKind, id::ApiKeyId};
+
+use super::Place;
+
+#[derive(Subcommand)]
+pub(crate) enum AccountsCommand {
+    /// Show every account.
+    List {
+        #[command(flatten)]
+        place: Place,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let an account take live payments, when all that this needs is there; show what is missing otherwise.
+    Activate {
+        /// The account, by name.
+        account: String,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// A key, by its id.
+#[derive(Args)]
+pub(crate) struct KeyNamed {
+    /// The key's id, `key_…`.
+    #[arg(value_name = "KEY")]
+    pub(crate) key: ApiKeyId,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+/// A key to be made.
+#[derive(Args)]
+pub(crate) struct NewKeyArguments {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// The account, by name; it is created when there is none.
+    #[arg(long)]
+    pub(crate) account: String,
+    /// Test or live.
+    #[arg(long, default_value = "test")]
+    pub(crate) mode: Mode,
+    /// `sk` (secret) or `pk` (publishable).
+    #[arg(long, default_value = "sk")]
+    pub(crate) kind: KeyKind,
+    /// What the key is called.
+    #[arg(long, default_value = "command line")]
+    pub(crate) name: String,
+    /// `full`, `read_only`, `checkout_only`, `reporting`, or rights such as `payments:write`, separated by spaces; a secret key
+    /// has all unless told.
+    #[arg(long)]
+    pub(crate) permissions: Option<String>,
+    /// Addresses and networks that it may be used from, separated by commas; from anywhere unless told.
+    #[arg(long, value_delimiter = ',', value_name = "NETWORKS")]
+    pub(crate) addresses: Vec<String>,
+    /// How many days it works; a live key at most 365.
+    #[arg(long)]
+    pub(crate) days: Option<i64>,
+    /// A bait: it permits nothing and raises an alert when somebody uses it.
+    #[arg(long)]
+    pub(crate) canary: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ApiKeysCommand {
+    /// Make a key and show it, once.
+    Create(NewKeyArguments),
+    /// Show the keys of an account.
+    List {
+        #[command(flatten)]
+        place: Place,
+        /// The account, by name.
+        #[arg(long)]
+        account: String,
+        /// Test or live.
+        #[arg(long, default_value = "test")]
+        mode: Mode,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a key.
+    Show(KeyNamed),
+    /// Show from where both secrets of a key were used, and what observed limits would have refused.
+    Uses(KeyNamed),
+    /// Change what a key may do. What is not named stays.
+    Change {
+        #[command(flatten)]
+        key: KeyNamed,
+        /// Another name.
+        #[arg(long)]
+        name: Option<String>,
+        /// Other rights, in place of all the old ones.
+        #[arg(long)]
+        permissions: Option<String>,
+        /// Other addresses, in place of all the old ones; from anywhere when empty.
+        #[arg(long, value_delimiter = ',', value_name = "NETWORKS")]
+        addresses: Option<Vec<String>>,
+    },
+    /// Give a key a new secret and show it, once; the old one works for a while.
+    Rotate {
+        #[command(flatten)]
+        key: KeyNamed,
+        /// How long the old secret works: 24 hours unless told, 0 to end it at once.
+        #[arg(long, value_name = "HOURS")]
+        overlap_hours: Option<i64>,
+    },
+    /// End the old secret of a key before its time.
+    EndRotation(KeyNamed),
+    /// Stop a key until it is unfrozen.
+    Freeze(KeyNamed),
+    /// Let a frozen key call again.
+    Unfreeze(KeyNamed),
+    /// Revoke a key, for good.
+    Revoke(KeyNamed),
+}

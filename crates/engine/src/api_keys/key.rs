@@ -1,0 +1,263 @@
+//! An API key as it is stored: what it may do, in which state it is, and the keyed hashes of its secrets.
+
+use coffer_core::{
+    Timestamp,
+    api_key::{KeyKind, KeyState},
+    id::ApiKeyId,
+    limits::API_KEY_NAME_MAX,
+    network::Networks,
+    permission::Permissions,
+    words,
+};
+use coffer_crypto::Mac;
+use coffer_db::{Row, Value, params};
+use coffer_net::contract::Place;
+
+use crate::{
+    Error, Text,
+    rows::{self, key_of},
+};
+
+/// What an API key may do, and from where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeySettings {
+    /// On which resources.
+    pub permissions: Permissions,
+    /// From which addresses.
+    pub addresses: Networks,
+    /// On pages of which origins, for a publishable key; all of the account's when none is listed.
+    pub origins: Vec<String>,
+    /// Until when; for ever when there is no end.
+    pub expires: Option<Timestamp>,
+}
+
+impl KeySettings {
+    /// The first of these settings, as callers name it, that gives more than `own` does.
+    pub(crate) fn beyond(&self, own: &Self) -> Option<&'static str> {
+        let ends_later = own
+            .expires
+            .is_some_and(|own| self.expires.is_none_or(|expires| expires > own));
+        if !self.permissions.within(&own.permissions) {
+            Some("permissions")
+        } else if !self.addresses.within(&own.addresses) {
+            Some("addresses")
+        } else if ends_later {
+            Some("expires")
+        } else {
+            None
+        }
+    }
+}
+
+/// Limits that are tried before they hold: what they would have refused is counted, and let through.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Observed {
+    /// These permissions instead of the key's own.
+    pub permissions: Option<Permissions>,
+    /// These addresses instead of the key's own.
+    pub addresses: Option<Networks>,
+}
+
+words! {
+    /// What is stored of a key's state; the rest follows from the time.
+    pub enum StoredState {
+        /// It may call.
+        Active = "active",
+        /// It may not, until somebody unfreezes it.
+        Frozen = "frozen",
+        /// It may not, for ever.
+        Revoked = "revoked",
+    }
+}
+
+/// The secret that a key had before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldSecret {
+    /// What is kept to recognise it by.
+    pub last4: String,
+    /// When it stops working, if nobody is silent for a day before.
+    pub closes: Timestamp,
+    /// Since when the new one works.
+    pub rotated: Timestamp,
+}
+
+/// An API key at one version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    /// Its id.
+    pub id: ApiKeyId,
+    /// Its account and mode: all that it can reach.
+    pub place: Place,
+    /// Publishable or secret.
+    pub kind: KeyKind,
+    /// For people.
+    pub name: Text<API_KEY_NAME_MAX>,
+    /// What it may do.
+    pub settings: KeySettings,
+    /// What is tried out on it.
+    pub observed: Observed,
+    /// A bait: it permits nothing, and raises an alert when somebody uses it.
+    pub canary: bool,
+    /// Its last four characters.
+    pub last4: String,
+    /// The secret before, as long as it works.
+    pub old: Option<OldSecret>,
+    /// When it was first seen where anybody could read it.
+    pub exposed: Option<Timestamp>,
+    /// Grows with every change.
+    pub version: i64,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it changed last.
+    pub updated: Timestamp,
+    pub(crate) stored: StoredState,
+    /// Which secret is the present one: 1 when it was made, one more with each rotation.
+    pub(crate) secret: i64,
+    /// How many days before its end somebody was told last.
+    pub(crate) days_told: Option<i64>,
+    pub(crate) exposed_by: Option<String>,
+}
+
+impl ApiKey {
+    /// What it is at this time.
+    #[must_use]
+    pub fn state(&self, now: Timestamp) -> KeyState {
+        match self.stored {
+            StoredState::Revoked => KeyState::Revoked,
+            StoredState::Frozen => KeyState::Frozen,
+            StoredState::Active if self.is_over(now) => KeyState::Expired,
+            StoredState::Active if self.old_works(now) => KeyState::Rotating,
+            StoredState::Active => KeyState::Active,
+        }
+    }
+
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.settings.expires.is_some_and(|expires| expires <= now)
+    }
+
+    pub(crate) fn old_works(&self, now: Timestamp) -> bool {
+        self.old.as_ref().is_some_and(|old| old.closes > now)
+    }
+}
+
+/// A key and what verifies its secrets. Only the hashes make it more than what anybody with the right to may see.
+#[derive(Clone)]
+pub(crate) struct StoredKey {
+    pub(crate) key: ApiKey,
+    pub(crate) hash: Mac,
+    pub(crate) old_hash: Option<Mac>,
+}
+
+impl StoredKey {
+    /// The parameters of its insertion.
+    pub(crate) fn insert(&self) -> Vec<Value> {
+        let key = &self.key;
+        let [account, mode] = key_of(key.place);
+        params![
+            account,
+            mode,
+            key.id.to_string(),
+            key.kind.as_str(),
+            &*key.name,
+            key.settings.permissions.to_string(),
+            key.settings.addresses.to_string(),
+            key.settings.origins.join(" "),
+            observed(key.observed.permissions.as_ref()),
+            observed(key.observed.addresses.as_ref()),
+            i64::from(key.canary),
+            self.hash.as_bytes().as_slice(),
+            key.last4.as_str(),
+            key.settings.expires.map(Timestamp::as_millis),
+            key.days_told,
+            key.created.as_millis(),
+        ]
+    }
+
+    /// The parameters of its change from the version before.
+    pub(crate) fn update(&self, version: i64) -> Vec<Value> {
+        let key = &self.key;
+        let [account, mode] = key_of(key.place);
+        let old = key.old.as_ref();
+        params![
+            account,
+            mode,
+            key.id.to_string(),
+            version,
+            &*key.name,
+            key.settings.permissions.to_string(),
+            key.settings.addresses.to_string(),
+            key.settings.origins.join(" "),
+            observed(key.observed.permissions.as_ref()),
+            observed(key.observed.addresses.as_ref()),
+            key.secret,
+            old.map(|old| old.rotated.as_millis()),
+            self.hash.as_bytes().as_slice(),
+            key.last4.as_str(),
+            self.old_hash.as_ref().map(|hash| hash.as_bytes().to_vec()),
+            old.map(|old| old.last4.as_str()),
+            old.map(|old| old.closes.as_millis()),
+            key.stored.as_str(),
+            key.settings.expires.map(Timestamp::as_millis),
+            key.days_told,
+            key.exposed.map(Timestamp::as_millis),
+            key.exposed_by.as_deref(),
+            key.updated.as_millis(),
+        ]
+    }
+}
+
+fn observed(setting: Option<&impl ToString>) -> Option<String> {
+    setting.map(ToString::to_string)
+}
+
+/// Reads a row of the table.
+pub(crate) fn read(row: &Row) -> Result<StoredKey, Error> {
+    let old_hash = row.optional_bytes("old_hash")?.map(Mac::from_slice);
+    let time = |column| row.optional_integer(column).map(millis);
+    Ok(StoredKey {
+        hash: Mac::from_slice(row.bytes("hash")?)?,
+        old_hash: old_hash.transpose()?,
+        key: ApiKey {
+            id: rows::word(row, "api_key")?,
+            place: rows::place(row)?,
+            kind: rows::word(row, "kind")?,
+            name: Text::from_store(row.text("name")?.to_owned()),
+            settings: KeySettings {
+                permissions: rows::word(row, "permissions")?,
+                addresses: rows::word(row, "addresses")?,
+                origins: rows::list(row, "origins")?,
+                expires: time("expires")?,
+            },
+            observed: Observed {
+                permissions: rows::maybe_word(row, "observed_permissions")?,
+                addresses: rows::maybe_word(row, "observed_addresses")?,
+            },
+            canary: row.integer("canary")? != 0,
+            last4: row.text("last4")?.to_owned(),
+            old: read_old(row)?,
+            exposed: time("exposed")?,
+            version: row.integer("version")?,
+            created: rows::time(row, "created")?,
+            updated: rows::time(row, "updated")?,
+            stored: rows::word(row, "state")?,
+            secret: row.integer("secret")?,
+            days_told: row.optional_integer("days_told")?,
+            exposed_by: row.optional_text("exposed_by")?.map(str::to_owned),
+        },
+    })
+}
+
+fn read_old(row: &Row) -> Result<Option<OldSecret>, Error> {
+    let Some(closes) = millis(row.optional_integer("old_closes")?) else {
+        return Ok(None);
+    };
+    Ok(Some(OldSecret {
+        last4: row.text("old_last4")?.to_owned(),
+        closes,
+        rotated: rows::time(row, "rotated")?,
+    }))
+}
+
+fn millis(column: Option<i64>) -> Option<Timestamp> {
+    column.map(Timestamp::from_millis)
+}

@@ -1,0 +1,341 @@
+//! A presented key becomes a [`Caller`], or it is said why not.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use coffer_core::{
+    api_key::{KeyKind, KeyState, KeyText},
+    id::ApiKeyId,
+};
+use coffer_crypto::{Context, Mac, mac};
+use coffer_db::params;
+use quick_cache::sync::Cache;
+
+use super::{
+    key::{self, ApiKey, StoredKey},
+    uses::{KeyUse, Seen},
+};
+use crate::{CallOrigin, Caller, Engine, Error, store::api_keys as sql};
+
+/// API keys held in memory; more are read from the store each time.
+const CACHED_MAX: usize = 100_000;
+/// How a secret key came that came from a browser, as records name it.
+const BROWSER: &str = "a browser";
+
+/// Why a presented key names no caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthenticationError {
+    /// Not the shape of a key, or its checksum is wrong: mistyped or cut.
+    Malformed,
+    /// No such key, or its secret is wrong.
+    Unknown,
+    /// It was revoked.
+    Revoked,
+    /// It is frozen.
+    Frozen,
+    /// Its time is over.
+    Expired,
+    /// It may not be used from this address.
+    AddressNotAllowed,
+    /// A secret key, and a browser sent it.
+    InBrowser,
+    /// The store cannot be asked.
+    Unavailable,
+}
+
+/// A key as it comes with a request.
+#[derive(Clone, Copy)]
+pub struct Presented<'a> {
+    /// Its text.
+    pub text: &'a str,
+    /// What the client calls itself, for the record of the key's use.
+    pub client: Option<&'a str>,
+    /// Whether a browser sent it: then anybody who uses that browser has it.
+    pub by_browser: bool,
+}
+
+/// What is known of a key, as long as nothing of it changes.
+pub(crate) struct Known {
+    pub(crate) stored: StoredKey,
+    pub(crate) uses: Arc<KeyUse>,
+}
+
+impl Known {
+    pub(crate) const fn key(&self) -> &ApiKey {
+        &self.stored.key
+    }
+}
+
+/// Keys by id, so that a call costs no query. A change empties it on every node within a second.
+pub(crate) struct KeyCache {
+    keys: Cache<ApiKeyId, Arc<Known>>,
+    /// Grows with each forgetting, so that what was read before it is not put in after it.
+    forgotten: AtomicU64,
+}
+
+impl KeyCache {
+    pub(crate) fn new() -> Self {
+        Self {
+            keys: Cache::new(CACHED_MAX),
+            forgotten: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn forget(&self, id: ApiKeyId) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        self.keys.remove(&id);
+    }
+
+    pub(crate) fn forget_all(&self) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        self.keys.clear();
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten.load(Ordering::SeqCst)
+    }
+
+    /// Keeps what was read when [`KeyCache::forgotten`] was `before`. A revocation that came between may have missed it.
+    fn keep(&self, id: ApiKeyId, known: &Arc<Known>, before: u64) {
+        self.keys.insert(id, Arc::clone(known));
+        if self.forgotten() != before {
+            self.keys.remove(&id);
+        }
+    }
+}
+
+impl Engine {
+    /// Verifies a presented key. The only way to a [`Caller`].
+    ///
+    /// # Errors
+    /// Why it is nobody's.
+    pub async fn authenticate(
+        &self,
+        presented: Presented<'_>,
+        origin: CallOrigin,
+    ) -> Result<Caller, AuthenticationError> {
+        let (known, secret) = self.verify(presented.text).await?;
+        let key = known.key();
+        if key.canary {
+            return Err(self.canary_used(key, &origin).await);
+        }
+        if presented.by_browser && key.kind == KeyKind::Secret {
+            self.note_exposure(&known.stored, &origin, BROWSER).await?;
+            return Err(AuthenticationError::InBrowser);
+        }
+        if !key.settings.addresses.permit(origin.address) {
+            return Err(AuthenticationError::AddressNotAllowed);
+        }
+        let (now, observed) = (self.now(), key.observed.addresses.as_ref());
+        if observed.is_some_and(|addresses| !addresses.permit(origin.address)) {
+            let refused = Seen::RefusedAddress(origin.address);
+            self.0.uses.note(&known.uses, secret, refused, now);
+        }
+        self.0
+            .uses
+            .call(&known.uses, secret, &origin, presented.client, now);
+        Ok(Caller {
+            place: key.place,
+            api_key: key.id,
+            known,
+            secret,
+            origin,
+        })
+    }
+
+    /// What is known of a presented key that may call, and which of its secrets it is.
+    pub(super) async fn verify(
+        &self,
+        presented: &str,
+    ) -> Result<(Arc<Known>, i64), AuthenticationError> {
+        let text = KeyText::parse(presented).map_err(|_| AuthenticationError::Malformed)?;
+        let known = self.known(text.id).await?;
+        // The same hash is computed whatever is known, so that time tells nothing about it.
+        let given = self.hash(&text);
+        let known = known.ok_or(AuthenticationError::Unknown)?;
+        let (stored, now) = (&known.stored, self.now());
+        let is_present = stored.hash.matches(&given);
+        let is_old = stored
+            .old_hash
+            .is_some_and(|old| old.matches(&given) && stored.key.old_works(now));
+        if !is_present && !is_old {
+            return Err(AuthenticationError::Unknown);
+        }
+        match stored.key.state(now) {
+            KeyState::Active | KeyState::Rotating => {}
+            KeyState::Frozen => return Err(AuthenticationError::Frozen),
+            KeyState::Revoked => return Err(AuthenticationError::Revoked),
+            KeyState::Expired => return Err(AuthenticationError::Expired),
+        }
+        let secret = stored.key.secret.saturating_sub(i64::from(!is_present));
+        Ok((known, secret))
+    }
+
+    async fn known(&self, id: ApiKeyId) -> Result<Option<Arc<Known>>, AuthenticationError> {
+        let fresh = self.0.changes.is_fresh(self.now());
+        if let Some(known) = self.0.key_cache.keys.get(&id).filter(|_| fresh) {
+            return Ok(Some(known));
+        }
+        let before = self.0.key_cache.forgotten();
+        let stored = self
+            .stored_key(id)
+            .await
+            .map_err(|_| AuthenticationError::Unavailable)?;
+        let Some(stored) = stored else {
+            return Ok(None);
+        };
+        let uses = KeyUse::of(&stored.key);
+        let known = Arc::new(Known { stored, uses });
+        self.0.key_cache.keep(id, &known, before);
+        Ok(Some(known))
+    }
+
+    pub(super) async fn stored_key(&self, id: ApiKeyId) -> Result<Option<StoredKey>, Error> {
+        let found = self
+            .db()
+            .read_optional(&sql::FIND, params![id.to_string()])
+            .await?;
+        found.map(|row| key::read(&row)).transpose()
+    }
+
+    /// The stored form of a key: over its whole identity, under a pepper that the database does not hold.
+    pub(super) fn hash(&self, text: &KeyText<'_>) -> Mac {
+        let context = Context::new("coffer api key v1")
+            .text(text.kind.as_str())
+            .text(text.mode.as_str())
+            .bytes(text.id.as_bytes())
+            .text(text.secret);
+        mac(&self.secrets().pepper, &context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use coffer_core::{Mode, api_key::compose, network::Networks};
+    use coffer_db::Transaction;
+
+    use super::*;
+    use crate::{
+        ApiKeyChange, Fresh, Steward,
+        fixture::{Shop, origin, presented},
+    };
+
+    async fn refused(shop: &Shop, text: &str) -> AuthenticationError {
+        let calling = shop
+            .engine
+            .authenticate(presented(text), origin("GET /v1/ping"));
+        calling.await.err().unwrap()
+    }
+
+    #[tokio::test]
+    async fn only_the_whole_key_names_a_caller() {
+        let shop = Shop::open().await;
+        let parsed = KeyText::parse(&shop.key).unwrap();
+        for forged in [
+            compose(parsed.kind, parsed.mode, parsed.id, &[7; 32]),
+            compose(KeyKind::Publishable, parsed.mode, parsed.id, &[7; 32]),
+            compose(parsed.kind, Mode::Live, parsed.id, &[7; 32]),
+            compose(
+                parsed.kind,
+                parsed.mode,
+                ApiKeyId::from_bytes([3; 16]),
+                &[7; 32],
+            ),
+        ] {
+            assert_eq!(refused(&shop, &forged).await, AuthenticationError::Unknown);
+        }
+        let cut = &shop.key[..shop.key.len() - 1];
+        assert_eq!(refused(&shop, cut).await, AuthenticationError::Malformed);
+    }
+
+    #[tokio::test]
+    async fn a_revoked_key_calls_nothing_though_it_was_cached() {
+        let shop = Shop::open().await;
+        let caller = shop.caller("GET /v1/ping").await;
+        shop.revoke(caller.api_key()).await;
+        assert_eq!(
+            refused(&shop, &shop.key).await,
+            AuthenticationError::Revoked
+        );
+    }
+
+    /// As another node would revoke it, which tells this one by the list of changes or not at all.
+    async fn revoke_elsewhere(shop: &Shop, told: bool) {
+        let id = shop.caller("GET /v1/ping").await.api_key();
+        let mut stored = shop.engine.stored_key(id).await.unwrap().unwrap();
+        stored.key.stored = key::StoredState::Revoked;
+        let revoked = Transaction::new().one(&sql::UPDATE, stored.update(1));
+        let told = if told {
+            shop.engine.changed("api_key", &id.to_string())
+        } else {
+            Transaction::new()
+        };
+        shop.engine
+            .db()
+            .transact(revoked.append(told))
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_key_revoked_by_another_node_is_noticed_by_the_poll() {
+        let shop = Shop::open().await;
+        revoke_elsewhere(&shop, true).await;
+        shop.caller("GET /v1/ping").await;
+        shop.engine.poll_changes().await.unwrap();
+        assert_eq!(
+            refused(&shop, &shop.key).await,
+            AuthenticationError::Revoked
+        );
+    }
+
+    #[tokio::test]
+    async fn a_node_that_slept_longer_than_changes_are_kept_forgets_what_it_knew() {
+        let shop = Shop::open().await;
+        // As after the pruning: revoked, and no row says so.
+        revoke_elsewhere(&shop, false).await;
+        shop.clock.advance(crate::changes::CHANGES_KEPT_MS);
+        shop.engine.poll_changes().await.unwrap();
+        assert_eq!(
+            refused(&shop, &shop.key).await,
+            AuthenticationError::Revoked
+        );
+    }
+
+    #[tokio::test]
+    async fn what_was_read_before_a_revocation_is_not_kept_after_it() {
+        let shop = Shop::open().await;
+        let id = shop.caller("GET /v1/ping").await.api_key();
+        let cache = &shop.engine.0.key_cache;
+        let (known, before) = (cache.keys.get(&id).unwrap(), cache.forgotten());
+        cache.forget(id);
+        cache.keep(id, &known, before);
+        assert!(cache.keys.get(&id).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_key_calls_from_its_own_addresses_only() {
+        let shop = Shop::open().await;
+        let id = shop.caller("GET /v1/ping").await.api_key();
+        let only = async |addresses: &str| {
+            let change = ApiKeyChange {
+                addresses: Some(addresses.parse::<Networks>().unwrap()),
+                ..ApiKeyChange::default()
+            };
+            let steward = Steward::Operator(shop.place);
+            let changed = shop
+                .engine
+                .api_key_update(steward, Fresh::unkeyed(), id, change);
+            changed.await.unwrap();
+        };
+        only("203.0.113.0/24").await;
+        assert_eq!(
+            refused(&shop, &shop.key).await,
+            AuthenticationError::AddressNotAllowed
+        );
+        only("203.0.113.0/24 127.0.0.1").await;
+        shop.caller("GET /v1/ping").await;
+    }
+}

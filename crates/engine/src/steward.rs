@@ -1,0 +1,43 @@
+//! Who manages an account's keys: a caller with a key of its own, who gives no more than that key has, or the operator.
+
+use coffer_net::contract::Place;
+
+use crate::{Caller, Error, api_keys::KeySettings, commit::By};
+
+/// Who manages an account's keys.
+#[derive(Clone, Copy)]
+pub enum Steward<'a> {
+    /// A caller, in the account and mode of its key.
+    Caller(&'a Caller),
+    /// The operator, in any.
+    Operator(Place),
+}
+
+impl<'a> Steward<'a> {
+    /// The account and mode that are managed.
+    #[must_use]
+    pub const fn place(self) -> Place {
+        match self {
+            Self::Caller(caller) => caller.place(),
+            Self::Operator(place) => place,
+        }
+    }
+
+    pub(crate) const fn by(self) -> By<'a> {
+        match self {
+            Self::Caller(caller) => By::Caller(caller),
+            Self::Operator(_) => By::Operator,
+        }
+    }
+
+    /// A key never gives more than it has.
+    pub(crate) fn check_gives(self, settings: &KeySettings) -> Result<(), Error> {
+        match self {
+            Self::Operator(_) => Ok(()),
+            Self::Caller(caller) => match settings.beyond(caller.settings()) {
+                None => Ok(()),
+                Some(field) => Err(Error::BeyondCaller { field }),
+            },
+        }
+    }
+}
