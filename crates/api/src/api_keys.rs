@@ -1,7 +1,8 @@
 //! Handlers of API keys, and of keys that somebody found.
 
 use coffer_core::{
-    api_key::KeyKind, limits::API_KEY_NAME_MAX, permission::Permissions, rotation::Overlap,
+    api_key::KeyKind, limits::API_KEY_NAME_MAX, permission::Permissions, rate::Rate,
+    rotation::Overlap,
 };
 use coffer_crypto::SecretBytes;
 use coffer_engine::{
@@ -35,6 +36,8 @@ request! {
         origins: Optional<Origins>,
         /// When it ends; a live key within 365 days.
         expires: Optional<Time>,
+        /// How many requests; as the installation says unless told.
+        rate: Optional<Rate>,
         /// A bait that permits nothing and raises an alert when it is used.
         canary: Optional<bool>,
     }
@@ -53,6 +56,8 @@ request! {
         origins: Replace<Origins>,
         /// Another end, or null for none.
         expires: Change<Time>,
+        /// Another rate, or null for the installation's.
+        rate: Change<Rate>,
         /// Limits to try out: what they would refuse is counted and let through. Null ends that.
         observed: Change<Observed>,
     }
@@ -83,6 +88,7 @@ impl NewApiKeyRequest {
             addresses,
             origins,
             expires,
+            rate,
             canary,
         } = self;
         let (kind, canary) = (kind.unwrap_or(KeyKind::Secret), canary.unwrap_or(false));
@@ -101,6 +107,7 @@ impl NewApiKeyRequest {
                 addresses: addresses.map(|addresses| addresses.0).unwrap_or_default(),
                 origins: origins.map(|origins| origins.0).unwrap_or_default(),
                 expires: expires.map(|time| time.0),
+                rate,
             },
             canary,
         })
@@ -115,6 +122,7 @@ impl From<ApiKeyChangeRequest> for ApiKeyChange {
             addresses,
             origins,
             expires,
+            rate,
             observed,
         } = request;
         Self {
@@ -123,6 +131,7 @@ impl From<ApiKeyChangeRequest> for ApiKeyChange {
             addresses: addresses.map(|addresses| addresses.0),
             origins: origins.map(|origins| origins.0),
             expires: expires.map(|expires| expires.map(|time| time.0)),
+            rate,
             observed: observed.map(Option::unwrap_or_default),
         }
     }

@@ -11,7 +11,7 @@ use http::{
 };
 use zeroize::Zeroizing;
 
-use crate::problems::{Code, Problem};
+use crate::problems::{self, Code, Problem};
 
 /// Headers that browsers send and nobody else (Fetch Metadata; scripts cannot remove them).
 const BROWSERS: [HeaderName; 3] = [
@@ -55,6 +55,9 @@ pub(crate) async fn admit(
 
 fn problem(error: AuthenticationError) -> Problem {
     Problem::new(match error {
+        AuthenticationError::TooManyFailures { retry_after_s } => {
+            return problems::too_many_failures(retry_after_s);
+        }
         AuthenticationError::Malformed => Code::KeyMalformed,
         AuthenticationError::Unknown => Code::KeyUnknown,
         AuthenticationError::Revoked => Code::KeyRevoked,

@@ -14,7 +14,7 @@ use axum::{
 };
 use bytes::Bytes;
 use coffer_core::id::RequestId;
-use coffer_engine::{Begun, CallOrigin, Caller, Fresh, IdempotencyKey};
+use coffer_engine::{Allowance, Begun, CallOrigin, Caller, Fresh, IdempotencyKey, Passage};
 use coffer_net::{face::ConnectionInfo, task};
 use http::{
     HeaderMap, HeaderName, Method,
@@ -34,6 +34,8 @@ use crate::{
     layers,
     problems::{Code, Problem, Stop},
     query::Query,
+    rates,
+    room::Worth,
     routes::{Door, RouteRow, Work},
 };
 
@@ -60,18 +62,35 @@ async fn pass(api: Api, row: &'static RouteRow, request: Request) -> Response {
 
 async fn answer(api: &Api, row: &'static RouteRow, request: Request) -> Response {
     let id = layers::id_of(&request);
-    let answer = match enter(api, row, id, request).await {
-        Ok(answer) => answer,
-        Err(Stop::Answered(stored)) => Answer::replay(stored, row.shows_secret()),
-        Err(Stop::Problem(problem)) => return problem.answer(&api.settings().api_origin, id),
+    let mut standing = None;
+    let mut response = match enter(api, row, (id, request), &mut standing).await {
+        Ok(answer) => answer.into_response(row.location()),
+        Err(Stop::Answered(stored)) => {
+            Answer::replay(stored, row.shows_secret()).into_response(row.location())
+        }
+        Err(Stop::Problem(problem)) => problem.answer(&api.settings().api_origin, id),
     };
-    answer.into_response(row.location())
+    if let Some(standing) = &standing {
+        rates::tell(response.headers_mut(), standing);
+    }
+    response
 }
 
-async fn enter(api: &Api, row: &'static RouteRow, id: RequestId, request: Request) -> Outcome {
+/// As far as the caller's rate is known, `standing` tells of it, whatever becomes of the request.
+async fn enter(
+    api: &Api,
+    row: &'static RouteRow,
+    (id, request): (RequestId, Request),
+    standing: &mut Option<Allowance>,
+) -> Outcome {
+    let seat = api.room().seat(Worth::of(row))?;
     let (mut parts, body) = request.into_parts();
     let from = origin(row, id, &parts);
     let caller = admit(api, row, from, &parts.headers).await?;
+    let passage = caller
+        .as_ref()
+        .map(|caller| limit(api, row, caller, standing))
+        .transpose()?;
     let query = Query::read(&parts.uri, row.query())?;
     let name = path_name(&mut parts).await;
     let body = if takes_body(&parts.method) {
@@ -102,11 +121,35 @@ async fn enter(api: &Api, row: &'static RouteRow, id: RequestId, request: Reques
         },
         (Door::Key(..) | Door::Post(..), None) => return Err(Problem::new(Code::KeyMissing).into()),
     };
-    run(&parts.method, work).await
+    run(&parts.method, work, (seat, passage)).await
 }
 
-/// What only reads ends with the client; what changes something does not.
-async fn run(method: &Method, work: Work) -> Outcome {
+/// The caller's leave to be worked for.
+fn limit(
+    api: &Api,
+    row: &RouteRow,
+    caller: &Caller,
+    standing: &mut Option<Allowance>,
+) -> Result<Passage, Problem> {
+    match api.engine().enter(caller, row.cost()) {
+        Ok(passage) => {
+            *standing = Some(passage.allowance);
+            Ok(passage)
+        }
+        Err(excess) => {
+            *standing = Some(excess.standing);
+            Err(rates::problem(&excess))
+        }
+    }
+}
+
+/// What only reads ends with the client; what changes something does not. Its place is held until it is done.
+async fn run(method: &Method, work: Work, held: impl Send + 'static) -> Outcome {
+    let work = async move {
+        let outcome = work.await;
+        drop(held);
+        outcome
+    };
     if method.is_safe() {
         return work.await;
     }

@@ -29,7 +29,9 @@ mod permissions;
 mod ping;
 pub mod problems;
 mod query;
+mod rates;
 mod refunds;
+mod room;
 pub mod routes;
 mod shape;
 mod views;
@@ -46,6 +48,7 @@ use coffer_net::{
     outbound::Outbound,
     page::{PageName, Reports},
 };
+use room::Room;
 
 pub use openapi::openapi;
 pub use permissions::permissions;
@@ -80,6 +83,7 @@ struct Parts {
     openapi: bytes::Bytes,
     assets: Assets,
     reports: Reports,
+    room: Room,
 }
 
 impl Api {
@@ -93,6 +97,7 @@ impl Api {
             openapi,
             assets: Assets::new(),
             reports: Reports::new(PageName::Checkout),
+            room: Room::default(),
         }))
     }
 
@@ -114,6 +119,10 @@ impl Api {
     /// Shows what the faces count themselves at the process's `/metrics`.
     pub fn register_metrics(&self, registry: &SharedRegistry) {
         self.0.reports.register(registry);
+    }
+
+    fn room(&self) -> &Room {
+        &self.0.room
     }
 
     fn reports(&self) -> &Reports {

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use axum::{body::Body, response::Response};
 use coffer_core::{Malformed, id::RequestId, permission::Permission};
-use coffer_engine::{Error, StoredAnswer};
+use coffer_engine::{Error, LimitName, StoredAnswer};
 use http::{
     HeaderValue, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
@@ -30,6 +30,7 @@ pub struct Problem {
     field: Option<String>,
     required_permission: Option<Permission>,
     amount_left: Option<i64>,
+    limited: Option<(LimitName, i64)>,
 }
 
 object! {
@@ -54,6 +55,9 @@ object! {
         /// Minor units that are left.
         #[serde(skip_serializing_if = "Option::is_none")]
         amount_left: Option<i64>,
+        /// Which limit was exceeded.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        limit: Option<LimitName>,
         /// The request's id, also in the header Coffer-Request-Id.
         request_id: RequestId,
     }
@@ -69,6 +73,7 @@ impl Problem {
             field: None,
             required_permission: None,
             amount_left: None,
+            limited: None,
         }
     }
 
@@ -131,6 +136,14 @@ impl Problem {
         Self::with_detail(Code::NotFound, detail)
     }
 
+    /// It is about this limit, and could succeed after so many seconds.
+    pub(crate) fn limited(self, limit: LimitName, retry_after_s: i64) -> Self {
+        Self {
+            limited: Some((limit, retry_after_s)),
+            ..self
+        }
+    }
+
     /// Its code.
     #[must_use]
     pub const fn code(&self) -> Code {
@@ -157,6 +170,7 @@ impl Problem {
                 .required_permission
                 .map(|permission| permission.to_string()),
             amount_left: self.amount_left,
+            limit: self.limited.map(|(limit, _)| limit),
             request_id,
         };
         let mut response = Response::new(Body::from(serde_json::to_vec(&view).unwrap_or_default()));
@@ -170,8 +184,10 @@ impl Problem {
         if row.status == StatusCode::UNAUTHORIZED.as_u16() {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if let Some(seconds) = retry_after(self.code) {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static(seconds));
+        let told = self.limited.map(|(_, seconds)| HeaderValue::from(seconds));
+        let usual = || retry_after(self.code).map(HeaderValue::from_static);
+        if let Some(seconds) = told.or_else(usual) {
+            headers.insert(RETRY_AFTER, seconds);
         }
         response
     }
@@ -219,6 +235,7 @@ impl From<Error> for Stop {
                 Code::LimitReached,
                 format!("There can be at most {limit} {what}. Delete one first."),
             ),
+            Error::TooManyFailures { retry_after_s } => too_many_failures(retry_after_s),
             Error::BeyondCaller { field } => beyond_own_key(field),
             Error::Refused(why) => Problem::with_detail(Code::Refused, why),
             Error::TokenUsed => Problem::new(Code::TokenUsed),
@@ -242,6 +259,11 @@ fn state_conflict(object: &str, status: &str, needed: &str) -> Problem {
         Code::StateConflict,
         format!("The {object} is {status}; this needs {needed}."),
     )
+}
+
+/// Too many keys from the caller's address did not work.
+pub(crate) fn too_many_failures(retry_after_s: i64) -> Problem {
+    Problem::new(Code::RateExceeded).limited(LimitName::Address, retry_after_s)
 }
 
 fn beyond_own_key(field: &'static str) -> Problem {

@@ -259,6 +259,14 @@ impl RouteRow {
         }
     }
 
+    /// How many units of a key's rate a call takes: a list is worth two objects.
+    pub(crate) const fn cost(&self) -> i64 {
+        match self.content {
+            Content::List(_) => 2,
+            Content::Object(_) | Content::Json | Content::Page | Content::Empty => 1,
+        }
+    }
+
     pub(crate) const fn query(&self) -> &'static [Parameter] {
         self.query
     }

@@ -17,7 +17,7 @@ use coffer_core::{
     permission::{Access, Preset},
 };
 use coffer_core::{Mode, words};
-use coffer_engine::{Metadata, Text, WebhookEndpointState};
+use coffer_engine::{LimitName, Metadata, Text, WebhookEndpointState};
 use serde::{Serialize, Serializer};
 use utoipa::openapi::{
     Object, ObjectBuilder, OneOfBuilder, Ref, RefOr, Schema,
@@ -218,6 +218,7 @@ word_shapes!(
     EventType,
     KeyKind,
     KeyState,
+    LimitName,
     Mode,
     ObjectType,
     Operation,

@@ -93,6 +93,7 @@ pub(crate) fn components() -> Vec<(&'static str, Object)> {
         entry::<event::EventObjectView>(),
         entry::<AlertView>(),
         entry::<ApiKeyView>(),
+        entry::<api_key::RateView>(),
         entry::<api_key::ObservedView>(),
         entry::<api_key::OldSecretView>(),
         entry::<api_key::LastUseView>(),

@@ -336,6 +336,7 @@ fn failed(error: Error) -> Failure {
         | Error::IdempotencyRunning
         | Error::Answered(_)
         | Error::BeyondCaller { .. }
+        | Error::TooManyFailures { .. }
         | Error::BudgetExhausted
         | Error::Sealed
         | Error::Unavailable

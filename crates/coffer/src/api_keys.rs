@@ -39,12 +39,14 @@ pub(crate) fn run(command: ApiKeysCommand) -> Result<(), Failure> {
             name,
             permissions,
             addresses,
+            per_minute,
         } => {
             let addresses = addresses.map(|addresses| addresses.join(" "));
             let change = KeyAct::Change {
                 name,
                 permissions,
                 addresses,
+                per_minute,
             };
             task(&key, change)
         }
@@ -70,6 +72,7 @@ async fn create(directory: &Directory, new: NewKeyArguments) -> Result<(), Failu
         lasts_ms: new.days.map(|days| days.saturating_mul(DAY_MS)),
         addresses: new.addresses.join(" "),
         canary: new.canary,
+        per_minute: new.per_minute,
     };
     let made = reach.key(wanted).await?;
     console::say(&format!("{}\n{}", made.id, made.key));

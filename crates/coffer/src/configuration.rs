@@ -6,6 +6,7 @@
 mod acme;
 mod backup;
 mod document;
+mod limits;
 mod listeners;
 mod overrides;
 mod postgres;
@@ -27,6 +28,7 @@ use serde::Deserialize;
 
 use crate::{directory::Role, failure::Failure};
 use backup::Backup;
+use limits::Limits;
 use providers::Providers;
 use section::{Api, Faces, Keys, Links, Metrics, Simulator, Vault, Webhooks};
 
@@ -77,6 +79,9 @@ pub(crate) struct Configuration {
     /// Encrypted copies of the stores.
     #[serde(default)]
     pub(crate) backup: Backup,
+    /// How much may be asked for.
+    #[serde(default)]
+    pub(crate) limits: Limits,
     /// What is logged and how.
     #[serde(default)]
     pub(crate) log: Log,
@@ -173,6 +178,7 @@ impl Configuration {
         self.vault.check(self.profile)?;
         self.providers.check()?;
         self.metrics.check()?;
+        self.limits.check()?;
         self.faces.check()?;
         self.check_postgres()?;
         self.acme

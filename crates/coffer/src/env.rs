@@ -68,6 +68,7 @@ pub(crate) async fn day_key(
         lasts_ms: Some(DAY_MS),
         addresses: String::new(),
         canary: false,
+        per_minute: None,
     };
     reach.key(wanted).await
 }
@@ -102,6 +103,7 @@ pub(crate) async fn demo_account(directory: &Directory) -> Result<Option<Credent
             lasts_ms: None,
             addresses: String::new(),
             canary: false,
+            per_minute: None,
         };
         reach.key(wanted).await.map(|made| made.key)
     };

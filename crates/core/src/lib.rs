@@ -22,6 +22,7 @@ pub mod network;
 pub mod payment;
 pub mod permission;
 pub mod provider;
+pub mod rate;
 pub mod rotation;
 pub mod time;
 

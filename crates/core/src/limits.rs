@@ -58,3 +58,5 @@ pub const API_KEY_NAME_MAX: usize = 100;
 pub const LIVE_KEY_TTL_MAX_MS: i64 = 365 * crate::time::DAY_MS;
 /// Addresses and networks that an API key may list.
 pub const ADDRESSES_MAX: usize = 50;
+/// The highest rate, in units a minute, and the largest burst.
+pub const RATE_MAX: i64 = 10_000_000;

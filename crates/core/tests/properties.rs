@@ -175,3 +175,36 @@ fn the_published_check_knows_every_key_and_nothing_else() {
     assert_eq!(answers(&keys), "1".repeat(keys.len()));
     assert_eq!(answers(&mistyped), "0".repeat(keys.len()));
 }
+
+proptest! {
+    /// The same decisions as the crate `governor`, request by request, for rates that divide a minute evenly.
+    #[test]
+    fn rates_decide_as_governor_does(
+        per_minute in proptest::sample::select(vec![1_i64, 6, 60, 100, 600, 6_000]),
+        burst in 1_i64..50,
+        pauses_ms in proptest::collection::vec(0_u64..3_000, 1..300),
+    ) {
+        use governor::{Quota, RateLimiter, clock::FakeRelativeClock};
+        use coffer_core::rate::{Rate, Verdict};
+        use std::{num::NonZeroU32, time::Duration};
+        let number = |number: i64| NonZeroU32::new(u32::try_from(number).unwrap()).unwrap();
+        let quota = Quota::per_minute(number(per_minute)).allow_burst(number(burst));
+        let clock = FakeRelativeClock::default();
+        let theirs = RateLimiter::direct_with_clock(quota, clock.clone());
+        let ours = Rate::new(per_minute, burst).unwrap();
+        // Their clock begins at zero, when a cell of theirs is full; ours is full at any time.
+        let (mut earned_us, mut now_us) = (0, 0);
+        for pause in pauses_ms {
+            clock.advance(Duration::from_millis(pause));
+            now_us += i64::try_from(pause).unwrap() * 1_000;
+            let passed = match ours.decide(earned_us, now_us, 1) {
+                Verdict::Passed(left) => {
+                    earned_us = left.earned_us;
+                    true
+                }
+                Verdict::Refused { .. } => false,
+            };
+            prop_assert_eq!(passed, theirs.check().is_ok(), "at {} us", now_us);
+        }
+    }
+}

@@ -13,11 +13,12 @@ use coffer_net::{
 };
 
 use crate::{
-    ApiKey, Card, Customer, Error, Payment, Refund, WebhookEndpoint,
+    ApiKey, Card, Customer, Error, LimitSettings, Payment, Refund, WebhookEndpoint,
     api_keys::{KeyCache, Uses},
     changes::Changes,
     checkout::Checkout,
     drive::OrderSigner,
+    limits::Limits,
     sweeper::Settling,
 };
 
@@ -61,6 +62,8 @@ pub struct Settings {
     pub fields_origin: String,
     /// The development profile.
     pub development: bool,
+    /// How much may be asked for.
+    pub limits: LimitSettings,
     /// How webhooks are sent; its address policy decides whom they can reach.
     pub webhooks: Outbound,
     /// Who takes live payments.
@@ -92,6 +95,7 @@ pub(crate) struct Parts {
     pub(crate) audit: Audit,
     pub(crate) key_cache: KeyCache,
     pub(crate) uses: Uses,
+    pub(crate) limits: Limits,
     pub(crate) changes: Changes,
     pub(crate) orders: OrderSigner,
     pub(crate) webhooks: Outbound,
@@ -130,6 +134,7 @@ impl Engine {
             orders: OrderSigner::new(),
             key_cache: KeyCache::new(),
             uses: Uses::default(),
+            limits: Limits::new(settings.limits),
             changes,
             secrets,
             checkout,

@@ -63,6 +63,11 @@ pub enum Error {
     Answered(StoredAnswer),
     /// Not permitted, and why.
     Refused(&'static str),
+    /// Too many keys from this address did not work.
+    TooManyFailures {
+        /// When to come back.
+        retry_after_s: i64,
+    },
     /// More than the caller's own key has, which it cannot give.
     BeyondCaller {
         /// Which setting.

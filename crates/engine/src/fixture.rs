@@ -14,6 +14,7 @@ use coffer_core::{
     network::Networks,
     payment::CaptureMode,
     permission::Permissions,
+    rate::Rate,
 };
 use coffer_crypto::Key;
 use coffer_net::{
@@ -31,7 +32,8 @@ pub(crate) use fake_vault::{FakeVault, Script, authorizations, captures, refunds
 
 use crate::{
     Begun, CallOrigin, Caller, CardInput, Done, Engine, Error, Fresh, IdempotencyKey, KeySettings,
-    Metadata, NewApiKey, NewPayment, Payment, Presented, Render, Settings, Steward, Text, TokenRef,
+    LimitSettings, Metadata, NewApiKey, NewPayment, Payment, Presented, Render, Settings, Steward,
+    Text, TokenRef,
 };
 
 /// A key server that is away: nothing in these tests needs it.
@@ -212,6 +214,12 @@ fn settings(clock: &Clock, instance: &str) -> Settings {
         checkout_origin: "https://pay.example".to_owned(),
         fields_origin: "https://fields.example".to_owned(),
         development: true,
+        limits: LimitSettings {
+            key: Rate::new(6_000, 600).unwrap(),
+            account: Rate::new(60_000, 3_000).unwrap(),
+            failures: Rate::new(60, 30).unwrap(),
+            concurrent: 100,
+        },
         webhooks: Outbound::new(AddressPolicy::public_only(), Roots::public()),
         live_provider: None,
         render: RENDER,
@@ -239,6 +247,7 @@ pub(crate) fn new_key(kind: KeyKind, permissions: Permissions) -> NewApiKey {
             addresses: Networks::anywhere(),
             origins: Vec::new(),
             expires: None,
+            rate: None,
         },
         canary: false,
     }

@@ -28,6 +28,7 @@ mod intakes;
 mod invitations;
 mod journal;
 mod ledger;
+mod limits;
 #[cfg(test)]
 mod nodes;
 mod page;
@@ -57,6 +58,7 @@ pub use error::Error;
 pub use events::EventFilter;
 pub use idempotency::{Begun, Done, Fresh, IdempotencyKey, StoredAnswer};
 pub use intakes::IntakeGrant;
+pub use limits::{Allowance, Excess, LimitName, LimitSettings, Passage};
 pub use page::{Listed, Page};
 pub use payment::{CardInput, LastAttempt, NewPayment, Payment, PaymentFilter, TokenRef};
 pub use refunds::{NewRefund, Refund, RefundFilter};

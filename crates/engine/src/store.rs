@@ -71,6 +71,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "rights of keys",
         sql: api_keys::RIGHTS,
     },
+    Migration {
+        version: 13,
+        name: "rates of keys",
+        sql: api_keys::RATE,
+    },
 ];
 
 /// Every statement on api.db.

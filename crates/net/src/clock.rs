@@ -2,10 +2,10 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicI64, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use coffer_core::{
@@ -53,6 +53,16 @@ impl Clock {
             Source::Fixed(millis) => millis.load(Ordering::SeqCst),
         };
         Timestamp::from_millis(millis)
+    }
+
+    /// Microseconds since some instant, which nobody sets back: for measuring how long, not for telling when.
+    #[must_use]
+    pub fn ticks_us(&self) -> i64 {
+        static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        match &self.0 {
+            Source::System => i64::try_from(BEGAN.elapsed().as_micros()).unwrap_or(i64::MAX),
+            Source::Fixed(millis) => millis.load(Ordering::SeqCst).saturating_mul(1000),
+        }
     }
 
     /// Moves a fixed clock; the machine's cannot be moved.

@@ -102,6 +102,18 @@ impl Coffer {
         Self::start_prepared(binary, async |_| ()).await
     }
 
+    /// As [`Self::start`], with these settings in the environment.
+    ///
+    /// # Panics
+    /// When it is not up in time.
+    pub async fn start_with(binary: &str, settings: &[(&'static str, &str)]) -> Self {
+        let installation = Installation::make(binary, Server::chosen().as_ref());
+        let settings = settings
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()));
+        Self::up_in(binary, installation, settings.collect()).await
+    }
+
     /// As [`Self::start`], after `prepare` worked on the installation, when no process has run in it yet.
     ///
     /// # Panics

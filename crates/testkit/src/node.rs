@@ -13,7 +13,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Coffer, Merchant};
+use crate::{Coffer, Merchant, process::NO_LIMITS};
 
 /// What all nodes of the role have alike.
 const SHARED: [&str; 4] = [
@@ -50,6 +50,7 @@ impl Coffer {
             command.args(["--link", &link]);
         }
         command.env_clear().env("COFFER_API_INSTANCE", instance);
+        command.envs(NO_LIMITS);
         command.stdin(Stdio::piped());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();

@@ -34,6 +34,16 @@ const METRICS: &[&str] = &[
     "COFFER_METRICS_KEYS",
     "COFFER_METRICS_SIMULATOR",
 ];
+/// Tests and measurements ask as fast as they can. Those that are about limits set their own.
+pub(crate) const NO_LIMITS: [(&str, &str); 7] = [
+    ("COFFER_LIMITS_KEY_PER_MINUTE", "10000000"),
+    ("COFFER_LIMITS_KEY_BURST", "10000000"),
+    ("COFFER_LIMITS_ACCOUNT_PER_MINUTE", "10000000"),
+    ("COFFER_LIMITS_ACCOUNT_BURST", "10000000"),
+    ("COFFER_LIMITS_FAILURES_PER_MINUTE", "10000000"),
+    ("COFFER_LIMITS_FAILURES_BURST", "10000000"),
+    ("COFFER_LIMITS_KEY_CONCURRENT", "1000"),
+];
 const FREE_PORT: &str = "127.0.0.1:0";
 
 /// `coffer up`, stopped when dropped.
@@ -65,6 +75,7 @@ impl Up {
             .iter()
             .map(|variable| (*variable, FREE_PORT.to_owned()));
         command.env_clear().envs(listeners).envs(metrics);
+        command.envs(NO_LIMITS);
         command.envs(environment.iter().cloned());
         command.stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -276,9 +276,11 @@ impl Note {
     pub(super) const fn of(error: &Error) -> Self {
         match error {
             Error::NotFound { .. } => Self::UNKNOWN,
-            Error::Sealed | Error::Unavailable | Error::BudgetExhausted | Error::State { .. } => {
-                Self::BUSY
-            }
+            Error::TooManyFailures { .. }
+            | Error::Sealed
+            | Error::Unavailable
+            | Error::BudgetExhausted
+            | Error::State { .. } => Self::BUSY,
             Error::Invalid { .. }
             | Error::AmountTooLarge { .. }
             | Error::TokenUsed

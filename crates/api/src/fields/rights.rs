@@ -3,9 +3,10 @@
 use coffer_core::{
     Malformed, Timestamp,
     api_key::KeyKind,
-    limits::ADDRESSES_MAX,
+    limits::{ADDRESSES_MAX, RATE_MAX},
     network::{Network, Networks},
     permission::{Access, Permission, Permissions, Preset, Resource},
+    rate::Rate,
     rotation::Overlap,
 };
 use coffer_engine::Observed;
@@ -113,6 +114,32 @@ impl Field for Observed {
             permissions: permissions.map(|granted| granted.0),
             addresses: addresses.map(|addresses| addresses.0),
         })
+    }
+}
+
+impl Shape for Rate {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .property("per_minute", integer(1, RATE_MAX))
+            .property("burst", integer(1, RATE_MAX))
+            .required("per_minute")
+            .required("burst")
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+            .into()
+    }
+}
+
+impl Field for Rate {
+    fn read(value: Value) -> Result<Self, Malformed> {
+        let malformed = Malformed {
+            expected: "an object with per_minute and burst, each from 1 to 10000000",
+        };
+        let fields = value.as_object().filter(|fields| fields.len() == 2);
+        let number = |name| fields?.get(name)?.as_i64();
+        match (number("per_minute"), number("burst")) {
+            (Some(per_minute), Some(burst)) => Self::new(per_minute, burst).map_err(|_| malformed),
+            (_, _) => Err(malformed),
+        }
     }
 }
 

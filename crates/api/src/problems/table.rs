@@ -180,6 +180,12 @@ codes! {
     IdempotencyRunning "idempotency_running" 409 "The first request with this idempotency key still runs",
         "Repeat the request after the time in the Retry-After header.",
         "Two requests with the same Idempotency-Key arrived together. The first is still being worked on; its answer will be given to every repetition.";
+    RateExceeded "rate_exceeded" 429 "Too many requests",
+        "Repeat the request after the time in the Retry-After header.",
+        "The member limit names what was exceeded: the rate of the key, of the account with all its keys, the requests that a key has at the same time, or the keys from one address that did not work. Whoever comes back when told is let in; whoever comes back sooner waits longer each time, up to a minute. RateLimit and RateLimit-Policy tell beforehand how much is left.";
+    Overloaded "overloaded" 503 "There is no room for the request",
+        "Repeat the request, with the same Idempotency-Key, after the time in the Retry-After header.",
+        "Too many requests are worked on at the same time. Lists are refused first, and what moves money last.";
     BudgetExhausted "budget_exhausted" 429 "Too many cards were used in this hour",
         "Wait for the time in the Retry-After header, and ask the operator to raise the budget if this is regular traffic.",
         "How many stored cards may be opened or looked up in an hour is limited for each account, so that nobody who gets hold of a part of the system can export cards. The limit is enforced by the key server.";

@@ -76,6 +76,8 @@ object! {
         exposed: Option<Time>,
         /// When it ends.
         expires: Option<Time>,
+        /// How many requests it may make; as the installation says when there is none.
+        rate: Option<RateView>,
         /// The last call with it, up to half a minute late.
         last_use: Option<LastUseView>,
         /// Grows with every change.
@@ -87,6 +89,16 @@ object! {
         /// That the secret was shown before, on a repetition.
         #[serde(skip_serializing_if = "Option::is_none")]
         code: Option<&'static str>,
+    }
+}
+
+object! {
+    /// How many requests a key may make.
+    pub(crate) struct RateView as "Rate" {
+        /// In a minute, on the average.
+        per_minute: i64,
+        /// At once, after a quiet time.
+        burst: i64,
     }
 }
 
@@ -169,6 +181,7 @@ impl ApiKeyView {
             addresses,
             origins,
             expires,
+            rate,
         } = settings;
         Self {
             id: key.id,
@@ -190,6 +203,10 @@ impl ApiKeyView {
                 .map(OldSecretView::of),
             exposed: key.exposed.map(Time),
             expires: expires.map(Time),
+            rate: rate.map(|rate| RateView {
+                per_minute: rate.per_minute(),
+                burst: rate.burst(),
+            }),
             last_use: last_use.map(LastUseView::of),
             version: key.version,
             created: Time(key.created),

@@ -6,6 +6,7 @@ use coffer_core::{
     id::{AccountId, ApiKeyId},
     network::Networks,
     permission::{Permissions, Preset},
+    rate::Rate,
     rotation::Overlap,
 };
 use coffer_crypto::SecretBytes;
@@ -32,6 +33,9 @@ pub(crate) struct KeyWanted {
     pub(crate) addresses: String,
     #[serde(default)]
     pub(crate) canary: bool,
+    /// Requests a minute, and as many at once; as the installation says unless told.
+    #[serde(default)]
+    pub(crate) per_minute: Option<i64>,
 }
 
 /// The new key. Its text is shown once.
@@ -66,6 +70,7 @@ pub(crate) enum KeyAct {
         name: Option<String>,
         permissions: Option<String>,
         addresses: Option<String>,
+        per_minute: Option<i64>,
     },
     Rotate {
         overlap_hours: Option<i64>,
@@ -87,6 +92,12 @@ fn rights(text: &str) -> Result<Permissions, Failure> {
 fn networks(text: &str) -> Result<Networks, Failure> {
     text.parse()
         .map_err(|malformed| wrong("addresses", malformed))
+}
+
+fn rate(per_minute: Option<i64>) -> Result<Option<Rate>, Failure> {
+    let rate = per_minute.map(|per_minute| Rate::new(per_minute, per_minute));
+    rate.transpose()
+        .map_err(|malformed| wrong("per_minute", malformed))
 }
 
 fn named<const MAX: usize>(name: String) -> Result<Text<MAX>, Failure> {
@@ -121,6 +132,7 @@ impl Desk {
                 addresses: networks(&wanted.addresses)?,
                 origins: Vec::new(),
                 expires,
+                rate: rate(wanted.per_minute)?,
             },
             canary: wanted.canary,
         };
@@ -172,11 +184,13 @@ impl Desk {
                 name,
                 permissions,
                 addresses,
+                per_minute,
             } => {
                 let change = ApiKeyChange {
                     name: name.map(named).transpose()?,
                     permissions: permissions.as_deref().map(rights).transpose()?,
                     addresses: addresses.as_deref().map(networks).transpose()?,
+                    rate: per_minute.map(|one| rate(Some(one))).transpose()?,
                     ..ApiKeyChange::default()
                 };
                 engine.api_key_update(steward, fresh, id, change).await

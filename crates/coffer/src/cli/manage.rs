@@ -61,6 +61,9 @@ pub(crate) struct NewKeyArguments {
     /// How many days it works; a live key at most 365.
     #[arg(long)]
     pub(crate) days: Option<i64>,
+    /// How many requests a minute, and as many at once; as the installation says unless told.
+    #[arg(long, value_name = "REQUESTS")]
+    pub(crate) per_minute: Option<i64>,
     /// A bait: it permits nothing and raises an alert when somebody uses it.
     #[arg(long)]
     pub(crate) canary: bool,
@@ -101,6 +104,9 @@ pub(crate) enum ApiKeysCommand {
         /// Other addresses, in place of all the old ones; from anywhere when empty.
         #[arg(long, value_delimiter = ',', value_name = "NETWORKS")]
         addresses: Option<Vec<String>>,
+        /// Another rate: requests a minute, and as many at once.
+        #[arg(long, value_name = "REQUESTS")]
+        per_minute: Option<i64>,
     },
     /// Give a key a new secret and show it, once; the old one works for a while.
     Rotate {

@@ -321,6 +321,8 @@ impl Parts {
             configuration,
             &configuration.webhooks.allow_networks,
         )?;
+        let limits = configuration.limits.settings();
+        let limits = limits.map_err(|error| Failure::Operator(format!("[limits]: {error}")))?;
         let settings = Settings {
             clock: clock.clone(),
             service_key,
@@ -328,6 +330,7 @@ impl Parts {
             checkout_origin: origin::checkout(configuration, ports.checkout),
             fields_origin: origin::fields(configuration, ports.fields),
             development: configuration.profile == Profile::Development,
+            limits,
             webhooks,
             live_provider: configuration.api.live_provider.clone(),
             render: coffer_api::RENDER,

@@ -15,6 +15,7 @@ mod keys;
 mod managing;
 mod payments;
 mod problems;
+mod rates;
 mod strangers;
 
 use coffer_testkit::{Answer, Merchant};

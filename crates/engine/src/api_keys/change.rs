@@ -3,7 +3,7 @@
 
 use coffer_core::{
     Timestamp, event::EventType, id::ApiKeyId, limits::API_KEY_NAME_MAX, network::Networks,
-    permission::Permissions,
+    permission::Permissions, rate::Rate,
 };
 use coffer_db::Transaction;
 
@@ -34,6 +34,8 @@ pub struct ApiKeyChange {
     pub origins: Option<Vec<String>>,
     /// Another end, or none.
     pub expires: Option<Option<Timestamp>>,
+    /// Another rate, or the installation's.
+    pub rate: Option<Option<Rate>>,
     /// Other limits to try out, or none.
     pub observed: Option<Observed>,
 }
@@ -273,6 +275,7 @@ fn apply(key: &mut ApiKey, change: ApiKeyChange) {
         addresses,
         origins,
         expires,
+        rate,
         observed,
     } = change;
     let settings = &mut key.settings;
@@ -290,6 +293,9 @@ fn apply(key: &mut ApiKey, change: ApiKeyChange) {
     }
     if let Some(expires) = expires {
         settings.expires = expires;
+    }
+    if let Some(rate) = rate {
+        settings.rate = rate;
     }
     if let Some(observed) = observed {
         key.observed = observed;

@@ -20,7 +20,7 @@ impl Engine {
     /// # Errors
     /// When it cannot be recorded.
     pub async fn api_key_exposed(&self, presented: &str, origin: CallOrigin) -> Result<(), Error> {
-        match self.works(presented).await? {
+        match self.works(presented, &origin).await? {
             Some(stored) => self.mark_exposed(&stored, &origin, origin.route).await,
             None => Ok(()),
         }
@@ -32,7 +32,7 @@ impl Engine {
     /// # Errors
     /// When it cannot be recorded.
     pub async fn api_key_reported(&self, presented: &str, origin: CallOrigin) -> Result<(), Error> {
-        let Some(stored) = self.works(presented).await? else {
+        let Some(stored) = self.works(presented, &origin).await? else {
             return Ok(());
         };
         self.mark_exposed(&stored, &origin, REPORTED).await?;
@@ -40,10 +40,17 @@ impl Engine {
     }
 
     /// A secret key that works, by its text.
-    async fn works(&self, presented: &str) -> Result<Option<StoredKey>, Error> {
-        match self.verify(presented).await {
+    async fn works(
+        &self,
+        presented: &str,
+        origin: &CallOrigin,
+    ) -> Result<Option<StoredKey>, Error> {
+        match self.verify(presented, origin.address).await {
             Ok((known, _)) if known.key().kind == KeyKind::Secret => Ok(Some(known.stored.clone())),
             Err(AuthenticationError::Unavailable) => Err(Error::Unavailable),
+            Err(AuthenticationError::TooManyFailures { retry_after_s }) => {
+                Err(Error::TooManyFailures { retry_after_s })
+            }
             Ok(_)
             | Err(
                 AuthenticationError::Malformed

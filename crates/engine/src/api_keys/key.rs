@@ -7,6 +7,7 @@ use coffer_core::{
     limits::API_KEY_NAME_MAX,
     network::Networks,
     permission::Permissions,
+    rate::Rate,
     words,
 };
 use coffer_crypto::Mac;
@@ -15,6 +16,7 @@ use coffer_net::contract::Place;
 
 use crate::{
     Error, Text,
+    error::corrupt,
     rows::{self, key_of},
 };
 
@@ -29,6 +31,8 @@ pub struct KeySettings {
     pub origins: Vec<String>,
     /// Until when; for ever when there is no end.
     pub expires: Option<Timestamp>,
+    /// How many requests; as the installation says when there is no rate of its own.
+    pub rate: Option<Rate>,
 }
 
 impl KeySettings {
@@ -37,12 +41,17 @@ impl KeySettings {
         let ends_later = own
             .expires
             .is_some_and(|own| self.expires.is_none_or(|expires| expires > own));
+        let faster = own
+            .rate
+            .is_some_and(|own| self.rate.is_none_or(|rate| !rate.within(own)));
         if !self.permissions.within(&own.permissions) {
             Some("permissions")
         } else if !self.addresses.within(&own.addresses) {
             Some("addresses")
         } else if ends_later {
             Some("expires")
+        } else if faster {
+            Some("rate")
         } else {
             None
         }
@@ -170,6 +179,8 @@ impl StoredKey {
             key.settings.expires.map(Timestamp::as_millis),
             key.days_told,
             key.created.as_millis(),
+            key.settings.rate.map(Rate::per_minute),
+            key.settings.rate.map(Rate::burst),
         ]
     }
 
@@ -202,6 +213,8 @@ impl StoredKey {
             key.exposed.map(Timestamp::as_millis),
             key.exposed_by.as_deref(),
             key.updated.as_millis(),
+            key.settings.rate.map(Rate::per_minute),
+            key.settings.rate.map(Rate::burst),
         ]
     }
 }
@@ -227,6 +240,7 @@ pub(crate) fn read(row: &Row) -> Result<StoredKey, Error> {
                 addresses: rows::word(row, "addresses")?,
                 origins: rows::list(row, "origins")?,
                 expires: time("expires")?,
+                rate: read_rate(row)?,
             },
             observed: Observed {
                 permissions: rows::maybe_word(row, "observed_permissions")?,
@@ -245,6 +259,17 @@ pub(crate) fn read(row: &Row) -> Result<StoredKey, Error> {
             exposed_by: row.optional_text("exposed_by")?.map(str::to_owned),
         },
     })
+}
+
+fn read_rate(row: &Row) -> Result<Option<Rate>, Error> {
+    let columns = (
+        row.optional_integer("per_minute")?,
+        row.optional_integer("burst")?,
+    );
+    let (Some(per_minute), Some(burst)) = columns else {
+        return Ok(None);
+    };
+    Rate::new(per_minute, burst).map(Some).map_err(corrupt)
 }
 
 fn read_old(row: &Row) -> Result<Option<OldSecret>, Error> {

@@ -1,8 +1,11 @@
 //! A presented key becomes a [`Caller`], or it is said why not.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use coffer_core::{
@@ -41,6 +44,11 @@ pub enum AuthenticationError {
     AddressNotAllowed,
     /// A secret key, and a browser sent it.
     InBrowser,
+    /// Too many keys from this address did not work.
+    TooManyFailures {
+        /// When to come back.
+        retry_after_s: i64,
+    },
     /// The store cannot be asked.
     Unavailable,
 }
@@ -116,7 +124,7 @@ impl Engine {
         presented: Presented<'_>,
         origin: CallOrigin,
     ) -> Result<Caller, AuthenticationError> {
-        let (known, secret) = self.verify(presented.text).await?;
+        let (known, secret) = self.verify(presented.text, origin.address).await?;
         let key = known.key();
         if key.canary {
             return Err(self.canary_used(key, &origin).await);
@@ -149,9 +157,22 @@ impl Engine {
     pub(super) async fn verify(
         &self,
         presented: &str,
+        address: IpAddr,
+    ) -> Result<(Arc<Known>, i64), AuthenticationError> {
+        let verified = self.verify_text(presented, address).await;
+        if let Err(AuthenticationError::Malformed | AuthenticationError::Unknown) = verified {
+            self.0.limits.failed(address, self.0.clock.ticks_us());
+        }
+        verified
+    }
+
+    async fn verify_text(
+        &self,
+        presented: &str,
+        address: IpAddr,
     ) -> Result<(Arc<Known>, i64), AuthenticationError> {
         let text = KeyText::parse(presented).map_err(|_| AuthenticationError::Malformed)?;
-        let known = self.known(text.id).await?;
+        let known = self.known(text.id, address).await?;
         // The same hash is computed whatever is known, so that time tells nothing about it.
         let given = self.hash(&text);
         let known = known.ok_or(AuthenticationError::Unknown)?;
@@ -173,11 +194,20 @@ impl Engine {
         Ok((known, secret))
     }
 
-    async fn known(&self, id: ApiKeyId) -> Result<Option<Arc<Known>>, AuthenticationError> {
+    /// Whoever has failed too often is let in by what this node knows already, and costs no query.
+    async fn known(
+        &self,
+        id: ApiKeyId,
+        address: IpAddr,
+    ) -> Result<Option<Arc<Known>>, AuthenticationError> {
         let fresh = self.0.changes.is_fresh(self.now());
         if let Some(known) = self.0.key_cache.keys.get(&id).filter(|_| fresh) {
             return Ok(Some(known));
         }
+        self.0
+            .limits
+            .may_try(address, self.0.clock.ticks_us())
+            .map_err(|retry_after_s| AuthenticationError::TooManyFailures { retry_after_s })?;
         let before = self.0.key_cache.forgotten();
         let stored = self
             .stored_key(id)
