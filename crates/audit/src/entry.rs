@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 
 /// The longest public part of an entry, encoded.
-const PUBLIC_MAX_BYTES: usize = 4096;
+pub(crate) const PUBLIC_MAX_BYTES: usize = 4096;
 /// The longest personal part of an entry, encoded.
 const PERSONAL_MAX_BYTES: usize = 1024;
-/// The format of the public part; packed groups of reads will be another.
-const PUBLIC_VERSION: u8 = 1;
+/// The format of the public part of a single entry; that of a pack is another.
+pub(crate) const PUBLIC_VERSION: u8 = 1;
 
 words! {
     /// What kind of actor did it.
@@ -212,6 +212,20 @@ impl Entry {
     /// The personal part, if it says anything.
     pub(crate) fn personal(&self) -> Option<&Personal> {
         (!self.personal.is_empty()).then_some(&self.personal)
+    }
+
+    /// How long the public part is, when neither part is too long for an entry.
+    pub(crate) fn checked_size(&self) -> Result<usize, Error> {
+        if let Some(personal) = self.personal() {
+            personal.encode()?;
+        }
+        let size =
+            postcard::serialize_with_flavor(&self.public, postcard::ser_flavors::Size::default());
+        let size = size.map_err(|_| Error::Refused("it cannot be encoded"))?;
+        if size >= PUBLIC_MAX_BYTES {
+            return Err(Error::Refused("its public part is too long"));
+        }
+        Ok(size)
     }
 }
 

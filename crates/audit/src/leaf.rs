@@ -2,13 +2,18 @@
 //!
 //! The hash covers the personal values only by a blinded digest, so that they can be erased and the log stays whole.
 
-use coffer_core::{Timestamp, id::LeafId};
+use coffer_core::{
+    Timestamp,
+    id::{AccountId, LeafId},
+};
 use coffer_crypto::{Context, Key, digest, open, random, seal};
+use coffer_db::{Transaction, params};
 
 use crate::{
     Error, Hash,
     entry::{Entry, Personal},
     merkle,
+    store::LEAF_INSERT,
 };
 
 const BLIND_BYTES: usize = 32;
@@ -33,29 +38,58 @@ impl Leaf {
         entry: &Entry,
         key: Option<&Key>,
     ) -> Result<Self, Error> {
-        let mut leaf = Self {
-            id: id.to_string(),
-            recorded: now.as_millis(),
-            account: entry
-                .account
-                .map(|account| account.to_string())
-                .unwrap_or_default(),
-            public: entry.public.encode()?,
-            personal_digest: NOTHING_PERSONAL.to_vec(),
-            sealed: None,
-        };
-        if let Some(personal) = entry.personal() {
-            leaf.seal(
-                personal,
-                key.ok_or(Error::Refused("this log has no key for personal values"))?,
-            )?;
-        }
-        Ok(leaf)
+        let personal = entry.personal().map(Personal::encode).transpose()?;
+        Self::of(id, now, entry.account, entry.public.encode()?).sealing(personal, key)
     }
 
-    fn seal(&mut self, personal: &Personal, key: &Key) -> Result<(), Error> {
+    /// A leaf without personal values.
+    pub(crate) fn of(
+        id: LeafId,
+        now: Timestamp,
+        account: Option<AccountId>,
+        public: Vec<u8>,
+    ) -> Self {
+        Self {
+            id: id.to_string(),
+            recorded: now.as_millis(),
+            account: account
+                .map(|account| account.to_string())
+                .unwrap_or_default(),
+            public,
+            personal_digest: NOTHING_PERSONAL.to_vec(),
+            sealed: None,
+        }
+    }
+
+    /// The same leaf with these personal values, if there are any.
+    pub(crate) fn sealing(
+        mut self,
+        personal: Option<Vec<u8>>,
+        key: Option<&Key>,
+    ) -> Result<Self, Error> {
+        if let Some(personal) = personal {
+            let key = key.ok_or(Error::Refused("this log has no key for personal values"))?;
+            self.seal(&personal, key)?;
+        }
+        Ok(self)
+    }
+
+    /// The step that stores it.
+    pub(crate) fn insert(self) -> Transaction {
+        let values = params![
+            self.id,
+            self.recorded,
+            self.account,
+            self.public,
+            self.personal_digest,
+            self.sealed
+        ];
+        Transaction::new().one(&LEAF_INSERT, values)
+    }
+
+    fn seal(&mut self, personal: &[u8], key: &Key) -> Result<(), Error> {
         let blind = random::<BLIND_BYTES>().map_err(|_| Error::Unavailable)?;
-        let blinded = [blind.as_slice(), &personal.encode()?].concat();
+        let blinded = [blind.as_slice(), personal].concat();
         self.personal_digest = digest(&[&blinded]).to_vec();
         self.sealed = Some(seal(key, &self.place(), &blinded).map_err(|_| Error::Unavailable)?);
         Ok(())

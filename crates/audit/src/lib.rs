@@ -1,6 +1,6 @@
 //! The tamper-evident log that each role keeps on its own database.
 //!
-//! A transaction that does something writes a leaf ([`Audit::leaf`]); a sequencer chains the leaves into a Merkle log
+//! A transaction that does something writes a leaf ([`Audit::leaf`], or [`Audit::pack`] for many things); a sequencer chains the leaves into a Merkle log
 //! (RFC 6962) within a second ([`Audit::sequence`]); a notary signs the log's head ([`Audit::checkpoint`]); and
 //! [`verify`] recomputes everything. This crate has no clock, no task and no connection of its own.
 
@@ -11,6 +11,7 @@ mod error;
 mod leaf;
 mod log;
 pub mod merkle;
+mod pack;
 mod proof;
 mod sequencer;
 mod store;
@@ -22,5 +23,6 @@ pub use entry::{Actor, ActorKind, Entry, Outcome};
 pub use error::Error;
 pub use log::{Audit, Head};
 pub use merkle::Hash;
+pub use pack::{PACK_ENTRIES_MAX, Recorded, read};
 pub use store::{SCHEMA, STATEMENTS};
 pub use verify::{Fault, Trust, Verdict, verify};

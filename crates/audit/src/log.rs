@@ -9,7 +9,7 @@ use crate::{
     leaf::Leaf,
     merkle::{self, Tree},
     proof,
-    store::{HEAD_READ, LEAF_INSERT},
+    store::HEAD_READ,
     tiles::Subtrees,
 };
 
@@ -52,16 +52,7 @@ impl Audit {
     /// # Errors
     /// `Refused` when the entry is too long or personal without a key; `Unavailable` without randomness.
     pub fn leaf(&self, now: Timestamp, id: LeafId, entry: Entry) -> Result<Transaction, Error> {
-        let leaf = Leaf::new(id, now, &entry, self.key.as_ref())?;
-        let values = params![
-            leaf.id,
-            leaf.recorded,
-            leaf.account,
-            leaf.public,
-            leaf.personal_digest,
-            leaf.sealed
-        ];
-        Ok(Transaction::new().one(&LEAF_INSERT, values))
+        Ok(Leaf::new(id, now, &entry, self.key.as_ref())?.insert())
     }
 
     /// The end of the log.
