@@ -17,7 +17,7 @@ use data_encoding::HEXLOWER;
 use crate::{
     Error, Keys,
     custody::{Unsealed, entry, local},
-    store::{CERTIFICATE_INSERT, CERTIFICATE_READ, REVOKED_INSERT, REVOKED_LIST},
+    store::{CERTIFICATE_INSERT, CERTIFICATE_LIVE, CERTIFICATE_READ, REVOKED_INSERT, REVOKED_LIST},
 };
 
 /// How long a role's certificate is valid.
@@ -33,6 +33,12 @@ pub(crate) struct Holder {
     instance: String,
     /// Host names and addresses.
     names: Vec<String>,
+}
+
+/// A certificate of this authority's that is neither over nor revoked.
+pub(crate) struct Valid {
+    holder: Holder,
+    pub(crate) not_after: i64,
 }
 
 impl Keys {
@@ -86,7 +92,8 @@ impl Keys {
         let holder = self
             .certificate(&peer.serial, peer.role)
             .await?
-            .ok_or(Refusal::CertificateRefused)?;
+            .ok_or(Refusal::CertificateRefused)?
+            .holder;
         if holder.instance != peer.instance {
             return Err(Refusal::CertificateRefused.into());
         }
@@ -104,7 +111,7 @@ impl Keys {
         &self,
         serial: &str,
         role: Role,
-    ) -> Result<Option<Holder>, Error> {
+    ) -> Result<Option<Valid>, Error> {
         let Some(row) = self
             .db()
             .read_optional(&CERTIFICATE_READ, params![serial])
@@ -112,8 +119,9 @@ impl Keys {
         else {
             return Ok(None);
         };
-        let valid = row.text("role")? == role.as_str()
-            && row.integer("not_after")? > self.clock().now().as_millis();
+        let not_after = row.integer("not_after")?;
+        let valid =
+            row.text("role")? == role.as_str() && not_after > self.clock().now().as_millis();
         let names = row
             .text("names")?
             .split_whitespace()
@@ -124,7 +132,7 @@ impl Keys {
             instance: row.text("instance")?.to_owned(),
             names,
         };
-        Ok(valid.then_some(holder))
+        Ok(valid.then_some(Valid { holder, not_after }))
     }
 
     /// The serials that count for nothing any more.
@@ -175,6 +183,11 @@ impl Keys {
             .await?;
         Ok(chain_pem)
     }
+}
+
+/// The step that makes a transaction conflict when the certificate was revoked: like `hierarchy::live`, it comes last.
+pub(crate) fn still_valid(serial: &str) -> Transaction {
+    Transaction::new().one(&CERTIFICATE_LIVE, params![serial])
 }
 
 fn profile(

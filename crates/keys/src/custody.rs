@@ -12,11 +12,13 @@ use coffer_net::{
     contract::{Peer, Place, Refusal, Role, keys::Subject},
     link::Revoked,
 };
+use quick_cache::sync::Cache;
 
 use crate::{
     Error, Settings,
     budget::{Budget, Purpose, Taken},
     hierarchy::{self, Hierarchy},
+    opening::{Recording, Signer},
     root,
 };
 
@@ -24,6 +26,8 @@ use crate::{
 const TICK: Duration = Duration::from_secs(1);
 /// Ticks between two prunings.
 const PRUNE_TICKS: u32 = 60;
+/// Api certificates whose order keys are remembered.
+const SIGNERS_MAX: usize = 1_024;
 
 /// Custody of keys. Clones are the same.
 #[derive(Clone)]
@@ -36,6 +40,7 @@ struct State {
     budget: Budget,
     revoked: Revoked,
     unsealed: ArcSwapOption<Unsealed>,
+    recording: Recording,
     /// One passphrase is tried at a time: each costs memory and time on purpose.
     unsealing: tokio::sync::Mutex<()>,
 }
@@ -44,6 +49,8 @@ struct State {
 pub(crate) struct Unsealed {
     pub(crate) hierarchy: Hierarchy,
     pub(crate) orders: Key,
+    /// Those whose orders were lately checked.
+    pub(crate) signers: Cache<String, Arc<Signer>>,
     pub(crate) authority: Authority,
     pub(crate) signing: SigningKey,
 }
@@ -63,6 +70,7 @@ impl Keys {
             budget: Budget::new(&settings),
             revoked: Arc::new(ArcSwap::from_pointee(HashSet::new())),
             unsealed: ArcSwapOption::empty(),
+            recording: Recording::default(),
             unsealing: tokio::sync::Mutex::new(()),
             db,
             settings,
@@ -199,6 +207,7 @@ impl Keys {
         let unsealed = Unsealed {
             hierarchy,
             orders: root.orders(),
+            signers: Cache::new(SIGNERS_MAX),
             authority,
             signing,
         };
@@ -291,6 +300,10 @@ impl Keys {
 
     pub(crate) fn budget(&self) -> &Budget {
         &self.0.budget
+    }
+
+    pub(crate) fn recording(&self) -> &Recording {
+        &self.0.recording
     }
 }
 

@@ -3,7 +3,11 @@
 //! The types keep that order: [`Verified`] comes only from a valid MAC, [`Recorded`] only from a committed transaction,
 //! and only a [`Recorded`] unwraps. The context comes from the order, so what the vault sends cannot choose what opens.
 
-use coffer_audit::Outcome;
+mod pack;
+
+use std::sync::Arc;
+
+use coffer_audit::{Actor, Entry, Outcome};
 use coffer_core::Timestamp;
 use coffer_crypto::{Context, Key, unwrap};
 use coffer_db::{Transaction, params};
@@ -16,16 +20,25 @@ use coffer_net::contract::{
 use crate::{
     Error, Keys,
     budget::Purpose,
-    custody::{Unsealed, entry},
-    hierarchy::{Which, data_key_context, live, place_params, used},
-    store::{OPENING_INSERT, OPENING_PRUNE},
+    custody::{Unsealed, actor, entry},
+    hierarchy::{Which, data_key_context},
+    store::OPENING_PRUNE,
 };
+
+use pack::Opening;
+pub(crate) use pack::Recording;
 
 /// The longest time for which an order may be signed: its attempt's deadline, with room for clocks that differ.
 const ORDER_LIFETIME_MAX_MS: i64 = 5 * 60 * 1000;
 /// How long after its end an order's row is kept, so that no difference between clocks lets it be used again.
 const OPENING_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 const PRUNED_AT_ONCE: i64 = 1_000;
+
+/// The key with which an api signs orders, and when its certificate ends.
+pub(crate) struct Signer {
+    key: Key,
+    not_after: i64,
+}
 
 /// An order that a known api certificate signed and whose time is not over.
 struct Verified<'o> {
@@ -91,13 +104,13 @@ impl Keys {
         signed: &'o SignedOrder,
     ) -> Result<Verified<'o>, Error> {
         let serial = signed.key_id();
-        let order = signed
-            .verify(&unsealed.order_key(serial))
-            .ok_or(Refusal::OrderInvalid)?;
-        self.certificate(serial, Role::Api)
-            .await?
-            .ok_or(Refusal::OrderInvalid)?;
-        let left_ms = order.expires.since(self.clock().now());
+        let signer = self.signer(unsealed, signed).await?;
+        let order = signed.verify(&signer.key).ok_or(Refusal::OrderInvalid)?;
+        let now = self.clock().now();
+        if signer.not_after <= now.as_millis() || self.revoked().load().contains(serial) {
+            return Err(Refusal::OrderInvalid.into());
+        }
+        let left_ms = order.expires.since(now);
         if left_ms <= 0 {
             return Err(Refusal::OrderExpired.into());
         }
@@ -107,41 +120,49 @@ impl Keys {
         Ok(Verified { order, serial })
     }
 
+    /// The signer that the order names. Remembered, so a certificate that counts no more is found by the transaction that
+    /// records the opening.
+    async fn signer(
+        &self,
+        unsealed: &Unsealed,
+        signed: &SignedOrder,
+    ) -> Result<Arc<Signer>, Error> {
+        let serial = signed.key_id();
+        if let Some(signer) = unsealed.signers.get(serial) {
+            return Ok(signer);
+        }
+        let key = unsealed.order_key(serial);
+        // Nothing is looked up, or remembered, for whoever guesses serials.
+        signed.verify(&key).ok_or(Refusal::OrderInvalid)?;
+        let holder = self.certificate(serial, Role::Api).await?;
+        let signer = Arc::new(Signer {
+            key,
+            not_after: holder.ok_or(Refusal::OrderInvalid)?.not_after,
+        });
+        unsealed.signers.insert(serial.to_owned(), signer.clone());
+        Ok(signer)
+    }
+
     async fn record_opening<'o>(
         &self,
         peer: &Peer,
         verified: &Verified<'o>,
         request: &Open,
     ) -> Result<Recorded<'o>, Error> {
-        let order = verified.order;
-        let version = request.wrapped.parent_version;
-        let steps = opening(verified, self.clock().now()).append(live(
-            order.place,
-            request.subject,
-            version,
-        ));
-        match self.commit(steps, opening_entry(peer, order)).await {
-            Ok(_) => Ok(Recorded(order)),
-            Err(error) => {
-                if matches!(error, coffer_db::Error::Conflict(_)) {
-                    self.budget()
-                        .give_back(order.place, Purpose::Open, self.clock().now())
-                        .await;
-                }
-                let repeated = error.is_conflict_at(&OPENING_INSERT);
-                Err(if repeated {
-                    Refusal::OrderUsed.into()
-                } else {
-                    used(error)
-                })
-            }
-        }
+        let opening = Opening {
+            actor: actor(peer),
+            order: verified.order.clone(),
+            serial: verified.serial.to_owned(),
+            parent: (request.subject, request.wrapped.parent_version),
+        };
+        self.record(opening).await?;
+        Ok(Recorded(verified.order))
     }
 
     async fn record_refused(&self, peer: &Peer, order: &Order) -> Result<(), Error> {
         self.commit(
             Transaction::new(),
-            opening_entry(peer, order).outcome(Outcome::Refused),
+            opening_entry(actor(peer), order).outcome(Outcome::Refused),
         )
         .await?;
         Ok(())
@@ -167,23 +188,8 @@ impl Unsealed {
     }
 }
 
-fn opening(verified: &Verified<'_>, now: Timestamp) -> Transaction {
-    let order = verified.order;
-    let mut values = place_params(order.place);
-    values.extend(params![
-        order.attempt.to_string(),
-        order.record.to_string(),
-        order.payment.to_string(),
-        order.destination.as_str(),
-        verified.serial,
-        now.as_millis(),
-        order.expires.as_millis()
-    ]);
-    Transaction::new().one(&OPENING_INSERT, values)
-}
-
-fn opening_entry(peer: &Peer, order: &Order) -> coffer_audit::Entry {
-    entry(peer, "record.open")
+fn opening_entry(actor: Actor, order: &Order) -> Entry {
+    Entry::new(actor, "record.open")
         .place(order.place.account, order.place.mode)
         .object(order.record)
         .object(order.payment)

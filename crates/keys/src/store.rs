@@ -131,10 +131,12 @@ const OWN: &[&Statement] = &[
     &TOMBSTONE_READ,
     &TOMBSTONE_INSERT,
     &OPENING_INSERT,
+    &OPENING_INSERT_MANY,
     &OPENING_PRUNE,
     &BUDGET_RESERVE,
     &BUDGET_PRUNE,
     &CERTIFICATE_READ,
+    &CERTIFICATE_LIVE,
     &CERTIFICATE_INSERT,
     &REVOKED_INSERT,
     &REVOKED_LIST,
@@ -236,10 +238,37 @@ pub(crate) const TOMBSTONE_INSERT: Statement = Statement::new(
      ON CONFLICT (account, mode, subject) DO NOTHING",
 );
 
+/// Rows that [`OPENING_INSERT_MANY`] inserts.
+pub(crate) const OPENING_ROWS: usize = 16;
+
+/// A statement over the numbers of each row's own parameters; the first five are common to all rows.
+macro_rules! openings {
+    ($($row:tt),+; $attempt:literal $record:literal $payment:literal $expires:literal) => {
+        concat!(
+            "INSERT INTO openings (account, mode, destination, certificate, opened, attempt, record, payment, expires) VALUES ",
+            $(openings!(@ $row),)+
+            "($1, $2, $3, $4, $5, $", $attempt, ", $", $record, ", $", $payment, ", $", $expires, ")"
+        )
+    };
+    (@ ($attempt:literal $record:literal $payment:literal $expires:literal)) => {
+        concat!("($1, $2, $3, $4, $5, $", $attempt, ", $", $record, ", $", $payment, ", $", $expires, "), ")
+    };
+}
+
 pub(crate) const OPENING_INSERT: Statement = Statement::new(
     "opening_insert",
-    "INSERT INTO openings (account, mode, attempt, record, payment, destination, certificate, opened, expires)
+    "INSERT INTO openings (account, mode, destination, certificate, opened, attempt, record, payment, expires)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+);
+
+pub(crate) const OPENING_INSERT_MANY: Statement = Statement::new(
+    "opening_insert_many",
+    openings!(
+        (6 7 8 9), (10 11 12 13), (14 15 16 17), (18 19 20 21), (22 23 24 25),
+        (26 27 28 29), (30 31 32 33), (34 35 36 37), (38 39 40 41), (42 43 44 45),
+        (46 47 48 49), (50 51 52 53), (54 55 56 57), (58 59 60 61), (62 63 64 65);
+        66 67 68 69
+    ),
 );
 
 pub(crate) const OPENING_PRUNE: Statement = Statement::new(
@@ -266,6 +295,13 @@ pub(crate) const BUDGET_PRUNE: Statement =
 pub(crate) const CERTIFICATE_READ: Statement = Statement::new(
     "certificate_read",
     "SELECT c.role, c.instance, c.names, c.not_after FROM certificates c
+     WHERE c.serial = $1 AND NOT EXISTS (SELECT 1 FROM revoked_certificates r WHERE r.serial = c.serial)",
+);
+
+/// Among the last steps of a transaction that counts on a certificate.
+pub(crate) const CERTIFICATE_LIVE: Statement = Statement::new(
+    "certificate_live",
+    "SELECT c.serial FROM certificates c
      WHERE c.serial = $1 AND NOT EXISTS (SELECT 1 FROM revoked_certificates r WHERE r.serial = c.serial)",
 );
 

@@ -11,6 +11,7 @@ pub mod contract;
 pub mod face;
 #[doc(hidden)]
 pub mod fuzzing;
+mod gather;
 pub mod link;
 pub mod metrics;
 pub mod outbound;
@@ -22,4 +23,5 @@ pub mod tls;
 pub mod tls_check;
 
 pub use clock::Clock;
+pub use gather::{Gather, Missed};
 pub use task::Tasks;

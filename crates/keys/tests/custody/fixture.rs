@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use coffer_audit::Recorded;
 use coffer_core::{
     Mode, Money, Timestamp,
     id::{AccountId, AttemptId, CustomerId, PaymentId, RecordId},
@@ -36,7 +37,7 @@ const OPENINGS: Statement =
     Statement::new("test_openings", "SELECT COUNT(*) AS count FROM openings");
 const LEAVES: Statement = Statement::new(
     "test_leaves",
-    "SELECT public FROM audit_leaves ORDER BY leaf",
+    "SELECT recorded, public FROM audit_leaves ORDER BY leaf",
 );
 const EXTRA: &[&Statement] = &[&OPENINGS, &LEAVES];
 
@@ -205,17 +206,23 @@ impl Fixture {
             .unwrap()
     }
 
-    /// How many entries of the log name this action.
-    pub(crate) async fn recorded(&self, action: &str) -> usize {
-        let rows = self.db.read(&LEAVES, params![]).await.unwrap();
-        let names = |public: &[u8]| {
-            public
-                .windows(action.len())
-                .any(|window| window == action.as_bytes())
+    /// How many entries of the log name this actor, action or outcome.
+    pub(crate) async fn recorded(&self, word: &str) -> usize {
+        let names = |entry: &&Recorded| {
+            [&entry.actor.id, &entry.action, entry.outcome.as_str()].contains(&word)
         };
-        rows.iter()
-            .filter(|row| names(row.bytes("public").unwrap()))
-            .count()
+        let leaves = self.leaves().await;
+        leaves.iter().flatten().filter(names).count()
+    }
+
+    /// The entries of each leaf of the log.
+    pub(crate) async fn leaves(&self) -> Vec<Vec<Recorded>> {
+        let rows = self.db.read(&LEAVES, params![]).await.unwrap();
+        let entries = |row: &coffer_db::Row| {
+            let recorded = Timestamp::from_millis(row.integer("recorded").unwrap());
+            coffer_audit::read(recorded, row.bytes("public").unwrap()).unwrap()
+        };
+        rows.iter().map(entries).collect()
     }
 }
 
