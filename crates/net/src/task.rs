@@ -1,9 +1,15 @@
 //! Tasks: each has a name, its panic is logged, and those of a process end together.
 
-use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use futures_util::FutureExt as _;
-use tokio::task::JoinHandle;
+use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 
@@ -23,7 +29,7 @@ where
     tokio::spawn(named(name, work))
 }
 
-/// Starts a task that belongs to nobody's request: a connection that outlives the call that made it.
+/// Starts a task that belongs to nobody's request: a connection that outlives the call that made it, or work for many calls.
 #[expect(
     clippy::disallowed_methods,
     reason = "as `spawn`, without the caller's request"
@@ -50,6 +56,9 @@ async fn guarded<F: Future>(name: &'static str, work: F) -> F::Output {
     }
 }
 
+/// Work whose type nobody has to know. It carries its own request and span.
+pub type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
 /// The tasks of a process, or of a part of it, that stop together. Clones are the same tasks.
 #[derive(Debug, Clone, Default)]
 pub struct Tasks {
@@ -75,6 +84,15 @@ impl Tasks {
         F::Output: Send + 'static,
     {
         tokio::spawn(self.tracker.track_future(named(name, work)))
+    }
+
+    /// Does the work in the caller's own task; what is left of it when the caller goes away is done in a task like those of
+    /// [`Tasks::spawn`]. None when it panicked.
+    pub async fn finish<T: Send + 'static>(&self, name: &'static str, work: Work<T>) -> Option<T> {
+        let (tasks, rest) = (self, Some(work));
+        let finishing = Finishing { tasks, name, rest };
+        let ended = AssertUnwindSafe(guarded(name, finishing)).catch_unwind();
+        ended.await.ok()
     }
 
     /// Starts work that is done again and again, with this pause after each time, until the tasks should end. What fails is
@@ -130,6 +148,41 @@ impl Tasks {
     }
 }
 
+/// Work that goes on when whoever waits for it goes away.
+struct Finishing<'t, T: Send + 'static> {
+    tasks: &'t Tasks,
+    name: &'static str,
+    /// None when it has ended.
+    rest: Option<Work<T>>,
+}
+
+impl<T: Send + 'static> Future for Finishing<'_, T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        // Taken out, so that what panics is not polled again.
+        let Some(mut rest) = self.rest.take() else {
+            return Poll::Pending;
+        };
+        let polled = rest.as_mut().poll(context);
+        if polled.is_pending() {
+            self.rest = Some(rest);
+        }
+        polled
+    }
+}
+
+impl<T: Send + 'static> Drop for Finishing<'_, T> {
+    fn drop(&mut self) {
+        // Without a runtime the process is at its end, and its tasks with it.
+        if let Some(rest) = self.rest.take()
+            && Handle::try_current().is_ok()
+        {
+            self.tasks.spawn(self.name, rest);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tokio::sync::mpsc;
@@ -140,6 +193,30 @@ mod tests {
     async fn a_panic_ends_only_its_task() {
         let outcome = spawn("doomed", async { panic!("by test") }).await;
         assert!(outcome.unwrap_err().is_panic());
+    }
+
+    #[tokio::test]
+    async fn work_is_finished_when_whoever_waits_for_it_goes_away() {
+        let tasks = Tasks::new();
+        let (go, gone) = tokio::sync::oneshot::channel::<()>();
+        let (told, mut done) = mpsc::unbounded_channel();
+        let work = async move {
+            let went = gone.await;
+            told.send(went.is_ok()).unwrap();
+        };
+        let mut waiting = Box::pin(tasks.finish("work", Box::pin(work)));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        drop(waiting);
+        go.send(()).unwrap();
+        assert_eq!(done.recv().await, Some(true));
+        assert!(tasks.stop(Duration::from_secs(10)).await);
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_ends_nobody_else() {
+        let (tasks, work) = (Tasks::new(), async { panic!("by test") });
+        assert_eq!(tasks.finish("doomed", Box::pin(work)).await, None::<()>);
+        assert_eq!(tasks.finish("fine", Box::pin(async { 7 })).await, Some(7));
     }
 
     #[tokio::test]

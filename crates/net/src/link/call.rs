@@ -26,15 +26,30 @@ const DEADLINE_MAX: Duration = Duration::from_secs(60);
 
 /// A process that came through the TLS handshake, and the door that it stands in.
 pub(super) struct Visitor {
-    pub(super) door: Arc<Door>,
-    pub(super) peer: Peer,
-    pub(super) calls: Arc<Semaphore>,
-    pub(super) tasks: Tasks,
+    door: Arc<Door>,
+    peer: Peer,
+    calls: Arc<Semaphore>,
+    tasks: Tasks,
+    /// What every path begins with.
+    prefix: String,
 }
 
 impl Visitor {
+    pub(super) fn new(door: Arc<Door>, peer: Peer, calls: Arc<Semaphore>, tasks: Tasks) -> Self {
+        Self {
+            prefix: format!("/{}/v1/", door.role),
+            door,
+            peer,
+            calls,
+            tasks,
+        }
+    }
+
     /// Answers one call. Dropping this future, because the caller hung up, does not end the work.
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    pub(super) async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Response<Full<Bytes>> {
         match self.admit(request).await {
             Ok(answer) => response(StatusCode::OK, answer),
             Err(error) => {
@@ -44,7 +59,10 @@ impl Visitor {
         }
     }
 
-    async fn admit(&self, request: Request<Incoming>) -> Result<Zeroizing<Vec<u8>>, Error> {
+    async fn admit(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
         let method = self.allowed(&request)?;
         let room = Arc::clone(&self.calls).try_acquire_owned().map_err(|_| {
             tracing::warn!(call.method = method.name, "too many calls at once");
@@ -59,13 +77,13 @@ impl Visitor {
         );
         let body = body.await.map_err(|_| Error::Away)?;
         let body = body.map_err(|_| malformed())?;
-        let work = request_id::scope_of(id, self.work(method, body, room));
+        let work = self.work(method, body, room, id);
         timeout_at(deadline, work).await.unwrap_or(Err(Error::Away))
     }
 
     /// The method, if there is one of this name and the caller's role may use it.
     fn allowed(&self, request: &Request<Incoming>) -> Result<&'static Method, Error> {
-        let Door { role, methods, .. } = &*self.door;
+        let methods = self.door.methods;
         let Peer {
             role: caller,
             instance,
@@ -80,11 +98,10 @@ impl Visitor {
         if version == 0 || ![WIRE_VERSION, WIRE_VERSION - 1].contains(&version) {
             return Err(malformed());
         }
-        let prefix = format!("/{role}/v1/");
         let name = request
             .uri()
             .path()
-            .strip_prefix(&prefix)
+            .strip_prefix(&self.prefix)
             .filter(|_| request.method() == Verb::POST);
         let method = methods
             .iter()
@@ -97,25 +114,24 @@ impl Visitor {
         Ok(method)
     }
 
-    /// Does the work in a task of its own and waits for it.
+    /// Does the work, to its end even if the caller goes away.
     async fn work(
-        &self,
+        self: Arc<Self>,
         method: &'static Method,
         body: Zeroizing<Vec<u8>>,
         room: OwnedSemaphorePermit,
+        id: Option<RequestId>,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let (door, peer) = (Arc::clone(&self.door), self.peer.clone());
-        let span = tracing::info_span!(
-            "call",
-            call.method = method.name,
-            peer.role = peer.role.as_str()
-        );
+        let (visitor, peer) = (Arc::clone(&self), self.peer.role.as_str());
+        let span = tracing::info_span!("call", call.method = method.name, peer.role = peer);
         let work = async move {
-            let answer = door.handler.handle(&peer, method.name, &body).await;
+            let Self { door, peer, .. } = &*visitor;
+            let answer = door.handler.handle(peer, method.name, &body).await;
             drop(room);
             answer
         };
-        let ended = self.tasks.spawn("link method", work.instrument(span)).await;
+        let work = Box::pin(request_id::scope_of(id, work.instrument(span)));
+        let ended = self.tasks.finish("link method", work).await;
         ended.unwrap_or(Err(Error::Defect))
     }
 }

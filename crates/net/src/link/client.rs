@@ -1,10 +1,17 @@
 //! The calling end of a link: one HTTP/2 connection, made when needed, made anew when it ended.
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    future::Future,
+    io,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use coffer_core::limits::LINK_BODY_MAX;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{Full, Limited};
 use hyper::{
     body::Incoming,
@@ -50,21 +57,20 @@ struct Shared {
     identity: Arc<Identity>,
     address: String,
     expect: Role,
-    line: Mutex<Line>,
+    /// What calls go over.
+    connection: ArcSwapOption<Connection>,
+    /// Held by whoever connects; when that failed last.
+    failed: Mutex<Option<Instant>>,
+    uris: Uris,
 }
 
-#[derive(Default)]
-struct Line {
-    connection: Option<Connection>,
-    failed: Option<Instant>,
-}
+/// The addresses of the methods that were called; there are as many as methods.
+type Uris = std::sync::Mutex<HashMap<(Role, &'static str), Uri>>;
 
-#[derive(Clone)]
 struct Connection {
     sender: SendRequest<Full<Bytes>>,
-    /// With which credentials it was made; also tells one connection from the next.
+    /// With which credentials it was made.
     credentials: Arc<Credentials>,
-    made: Instant,
     serial: String,
 }
 
@@ -76,7 +82,9 @@ impl Link {
             identity,
             address,
             expect,
-            line: Mutex::default(),
+            connection: ArcSwapOption::empty(),
+            failed: Mutex::default(),
+            uris: Uris::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -104,7 +112,7 @@ impl Link {
         within: Duration,
     ) -> Result<Res, Error> {
         let body = encode(request)?;
-        let request = http_request(role, method, body, within)?;
+        let request = http_request(self.uri(role, method)?, body, within);
         let answer = timeout(within, self.exchange(request)).await;
         let (status, body) = answer.map_err(|_| {
             tracing::warn!(link.role = %role, link.method = method, "a role did not answer in time");
@@ -122,11 +130,11 @@ impl Link {
         mut request: Request<Full<Bytes>>,
     ) -> Result<(StatusCode, Zeroizing<Vec<u8>>), Error> {
         for _ in 0..=RECONNECTS_MAX {
-            let mut connection = self.connection().await?;
-            match connection.sender.try_send_request(request).await {
+            let connection = self.connection().await?;
+            match connection.sender.clone().try_send_request(request).await {
                 Ok(response) => return read(response).await,
                 Err(mut failure) => {
-                    self.forget(&connection).await;
+                    self.forget(&connection);
                     let Some(unsent) = failure.take_message() else {
                         let error = failure.into_error();
                         self.log_away("a role went away during a call", &error);
@@ -140,36 +148,45 @@ impl Link {
     }
 
     /// The connection, made anew if it ended, our credentials were replaced, or the peer's were revoked.
-    async fn connection(&self) -> Result<Connection, Error> {
-        let asked = Instant::now();
-        let mut line = self.shared.line.lock().await;
-        let credentials = self.shared.identity.credentials();
-        if let Some(connection) = &line.connection
-            && !connection.sender.is_closed()
-            && Arc::ptr_eq(&connection.credentials, &credentials)
-        {
-            return self.trusted(connection.clone());
+    async fn connection(&self) -> Result<Arc<Connection>, Error> {
+        let Shared { failed, .. } = &*self.shared;
+        if let Some(connection) = self.usable() {
+            return self.trusted(connection);
         }
-        line.connection = None;
+        let asked = Instant::now();
+        let mut failed = failed.lock().await;
+        if let Some(connection) = self.usable() {
+            return self.trusted(connection);
+        }
+        self.shared.connection.store(None);
         // Whoever waited while another call failed to connect need not find out again.
-        if line.failed.is_some_and(|failed| failed >= asked) {
+        if failed.is_some_and(|failed| failed >= asked) {
             return Err(Error::Away);
         }
-        match self.connect(credentials).await {
+        match self.connect(self.shared.identity.credentials()).await {
             Ok(connection) => {
-                line.failed = None;
-                line.connection = Some(connection.clone());
+                let connection = Arc::new(connection);
+                *failed = None;
+                self.shared.connection.store(Some(Arc::clone(&connection)));
                 self.trusted(connection)
             }
             Err(error) => {
-                line.failed = Some(Instant::now());
+                *failed = Some(Instant::now());
                 self.log_away("a role cannot be reached", &error);
                 Err(Error::Away)
             }
         }
     }
 
-    fn trusted(&self, connection: Connection) -> Result<Connection, Error> {
+    fn usable(&self) -> Option<Arc<Connection>> {
+        let credentials = self.shared.identity.credentials();
+        let fits = |connection: &Arc<Connection>| {
+            !connection.sender.is_closed() && Arc::ptr_eq(&connection.credentials, &credentials)
+        };
+        self.shared.connection.load_full().filter(fits)
+    }
+
+    fn trusted(&self, connection: Arc<Connection>) -> Result<Arc<Connection>, Error> {
         let revoked = |revoked: &Revoked| revoked.load().contains(&connection.serial);
         if self.revoked.as_ref().is_some_and(revoked) {
             tracing::warn!(link.role = %self.shared.expect, peer.serial = connection.serial, "a role's certificate is revoked");
@@ -178,15 +195,25 @@ impl Link {
         Ok(connection)
     }
 
-    async fn forget(&self, connection: &Connection) {
-        let mut line = self.shared.line.lock().await;
-        if line
-            .connection
-            .as_ref()
-            .is_some_and(|current| current.made == connection.made)
-        {
-            line.connection = None;
+    /// The next call connects anew, unless another has done so already.
+    fn forget(&self, connection: &Arc<Connection>) {
+        self.shared.connection.compare_and_swap(connection, None);
+    }
+
+    fn uri(&self, role: Role, method: &'static str) -> Result<Uri, Error> {
+        // A panic elsewhere leaves the map whole: every change of it is one call.
+        let mut uris = self
+            .shared
+            .uris
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(uri) = uris.get(&(role, method)) {
+            return Ok(uri.clone());
         }
+        let uri = format!("https://{SERVER_NAME}/{role}/v1/{method}");
+        let uri: Uri = uri.parse().map_err(|_| Error::Defect)?;
+        uris.insert((role, method), uri.clone());
+        Ok(uri)
     }
 
     async fn connect(&self, credentials: Arc<Credentials>) -> io::Result<Connection> {
@@ -221,7 +248,6 @@ impl Link {
         Ok(Connection {
             sender,
             credentials,
-            made: Instant::now(),
             serial,
         })
     }
@@ -236,23 +262,25 @@ async fn within<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -
     timeout(limit, work).await?
 }
 
-fn http_request(
-    role: Role,
-    method: &str,
-    body: Zeroizing<Vec<u8>>,
-    within: Duration,
-) -> Result<Request<Full<Bytes>>, Error> {
-    let mut request = Request::builder()
-        .method(Method::POST)
-        .uri(format!("https://{SERVER_NAME}/{role}/v1/{method}"))
-        .header(WIRE_HEADER, WIRE_VERSION)
-        .header(DEADLINE_HEADER, within.as_millis().to_string());
-    if let Some(id) = request_id::current() {
-        request = request.header(request_id::HEADER, id.to_string());
+fn http_request(uri: Uri, body: Zeroizing<Vec<u8>>, within: Duration) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(Bytes::from_owner(body)));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri;
+    let headers = request.headers_mut();
+    let number = |name, number| (HeaderName::from_static(name), HeaderValue::from(number));
+    let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+    headers.extend([
+        number(WIRE_HEADER, u64::from(WIRE_VERSION)),
+        number(DEADLINE_HEADER, within_ms),
+    ]);
+    if let Some(id) = request_id::current()
+        && let Ok(mut id) = HeaderValue::from_str(&id.to_string())
+    {
+        // No other request has it, so the connection's table of headers need not remember it.
+        id.set_sensitive(true);
+        headers.insert(request_id::HEADER, id);
     }
     request
-        .body(Full::new(Bytes::from_owner(body)))
-        .map_err(|_| Error::Defect)
 }
 
 async fn read(response: Response<Incoming>) -> Result<(StatusCode, Zeroizing<Vec<u8>>), Error> {

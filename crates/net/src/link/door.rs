@@ -90,12 +90,7 @@ impl Entrance {
             door, calls, tasks, ..
         } = self;
         let stopping = tasks.stopping();
-        let visitor = Arc::new(Visitor {
-            door,
-            peer,
-            calls,
-            tasks,
-        });
+        let visitor = Arc::new(Visitor::new(door, peer, calls, tasks));
         let service = service_fn(move |request| {
             let visitor = Arc::clone(&visitor);
             async move { Ok::<_, Infallible>(visitor.answer(request).await) }
