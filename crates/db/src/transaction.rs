@@ -30,14 +30,14 @@ impl Expect {
 }
 
 /// Steps that commit together or not at all.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[must_use = "a transaction does nothing until Database::transact"]
 pub struct Transaction {
     steps: Vec<Step>,
 }
 
 /// One statement to run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub(crate) statement: &'static Statement,
     pub(crate) params: Vec<Value>,

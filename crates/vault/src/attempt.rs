@@ -126,20 +126,31 @@ impl Vault {
         }
     }
 
-    /// The first step: everything that can be refused is refused here, before anything is recorded.
+    /// The first step: everything that can be refused is refused here, before anything is recorded. An attempt that was
+    /// recorded before is found when it is refused or cannot be recorded again, so a new one need not be looked for.
     async fn begin(&self, attempt: &Attempt) -> Result<Begun, Error> {
-        if let Some(row) = self.attempt_row(attempt.place, attempt.id).await? {
-            return attempt.same_as(row).map(Begun::Before);
-        }
         let now = self.parts.clock.now();
-        attempt.check_time(now)?;
-        let ready = self.prepare(attempt, now).await?;
-        let intent = self.intent(attempt, now)?;
-        match self.parts.db.transact(intent).await {
-            Ok(_) => Ok(Begun::Now(Recorded(ready))),
+        let ready = match self.check(attempt, now).await {
+            Ok(ready) => ready,
+            Err(refused) => {
+                return match self.attempt_row(attempt.place, attempt.id).await? {
+                    Some(row) => attempt.same_as(row).map(Begun::Before),
+                    None => Err(refused),
+                };
+            }
+        };
+        let entry = attempt.entry("attempt.record");
+        let intent = self.commit(attempt.place, entry, intent(attempt, now));
+        match intent.await {
+            Ok(()) => Ok(Begun::Now(Recorded(ready))),
             Err(coffer_db::Error::Conflict(conflict)) => self.beaten(attempt, conflict).await,
             Err(error) => Err(error.into()),
         }
+    }
+
+    async fn check(&self, attempt: &Attempt, now: Timestamp) -> Result<Ready, Error> {
+        attempt.check_time(now)?;
+        self.prepare(attempt, now).await
     }
 
     /// Someone was faster: another vault with the same attempt, or another use of the token.
@@ -158,28 +169,29 @@ impl Vault {
             Some(_) | None => Err(coffer_db::Error::Conflict(conflict).into()),
         }
     }
+}
 
-    fn intent(&self, attempt: &Attempt, now: Timestamp) -> Result<Transaction, Error> {
-        let Attempt { place, id, .. } = *attempt;
-        let money = attempt.money();
-        let mut values = row_key(place, id);
-        values.extend(params![
-            attempt.payment.to_string(),
-            attempt.line.name.as_str(),
-            attempt.operation().as_str(),
-            money.map(|money| money.amount()),
-            money.map(|money| money.currency().code()),
-            attempt.authorize().map(|authorize| authorize.to_string()),
-            attempt.token().map(|token| token.to_string()),
-            attempt.content,
-            attempt.deadline.as_millis(),
-            now.as_millis(),
-        ]);
-        let mut transaction = Transaction::new().one(&store::ATTEMPT_INSERT, values);
-        if let Some(token) = attempt.token() {
-            transaction = transaction.append(token::claim(place, token, &id.to_string(), now));
-        }
-        Ok(transaction.append(self.leaf(place, attempt.entry("attempt.record"))?))
+/// The steps that store the attempt and use its token up.
+fn intent(attempt: &Attempt, now: Timestamp) -> Transaction {
+    let Attempt { place, id, .. } = *attempt;
+    let money = attempt.money();
+    let mut values = row_key(place, id);
+    values.extend(params![
+        attempt.payment.to_string(),
+        attempt.line.name.as_str(),
+        attempt.operation().as_str(),
+        money.map(|money| money.amount()),
+        money.map(|money| money.currency().code()),
+        attempt.authorize().map(|authorize| authorize.to_string()),
+        attempt.token().map(|token| token.to_string()),
+        attempt.content,
+        attempt.deadline.as_millis(),
+        now.as_millis(),
+    ]);
+    let steps = Transaction::new().one(&store::ATTEMPT_INSERT, values);
+    match attempt.token() {
+        Some(token) => steps.append(token::claim(place, token, &id.to_string(), now)),
+        None => steps,
     }
 }
 

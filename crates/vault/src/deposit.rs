@@ -39,6 +39,21 @@ impl Deposit {
             expiry: self.expiry,
         }
     }
+
+    fn entry(&self, ticket: &Ticket, token: TokenId, key: &DataKey) -> Entry {
+        let payer = Actor::new(ActorKind::Payer, ticket.intake);
+        let mut entry = Entry::new(payer, "token.create")
+            .route("POST /v1/tokens")
+            .object(token)
+            .object(key.record);
+        if let Some(payment) = ticket.payment {
+            entry = entry.object(payment);
+        }
+        match self.address {
+            Some(address) => entry.address(address),
+            None => entry,
+        }
+    }
 }
 
 /// What the page gets for a card.
@@ -139,7 +154,8 @@ impl Vault {
         let now = self.parts.clock.now();
         let token: TokenId = self.parts.clock.id();
         let expires = now.plus_millis(TOKEN_TTL_MS);
-        let transaction = self.deposit_transaction(
+        let entry = deposit.entry(ticket, token, &key);
+        let steps = self.deposit_steps(
             ticket,
             prints.newest()?,
             key,
@@ -150,8 +166,8 @@ impl Vault {
             let full = |_| Error::Away("the memory for security codes is full".to_owned());
             self.parts.cvcs.put(token, cvc, expires).map_err(full)?;
         }
-        match self.parts.db.transact(transaction).await {
-            Ok(_) => Ok(Deposited {
+        match self.commit(ticket.place, entry, steps).await {
+            Ok(()) => Ok(Deposited {
                 token,
                 mode: ticket.place.mode,
                 card: deposit.card(),
@@ -179,7 +195,7 @@ impl Vault {
         twin.ok_or_else(|| Error::from(error).into())
     }
 
-    fn deposit_transaction(
+    fn deposit_steps(
         &self,
         ticket: &Ticket,
         print: (i64, [u8; 32]),
@@ -203,23 +219,11 @@ impl Vault {
             expires.as_millis(),
             ticket.payment.map(|payment| payment.to_string()),
         ]);
-        let mut entry = Entry::new(Actor::new(ActorKind::Payer, ticket.intake), "token.create")
-            .route("POST /v1/tokens")
-            .object(token)
-            .object(key.record);
-        if let Some(payment) = ticket.payment {
-            entry = entry.object(payment);
-        }
-        if let Some(address) = deposit.address {
-            entry = entry.address(address);
-        }
-        let leaf = self.leaf(place, entry)?;
         let record = record_params(place, key, deposit, print, (now, expires))?;
         Ok(Transaction::new()
             .one(&store::INTAKE_INSERT, intake)
             .one(&store::RECORD_INSERT, record)
-            .one(&store::TOKEN_INSERT, pointer)
-            .append(leaf))
+            .one(&store::TOKEN_INSERT, pointer))
     }
 
     /// The token that this ticket gave before, if the card is the same; `None` for a ticket that was not used.

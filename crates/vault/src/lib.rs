@@ -42,8 +42,8 @@ pub use settings::{ProviderSettings, Settings};
 pub use store::{MIGRATIONS, STATEMENTS};
 
 use crate::{
-    attempt::Running, cvc::Cvcs, fields::Fields, pool::Pool, provider::Providers,
-    settings::ServiceKeys, tries::Tries,
+    attempt::Running, cvc::Cvcs, fields::Fields, journal::Recording, pool::Pool,
+    provider::Providers, settings::ServiceKeys, tries::Tries,
 };
 
 /// The vault's role in this process; clones are the same vault.
@@ -65,6 +65,7 @@ pub(crate) struct Parts {
     pub(crate) pool: Pool,
     pub(crate) providers: Providers,
     pub(crate) running: Running,
+    pub(crate) recording: Recording,
     pub(crate) tries: Tries,
     pub(crate) fields: Fields,
     pub(crate) outside: Outbound,
@@ -96,6 +97,7 @@ impl Vault {
             pool: Pool::new(Arc::clone(&keys), settings.clock.clone()),
             cvcs: Cvcs::new(cvc::CVCS_MAX)?,
             running: Running::default(),
+            recording: Recording::default(),
             tries: Tries::new(),
             fields: Fields::new(),
             outside: settings.outside,

@@ -1,17 +1,23 @@
 //! The configured payment providers, and their credentials, which are sealed in the store and opened for one request at a
 //! time.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use coffer_core::{Mode, Timestamp, provider::Provider};
 use coffer_crypto::{Context, Key, SecretBytes, open, seal};
 use coffer_db::{Database, Transaction, Value, params};
 use ipnet::IpNet;
+use tokio::time::Instant;
 
 use crate::{Adapter, Error, ProviderSettings, egress::Egress, store};
 
 /// Credentials belong to the operator, so to no account.
 const NO_ACCOUNT: &str = "";
+/// How long a credential is used as it was read, sealed: another vault may have stored a new one.
+const KEPT: Duration = Duration::from_secs(1);
 
 /// One provider in one mode.
 pub(crate) struct Line {
@@ -19,6 +25,8 @@ pub(crate) struct Line {
     pub(crate) mode: Mode,
     pub(crate) adapter: Adapter,
     pub(crate) egress: Egress,
+    /// The sealed credential as it was read last, and when.
+    kept: Mutex<Option<(Instant, Arc<[u8]>)>>,
 }
 
 /// All of them.
@@ -44,6 +52,7 @@ impl Providers {
                 mode: one.mode,
                 adapter: one.adapter,
                 egress,
+                kept: Mutex::default(),
             };
             match one.credential {
                 Some(credential) => line.put_credential(db, key, &credential, now).await?,
@@ -67,15 +76,33 @@ impl Providers {
 }
 
 impl Line {
-    /// What proves the vault to the provider, for one request.
+    /// What proves the vault to the provider, opened for one request.
     pub(crate) async fn credential(&self, db: &Database, key: &Key) -> Result<SecretBytes, Error> {
+        let sealed = match self.kept() {
+            Some(sealed) => sealed,
+            None => self.sealed_credential(db).await?,
+        };
+        Ok(open(key, &self.context(), &sealed)?)
+    }
+
+    fn kept(&self) -> Option<Arc<[u8]>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = kept.as_ref().filter(|(at, _)| at.elapsed() < KEPT);
+        fresh.map(|(_, sealed)| Arc::clone(sealed))
+    }
+
+    async fn sealed_credential(&self, db: &Database) -> Result<Arc<[u8]>, Error> {
+        let at = Instant::now();
         let row = db
             .read_optional(&store::CREDENTIAL_BY_PROVIDER, self.row_key())
             .await?;
         let row = row.ok_or_else(|| {
             Error::Defect(format!("provider {} has no credential", self.name.as_str()))
         })?;
-        Ok(open(key, &self.context(), row.bytes("sealed")?)?)
+        let sealed: Arc<[u8]> = row.bytes("sealed")?.into();
+        // A panic elsewhere leaves it whole: every change of it is one assignment.
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, Arc::clone(&sealed)));
+        Ok(sealed)
     }
 
     async fn put_credential(

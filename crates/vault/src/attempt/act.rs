@@ -8,7 +8,7 @@ use coffer_core::{
     id::{AttemptId, TokenId},
 };
 use coffer_crypto::SecretBytes;
-use coffer_db::params;
+use coffer_db::{Transaction, params};
 use coffer_net::{
     contract::{
         self, Refusal,
@@ -259,18 +259,15 @@ impl Vault {
             .entry("attempt.not_sent")
             .outcome(Outcome::Refused)
             .object(word);
-        let mut transaction = self
-            .leaf(attempt.place, entry)?
-            .one(&store::ATTEMPT_NOT_SENT, values);
+        let mut steps = Transaction::new().one(&store::ATTEMPT_NOT_SENT, values);
         if let Some(token) = attempt.token() {
-            transaction = transaction.append(token::release(
+            steps = steps.append(token::release(
                 attempt.place,
                 token,
                 &attempt.id.to_string(),
             ));
         }
-        self.parts.db.transact(transaction).await?;
-        Ok(())
+        Ok(self.commit(attempt.place, entry, steps).await?)
     }
 
     /// What cannot be recorded is not answered either: it is unknown until it is settled.
@@ -287,10 +284,8 @@ impl Vault {
     async fn settle_row(&self, attempt: &Attempt, reply: &Reply) -> Result<(), Error> {
         let now = self.parts.clock.now();
         let entry = with_verdict(attempt.entry("attempt.settle"), &reply.verdict);
-        let transaction =
-            settled(attempt.place, attempt.id, reply, now).append(self.leaf(attempt.place, entry)?);
-        self.parts.db.transact(transaction).await?;
-        Ok(())
+        let steps = settled(attempt.place, attempt.id, reply, now);
+        Ok(self.commit(attempt.place, entry, steps).await?)
     }
 }
 

@@ -65,10 +65,9 @@ impl Vault {
             &reply.verdict,
         );
         let now = self.parts.clock.now();
-        let transaction = settled(request.place, request.attempt, &reply, now)
-            .append(self.leaf(request.place, entry)?);
-        match self.parts.db.transact(transaction).await {
-            Ok(_) => Ok(Settlement::Known(outcome_of(&reply.verdict))),
+        let steps = settled(request.place, request.attempt, &reply, now);
+        match self.commit(request.place, entry, steps).await {
+            Ok(()) => Ok(Settlement::Known(outcome_of(&reply.verdict))),
             // Someone else has settled it meanwhile.
             Err(coffer_db::Error::Conflict(_)) => {
                 let row = self.attempt_row(request.place, request.attempt).await?;
