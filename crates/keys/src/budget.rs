@@ -102,7 +102,8 @@ impl Budget {
             };
         }
         if block.left == 0 {
-            block.left = self.reserve(db, place, purpose, hour).await?;
+            // Rare, and large: callers should not have to carry it.
+            block.left = Box::pin(self.reserve(db, place, purpose, hour)).await?;
         }
         if block.left == 0 {
             let first = !std::mem::replace(&mut block.alerted, true);

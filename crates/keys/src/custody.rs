@@ -262,20 +262,25 @@ impl Keys {
             Taken::Beyond { first } => first,
         };
         if first {
-            tracing::warn!(
-                account = %place.account,
-                mode = %place.mode,
-                purpose = purpose.as_str(),
-                peer.instance = peer.instance,
-                "an account's hourly budget is exhausted"
-            );
-            let entry = entry(peer, "budget.exhaust")
-                .place(place.account, place.mode)
-                .object(purpose.as_str());
-            self.commit(Transaction::new(), entry.outcome(Outcome::Refused))
-                .await?;
+            Box::pin(self.exhausted(peer, place, purpose)).await?;
         }
         Err(Refusal::BudgetExhausted.into())
+    }
+
+    async fn exhausted(&self, peer: &Peer, place: Place, purpose: Purpose) -> Result<(), Error> {
+        tracing::warn!(
+            account = %place.account,
+            mode = %place.mode,
+            purpose = purpose.as_str(),
+            peer.instance = peer.instance,
+            "an account's hourly budget is exhausted"
+        );
+        let entry = entry(peer, "budget.exhaust")
+            .place(place.account, place.mode)
+            .object(purpose.as_str());
+        self.commit(Transaction::new(), entry.outcome(Outcome::Refused))
+            .await?;
+        Ok(())
     }
 
     pub(crate) async fn refresh_revoked(&self) -> Result<(), Error> {

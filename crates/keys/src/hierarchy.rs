@@ -91,9 +91,20 @@ impl Hierarchy {
         which: Which,
         now: Timestamp,
     ) -> Result<Arc<Versioned>, Error> {
-        if let Some(key) = self.subjects.get(&(place, subject, which)) {
-            return Ok(key);
+        match self.subjects.get(&(place, subject, which)) {
+            Some(key) => Ok(key),
+            // Rare, and large: callers should not have to carry it.
+            None => Box::pin(self.subject_found(place, subject, which, now)).await,
         }
+    }
+
+    async fn subject_found(
+        &self,
+        place: Place,
+        subject: Subject,
+        which: Which,
+        now: Timestamp,
+    ) -> Result<Arc<Versioned>, Error> {
         let found = self.subject_read(place, subject, which).await?;
         let key = match (found, which) {
             (Some(key), _) => key,

@@ -74,7 +74,7 @@ impl Keys {
                 key: KeyOnLink::new(key),
             }),
             Err(error) => {
-                self.record_refused(peer, verified.order).await?;
+                Box::pin(self.record_refused(peer, verified.order)).await?;
                 Err(error)
             }
         }
@@ -104,7 +104,10 @@ impl Keys {
         signed: &'o SignedOrder,
     ) -> Result<Verified<'o>, Error> {
         let serial = signed.key_id();
-        let signer = self.signer(unsealed, signed).await?;
+        let signer = match unsealed.signers.get(serial) {
+            Some(signer) => signer,
+            None => Box::pin(self.signer(unsealed, signed)).await?,
+        };
         let order = signed.verify(&signer.key).ok_or(Refusal::OrderInvalid)?;
         let now = self.clock().now();
         if signer.not_after <= now.as_millis() || self.revoked().load().contains(serial) {
@@ -120,7 +123,7 @@ impl Keys {
         Ok(Verified { order, serial })
     }
 
-    /// The signer that the order names. Remembered, so a certificate that counts no more is found by the transaction that
+    /// The signer that the order names. It is remembered from now on, so a certificate that counts no more is found by the transaction that
     /// records the opening.
     async fn signer(
         &self,
@@ -128,9 +131,6 @@ impl Keys {
         signed: &SignedOrder,
     ) -> Result<Arc<Signer>, Error> {
         let serial = signed.key_id();
-        if let Some(signer) = unsealed.signers.get(serial) {
-            return Ok(signer);
-        }
         let key = unsealed.order_key(serial);
         // Nothing is looked up, or remembered, for whoever guesses serials.
         signed.verify(&key).ok_or(Refusal::OrderInvalid)?;

@@ -227,7 +227,7 @@ macro_rules! contract {
 
         impl $Caller for $Client {
             $( fn $method(&self, request: $Request) -> $crate::contract::Answer<'_, $Response> {
-                Box::pin(async move { self.0.call($role, stringify!($method), &request, std::time::Duration::from_millis($deadline_ms)).await })
+                Box::pin(self.0.call($role, stringify!($method), &request, std::time::Duration::from_millis($deadline_ms)))
             } )+
         }
     };

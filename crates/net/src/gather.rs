@@ -54,22 +54,31 @@ impl<T: Send + 'static, R: Send + 'static> Gather<T, R> {
     }
 
     /// Has it done, with those that wait at the same time: `work` gives a result for each, in their order. It is done even
-    /// if the caller goes away, by the work of whoever came first, so everyone brings the same.
+    /// if the caller goes away, by the work of whoever came first, so everyone brings the same. It waits from this call on, not
+    /// from when the answer is asked for.
     ///
     /// # Errors
     /// `Full` when too many wait; `Lost` when the work panicked.
-    pub async fn join<W, F>(&self, thing: T, work: W) -> Result<R, Missed>
+    pub fn join<W, F>(
+        &self,
+        thing: T,
+        work: W,
+    ) -> impl Future<Output = Result<R, Missed>> + use<T, R, W, F>
     where
         W: Fn(Vec<T>) -> F + Send + 'static,
         F: Future<Output = Vec<R>> + Send + 'static,
     {
         let (told, done) = oneshot::channel();
-        if self.add(thing, told)? {
+        let added = self.add(thing, told);
+        if added == Ok(true) {
             let (queue, together_max) = (Arc::clone(&self.queue), self.together_max);
             let server = Server { queue, done: false };
             task::spawn_apart("gathered work", server.serve(together_max, work));
         }
-        done.await.map_err(|_| Missed::Lost)
+        async move {
+            added?;
+            done.await.map_err(|_| Missed::Lost)
+        }
     }
 
     /// Whether whoever adds it has to start the work: nobody is at it.

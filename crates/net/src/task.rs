@@ -26,7 +26,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    tokio::spawn(named(name, work))
+    tokio::spawn(named(name, Box::pin(work)))
 }
 
 /// Starts a task that belongs to nobody's request: a connection that outlives the call that made it, or work for many calls.
@@ -39,10 +39,11 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    tokio::spawn(guarded(name, work))
+    tokio::spawn(guarded(name, Box::pin(work)))
 }
 
-fn named<F: Future>(name: &'static str, work: F) -> impl Future<Output = F::Output> {
+/// The work is boxed: what is around it, and a task itself, would otherwise be several times as large, and is moved.
+fn named<F: Future>(name: &'static str, work: Pin<Box<F>>) -> impl Future<Output = F::Output> {
     request_id::scope_of(request_id::current(), guarded(name, work)).in_current_span()
 }
 
@@ -83,7 +84,7 @@ impl Tasks {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        tokio::spawn(self.tracker.track_future(named(name, work)))
+        tokio::spawn(self.tracker.track_future(named(name, Box::pin(work))))
     }
 
     /// Does the work in the caller's own task; what is left of it when the caller goes away is done in a task like those of

@@ -45,25 +45,28 @@ impl Visitor {
         }
     }
 
-    /// Answers one call. Dropping this future, because the caller hung up, does not end the work.
-    pub(super) async fn answer(
+    /// Answers one call. Dropping this future, because the caller hung up, does not end the work. Of the request only what is
+    /// still needed is kept in it: the future is moved more than once.
+    pub(super) fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
-    ) -> Response<Full<Bytes>> {
-        match self.admit(request).await {
-            Ok(answer) => response(StatusCode::OK, answer),
-            Err(error) => {
-                let body = encode(&error).unwrap_or_default();
-                response(status_of(&error), body)
+    ) -> impl Future<Output = Response<Full<Bytes>>> {
+        let admitted = self.admit(&request);
+        let body = request.into_body();
+        async move {
+            let answer = match admitted {
+                Ok(call) => self.receive(call, body).await,
+                Err(error) => Err(error),
+            };
+            match answer {
+                Ok(answer) => response(StatusCode::OK, answer),
+                Err(error) => response(status_of(&error), encode(&error).unwrap_or_default()),
             }
         }
     }
 
-    async fn admit(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-    ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let method = self.allowed(&request)?;
+    fn admit(&self, request: &Request<Incoming>) -> Result<Call, Error> {
+        let method = self.allowed(request)?;
         let room = Arc::clone(&self.calls).try_acquire_owned().map_err(|_| {
             tracing::warn!(call.method = method.name, "too many calls at once");
             Error::Unavailable
@@ -71,13 +74,24 @@ impl Visitor {
         let within = header::<u64>(request.headers(), DEADLINE_HEADER)?.ok_or_else(malformed)?;
         let deadline = Instant::now() + Duration::from_millis(within).min(DEADLINE_MAX);
         let id = header::<RequestId>(request.headers(), request_id::HEADER)?;
-        let body = timeout_at(
+        Ok(Call {
+            method,
+            room,
             deadline,
-            collect(Limited::new(request.into_body(), LINK_BODY_MAX)),
-        );
+            id,
+        })
+    }
+
+    async fn receive(
+        self: Arc<Self>,
+        call: Call,
+        body: Incoming,
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let deadline = call.deadline;
+        let body = timeout_at(deadline, collect(Limited::new(body, LINK_BODY_MAX)));
         let body = body.await.map_err(|_| Error::Away)?;
         let body = body.map_err(|_| malformed())?;
-        let work = self.work(method, body, room, id);
+        let work = self.work(call, body);
         timeout_at(deadline, work).await.unwrap_or(Err(Error::Away))
     }
 
@@ -117,11 +131,12 @@ impl Visitor {
     /// Does the work, to its end even if the caller goes away.
     async fn work(
         self: Arc<Self>,
-        method: &'static Method,
+        call: Call,
         body: Zeroizing<Vec<u8>>,
-        room: OwnedSemaphorePermit,
-        id: Option<RequestId>,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let Call {
+            method, room, id, ..
+        } = call;
         let (visitor, peer) = (Arc::clone(&self), self.peer.role.as_str());
         let span = tracing::info_span!("call", call.method = method.name, peer.role = peer);
         let work = async move {
@@ -134,6 +149,14 @@ impl Visitor {
         let ended = self.tasks.finish("link method", work).await;
         ended.unwrap_or(Err(Error::Defect))
     }
+}
+
+/// A call that may be made.
+struct Call {
+    method: &'static Method,
+    room: OwnedSemaphorePermit,
+    deadline: Instant,
+    id: Option<RequestId>,
 }
 
 fn response(status: StatusCode, body: Zeroizing<Vec<u8>>) -> Response<Full<Bytes>> {

@@ -104,25 +104,38 @@ impl Link {
     /// # Errors
     /// What the role answers; `Away` when it cannot be reached, is another role, or does not answer in time;
     /// `Refused(Malformed)` when the request is too large; `Defect` for an answer that cannot be read.
-    pub async fn call<Req: Serialize, Res: DeserializeOwned>(
+    pub fn call<Req: Serialize, Res: DeserializeOwned>(
         &self,
         role: Role,
         method: &'static str,
         request: &Req,
         within: Duration,
-    ) -> Result<Res, Error> {
-        let body = encode(request)?;
-        let request = http_request(self.uri(role, method)?, body, within);
-        let answer = timeout(within, self.exchange(request)).await;
-        let (status, body) = answer.map_err(|_| {
-            tracing::warn!(link.role = %role, link.method = method, "a role did not answer in time");
-            Error::Away
-        })??;
-        if status == StatusCode::OK {
-            decode(&body).map_err(|_| Error::Defect)
-        } else {
-            Err(decode::<Error>(&body).unwrap_or(Error::Defect))
+    ) -> impl Future<Output = Result<Res, Error>> + Send + use<'_, Req, Res> {
+        // Encoded at once, so that the future, which is moved more than once, does not hold the message.
+        let request = self.request(role, method, request, within);
+        async move {
+            let answer = timeout(within, self.exchange(request?)).await;
+            let (status, body) = answer.map_err(|_| {
+                tracing::warn!(link.role = %role, link.method = method, "a role did not answer in time");
+                Error::Away
+            })??;
+            if status == StatusCode::OK {
+                decode(&body).map_err(|_| Error::Defect)
+            } else {
+                Err(decode::<Error>(&body).unwrap_or(Error::Defect))
+            }
         }
+    }
+
+    fn request<Req: Serialize>(
+        &self,
+        role: Role,
+        method: &'static str,
+        request: &Req,
+        within: Duration,
+    ) -> Result<Request<Full<Bytes>>, Error> {
+        let body = encode(request)?;
+        Ok(http_request(self.uri(role, method)?, body, within))
     }
 
     async fn exchange(
@@ -149,12 +162,15 @@ impl Link {
 
     /// The connection, made anew if it ended, our credentials were replaced, or the peer's were revoked.
     async fn connection(&self) -> Result<Arc<Connection>, Error> {
-        let Shared { failed, .. } = &*self.shared;
-        if let Some(connection) = self.usable() {
-            return self.trusted(connection);
+        match self.usable() {
+            Some(connection) => self.trusted(connection),
+            None => Box::pin(self.connected()).await,
         }
+    }
+
+    async fn connected(&self) -> Result<Arc<Connection>, Error> {
         let asked = Instant::now();
-        let mut failed = failed.lock().await;
+        let mut failed = self.shared.failed.lock().await;
         if let Some(connection) = self.usable() {
             return self.trusted(connection);
         }
