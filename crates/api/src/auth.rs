@@ -29,11 +29,10 @@ pub(crate) struct Rights {
     pub(crate) permission: Option<Permission>,
 }
 
-/// The caller who presents a key in these headers, if the key may call the route.
-pub(crate) async fn admit(
+/// The caller who presents a key in these headers, whatever it may do.
+pub(crate) async fn identify(
     engine: &Engine,
     headers: &HeaderMap,
-    rights: Rights,
     origin: CallOrigin,
 ) -> Result<Caller, Problem> {
     let key = presented(headers)?;
@@ -43,13 +42,17 @@ pub(crate) async fn admit(
         by_browser: BROWSERS.iter().any(|name| headers.contains_key(name)),
     };
     let caller = engine.authenticate(presented, origin).await;
-    let caller = caller.map_err(problem)?;
+    caller.map_err(problem)
+}
+
+/// Whether the caller's key may enter a route.
+pub(crate) fn permit(engine: &Engine, caller: &Caller, rights: Rights) -> Result<(), Problem> {
     if !rights.kinds.contains(&caller.kind()) {
         return Err(Problem::new(Code::KeyKindWrong));
     }
     match rights.permission {
-        Some(needed) if !engine.allows(&caller, needed) => Err(Problem::permission_missing(needed)),
-        Some(_) | None => Ok(caller),
+        Some(needed) if !engine.allows(caller, needed) => Err(Problem::permission_missing(needed)),
+        Some(_) | None => Ok(()),
     }
 }
 

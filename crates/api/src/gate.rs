@@ -14,10 +14,10 @@ use axum::{
 };
 use bytes::Bytes;
 use coffer_core::id::RequestId;
-use coffer_engine::{Allowance, Begun, CallOrigin, Caller, Fresh, IdempotencyKey, Passage};
+use coffer_engine::{Allowance, Begun, CallOrigin, Called, Caller, Fresh, IdempotencyKey, Passage};
 use coffer_net::{face::ConnectionInfo, task};
 use http::{
-    HeaderMap, HeaderName, Method,
+    HeaderMap, HeaderName, Method, StatusCode,
     header::{AUTHORIZATION, ORIGIN},
     request::Parts,
 };
@@ -36,7 +36,7 @@ use crate::{
     query::Query,
     rates,
     room::Worth,
-    routes::{Door, RouteRow, Work},
+    routes::{AuditRule, Door, RouteRow, Work},
 };
 
 /// How long a body may take to arrive.
@@ -60,39 +60,93 @@ async fn pass(api: Api, row: &'static RouteRow, request: Request) -> Response {
     response
 }
 
+/// What is known of a request, whatever becomes of it.
+#[derive(Default)]
+struct Seen {
+    caller: Option<Caller>,
+    object: Option<String>,
+    standing: Option<Allowance>,
+    /// The answer was given before, to the first request with the same idempotency key.
+    replayed: bool,
+}
+
 async fn answer(api: &Api, row: &'static RouteRow, request: Request) -> Response {
-    let id = layers::id_of(&request);
-    let mut standing = None;
-    let mut response = match enter(api, row, (id, request), &mut standing).await {
+    let (id, began) = (layers::id_of(&request), Instant::now());
+    let mut seen = Seen::default();
+    let mut response = match enter(api, row, (id, request), &mut seen).await {
         Ok(answer) => answer.into_response(row.location()),
         Err(Stop::Answered(stored)) => {
+            seen.replayed = true;
             Answer::replay(stored, row.shows_secret()).into_response(row.location())
         }
         Err(Stop::Problem(problem)) => problem.answer(&api.settings().api_origin, id),
     };
+    let standing = seen.standing;
+    if let Err(error) = record(api, row, seen, (response.status(), began)).await {
+        // What cannot be put on record is not told.
+        response = error.answer(&api.settings().api_origin, id);
+    }
     if let Some(standing) = &standing {
         rates::tell(response.headers_mut(), standing);
     }
     response
 }
 
-/// As far as the caller's rate is known, `standing` tells of it, whatever becomes of the request.
+/// Has the call recorded, unless a transaction of its own did or nobody knows whose it is.
+async fn record(
+    api: &Api,
+    row: &'static RouteRow,
+    seen: Seen,
+    (status, began): (StatusCode, Instant),
+) -> Result<(), Problem> {
+    let Some(caller) = seen.caller else {
+        return Ok(());
+    };
+    let recorded_already = match row.audit() {
+        AuditRule::UsageOnly => true,
+        AuditRule::InTransaction => status.is_success() && !seen.replayed,
+        AuditRule::Grouped | AuditRule::Strict => false,
+    };
+    if recorded_already {
+        return Ok(());
+    }
+    let latency_ms = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
+    let called = Called {
+        caller,
+        operation: row.operation(),
+        object: seen.object,
+        outcome: if status.is_success() {
+            coffer_engine::Outcome::Succeeded
+        } else if status.is_server_error() {
+            coffer_engine::Outcome::Failed
+        } else {
+            coffer_engine::Outcome::Refused
+        },
+        came: api.settings().clock.now().plus_millis(-latency_ms),
+        latency_ms,
+    };
+    let strict = row.audit() == AuditRule::Strict;
+    let recorded = api.engine().record_call(called, strict).await;
+    recorded.map_err(|_| Problem::new(Code::Unavailable))
+}
+
 async fn enter(
     api: &Api,
     row: &'static RouteRow,
     (id, request): (RequestId, Request),
-    standing: &mut Option<Allowance>,
+    seen: &mut Seen,
 ) -> Outcome {
     let seat = api.room().seat(Worth::of(row))?;
     let (mut parts, body) = request.into_parts();
     let from = origin(row, id, &parts);
-    let caller = admit(api, row, from, &parts.headers).await?;
+    let caller = admit(api, row, (from, &parts.headers), seen).await?;
     let passage = caller
         .as_ref()
-        .map(|caller| limit(api, row, caller, standing))
+        .map(|caller| limit(api, row, caller, seen))
         .transpose()?;
     let query = Query::read(&parts.uri, row.query())?;
     let name = path_name(&mut parts).await;
+    seen.object = Called::object(&name);
     let body = if takes_body(&parts.method) {
         read_body(body).await?
     } else {
@@ -125,19 +179,14 @@ async fn enter(
 }
 
 /// The caller's leave to be worked for.
-fn limit(
-    api: &Api,
-    row: &RouteRow,
-    caller: &Caller,
-    standing: &mut Option<Allowance>,
-) -> Result<Passage, Problem> {
+fn limit(api: &Api, row: &RouteRow, caller: &Caller, seen: &mut Seen) -> Result<Passage, Problem> {
     match api.engine().enter(caller, row.cost()) {
         Ok(passage) => {
-            *standing = Some(passage.allowance);
+            seen.standing = Some(passage.allowance);
             Ok(passage)
         }
         Err(excess) => {
-            *standing = Some(excess.standing);
+            seen.standing = Some(excess.standing);
             Err(rates::problem(&excess))
         }
     }
@@ -163,18 +212,20 @@ async fn run(method: &Method, work: Work, held: impl Send + 'static) -> Outcome 
 async fn admit(
     api: &Api,
     row: &'static RouteRow,
-    from: CallOrigin,
-    headers: &HeaderMap,
-) -> Result<Option<Caller>, Problem> {
+    (from, headers): (CallOrigin, &HeaderMap),
+    seen: &mut Seen,
+) -> Result<Option<Caller>, Stop> {
     let Some(rights) = row.rights() else {
         return Ok(None);
     };
     if row.open_to_all() && !headers.contains_key(AUTHORIZATION) {
         return Ok(None);
     }
-    auth::admit(api.engine(), headers, rights, from)
-        .await
-        .map(Some)
+    let caller = auth::identify(api.engine(), headers, from).await?;
+    seen.caller = Some(caller.clone());
+    auth::permit(api.engine(), &caller, rights)?;
+    api.engine().can_record()?;
+    Ok(Some(caller))
 }
 
 /// Where a request comes from.

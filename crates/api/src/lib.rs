@@ -8,6 +8,7 @@ mod account;
 mod alerts;
 mod answer;
 mod api_keys;
+mod audit_records;
 mod auth;
 mod call;
 mod card_numbers;

@@ -11,7 +11,7 @@ use coffer_core::{
     limits::{PAGE_DEFAULT, PAGE_MAX, REFERENCE_MAX},
     payment::PaymentStatus,
 };
-use coffer_engine::Page;
+use coffer_engine::{Outcome, Page, RecordName};
 use http::Uri;
 use utoipa::openapi::{RefOr, Schema};
 use zeroize::Zeroizing;
@@ -47,6 +47,17 @@ const AFTER: Parameter = Parameter {
     },
 };
 
+const CREATED_AFTER: Parameter = Parameter {
+    name: "created_after",
+    about: "Only what was made or done at or after this time.",
+    schema: Time::schema,
+};
+const CREATED_BEFORE: Parameter = Parameter {
+    name: "created_before",
+    about: "Only what was made or done before this time.",
+    schema: Time::schema,
+};
+
 /// Of every list.
 pub(crate) const PAGE: &[Parameter] = &[LIMIT, AFTER];
 
@@ -74,16 +85,8 @@ pub(crate) const PAYMENTS: &[Parameter] = &[
         about: "Only payments of this customer.",
         schema: CustomerId::schema,
     },
-    Parameter {
-        name: "created_after",
-        about: "Only payments made at or after this time.",
-        schema: Time::schema,
-    },
-    Parameter {
-        name: "created_before",
-        about: "Only payments made before this time.",
-        schema: Time::schema,
-    },
+    CREATED_AFTER,
+    CREATED_BEFORE,
 ];
 
 /// Of the list of refunds.
@@ -106,6 +109,38 @@ pub(crate) const EVENTS: &[Parameter] = &[
         about: "Only events of this type.",
         schema: EventType::schema,
     },
+];
+
+/// Of the record of what was done.
+pub(crate) const RECORDS: &[Parameter] = &[
+    LIMIT,
+    Parameter {
+        name: "after",
+        about: "The id of the last record of the page before.",
+        schema: RecordName::schema,
+    },
+    Parameter {
+        name: "actor",
+        about: "Only what this key, member or process did.",
+        schema: String::schema,
+    },
+    Parameter {
+        name: "action",
+        about: "Only this action, such as payment.captured or payment_list.",
+        schema: String::schema,
+    },
+    Parameter {
+        name: "object",
+        about: "Only what concerned the object with this id.",
+        schema: String::schema,
+    },
+    Parameter {
+        name: "outcome",
+        about: "Only what ended like this.",
+        schema: Outcome::schema,
+    },
+    CREATED_AFTER,
+    CREATED_BEFORE,
 ];
 
 /// A request's query parameters, each known to its route and given once.

@@ -17,7 +17,9 @@ use coffer_core::{
     permission::{Access, Preset},
 };
 use coffer_core::{Mode, words};
-use coffer_engine::{LimitName, Metadata, Text, WebhookEndpointState};
+use coffer_engine::{
+    ActorKind, LimitName, Metadata, Outcome, RecordName, Text, WebhookEndpointState,
+};
 use serde::{Serialize, Serializer};
 use utoipa::openapi::{
     Object, ObjectBuilder, OneOfBuilder, Ref, RefOr, Schema,
@@ -190,6 +192,8 @@ words! {
         Card = "card",
         /// An API key.
         ApiKey = "api_key",
+        /// An entry of the log.
+        AuditRecord = "audit_record",
         /// A webhook endpoint.
         WebhookEndpoint = "webhook_endpoint",
         /// An intake.
@@ -210,6 +214,7 @@ macro_rules! word_shapes {
 }
 word_shapes!(
     Access,
+    ActorKind,
     AttemptStatus,
     Brand,
     CaptureMode,
@@ -222,6 +227,7 @@ word_shapes!(
     Mode,
     ObjectType,
     Operation,
+    Outcome,
     PaymentStatus,
     Preset,
     RefundStatus,
@@ -283,6 +289,14 @@ impl<K: Kind> Shape for Id<K> {
 impl<const MAX: usize> Shape for Text<MAX> {
     fn schema() -> RefOr<Schema> {
         text().min_length(Some(1)).max_length(Some(MAX)).into()
+    }
+}
+
+impl Shape for RecordName {
+    fn schema() -> RefOr<Schema> {
+        text()
+            .pattern(Some("^leaf_[0-9a-hjkmnp-tv-z]{26}\\.[0-9]+$"))
+            .into()
     }
 }
 

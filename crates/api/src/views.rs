@@ -4,6 +4,7 @@
 mod account;
 mod alert;
 mod api_key;
+mod audit_record;
 mod card;
 mod customer;
 mod event;
@@ -15,6 +16,7 @@ mod webhook_endpoint;
 pub(crate) use account::AccountView;
 pub(crate) use alert::AlertView;
 pub(crate) use api_key::{ApiKeyUsesView, ApiKeyView};
+pub(crate) use audit_record::AuditRecordView;
 pub(crate) use card::CardView;
 pub(crate) use customer::CustomerView;
 pub(crate) use event::EventView;
@@ -99,6 +101,8 @@ pub(crate) fn components() -> Vec<(&'static str, Object)> {
         entry::<api_key::LastUseView>(),
         entry::<ApiKeyUsesView>(),
         entry::<api_key::UseView>(),
+        entry::<AuditRecordView>(),
+        entry::<audit_record::ActorView>(),
         entry::<IntakeView>(),
         entry::<AccountView>(),
         entry::<PingView>(),

@@ -70,7 +70,7 @@ impl Audit {
         now: Timestamp,
     ) -> Result<Option<Checkpoint>, N::Error> {
         let tree = Self::head(db).await?.tree;
-        let last = last(db).await?;
+        let last = last_signed(db).await?;
         if last.is_some_and(|last| last.tree == tree) || tree.size == 0 {
             return Ok(None);
         }
@@ -115,7 +115,11 @@ pub fn checkpoint_text(role: &str, tree: &Tree) -> String {
     text
 }
 
-async fn last(db: &Database) -> Result<Option<Checkpoint>, Error> {
+/// The head that was signed last.
+///
+/// # Errors
+/// `Store`, or `Damaged` when it cannot be one.
+pub async fn last_signed(db: &Database) -> Result<Option<Checkpoint>, Error> {
     db.read_optional(&CHECKPOINT_LAST, params![])
         .await?
         .as_ref()

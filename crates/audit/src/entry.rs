@@ -17,7 +17,9 @@ pub(crate) const PUBLIC_MAX_BYTES: usize = 4096;
 /// The longest personal part of an entry, encoded.
 const PERSONAL_MAX_BYTES: usize = 1024;
 /// The format of the public part of a single entry; that of a pack is another.
-pub(crate) const PUBLIC_VERSION: u8 = 1;
+pub(crate) const PUBLIC_VERSION: u8 = 3;
+/// The same without the version of TLS, as it was first.
+pub(crate) const PUBLIC_VERSION_FIRST: u8 = 1;
 
 words! {
     /// What kind of actor did it.
@@ -80,6 +82,7 @@ pub(crate) struct Public {
     pub(crate) mode: Option<Mode>,
     pub(crate) request: Option<RequestId>,
     pub(crate) latency_ms: i64,
+    pub(crate) tls: String,
 }
 
 impl Public {
@@ -137,6 +140,7 @@ impl Entry {
             mode: None,
             request: None,
             latency_ms: 0,
+            tls: String::new(),
         };
         Self {
             account: None,
@@ -192,6 +196,13 @@ impl Entry {
     #[must_use]
     pub const fn latency_ms(mut self, latency_ms: i64) -> Self {
         self.public.latency_ms = latency_ms;
+        self
+    }
+
+    /// Over this version of TLS.
+    #[must_use]
+    pub fn tls(mut self, version: &str) -> Self {
+        version.clone_into(&mut self.public.tls);
         self
     }
 

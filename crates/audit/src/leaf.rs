@@ -103,6 +103,13 @@ impl Leaf {
         })
     }
 
+    /// The personal values, if there are any left and this key opens them.
+    pub(crate) fn opened(&self, key: &Key) -> Option<Vec<u8>> {
+        let blinded = open(key, &self.place(), self.sealed.as_ref()?).ok()?;
+        // Exposed to be read by whoever may read the log.
+        blinded.expose().get(BLIND_BYTES..).map(<[u8]>::to_vec)
+    }
+
     /// The leaf's hash in the tree (RFC 6962 section 2.1). Each field is preceded by its kind and length, so that no two
     /// leaves have the same bytes.
     pub(crate) fn hash(&self) -> Hash {

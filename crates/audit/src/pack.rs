@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Actor, Audit, Entry, Error, Outcome,
-    entry::{PUBLIC_MAX_BYTES, PUBLIC_VERSION, Personal, Public},
+    entry::{PUBLIC_MAX_BYTES, PUBLIC_VERSION, PUBLIC_VERSION_FIRST, Personal, Public},
     leaf::Leaf,
 };
 
@@ -34,6 +34,7 @@ struct Group {
     route: String,
     outcome: Outcome,
     mode: Option<Mode>,
+    tls: String,
     items: Vec<Item>,
 }
 
@@ -46,8 +47,47 @@ struct Item {
     latency_ms: i64,
 }
 
+/// The public part of an entry in its first format.
+#[derive(Deserialize)]
+struct First {
+    actor: Actor,
+    action: String,
+    route: String,
+    outcome: Outcome,
+    objects: Vec<String>,
+    mode: Option<Mode>,
+    request: Option<RequestId>,
+    latency_ms: i64,
+}
+
+impl From<First> for Public {
+    fn from(first: First) -> Self {
+        let First {
+            actor,
+            action,
+            route,
+            outcome,
+            objects,
+            mode,
+            request,
+            latency_ms,
+        } = first;
+        Self {
+            actor,
+            action,
+            route,
+            outcome,
+            objects,
+            mode,
+            request,
+            latency_ms,
+            tls: String::new(),
+        }
+    }
+}
+
 /// The personal values of a pack: each once, and which of them is which entry's. Without Debug, as they are.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, Deserialize)]
 struct Personals {
     values: Vec<Personal>,
     /// For each entry the place of its values, from 1; 0 when it has none.
@@ -75,6 +115,8 @@ pub struct Recorded {
     pub request: Option<RequestId>,
     /// How long it took.
     pub latency_ms: i64,
+    /// The version of TLS that it came by; empty when there was none, or it is not known.
+    pub tls: String,
 }
 
 impl Recorded {
@@ -88,6 +130,7 @@ impl Recorded {
             mode,
             request,
             latency_ms,
+            tls,
         } = public;
         Self {
             time: Timestamp::from_millis(time),
@@ -99,6 +142,7 @@ impl Recorded {
             mode,
             request,
             latency_ms,
+            tls,
         }
     }
 }
@@ -114,6 +158,10 @@ pub fn read(recorded: Timestamp, public: &[u8]) -> Result<Vec<Recorded>, Error> 
         PUBLIC_VERSION => {
             let public = postcard::from_bytes(body).map_err(|_| UNREADABLE)?;
             Ok(vec![Recorded::new(recorded.as_millis(), public)])
+        }
+        PUBLIC_VERSION_FIRST => {
+            let first: First = postcard::from_bytes(body).map_err(|_| UNREADABLE)?;
+            Ok(vec![Recorded::new(recorded.as_millis(), first.into())])
         }
         PACK_VERSION => {
             let groups: Vec<Group> = postcard::from_bytes(body).map_err(|_| UNREADABLE)?;
@@ -131,6 +179,7 @@ impl Group {
             route,
             outcome,
             mode,
+            tls,
             items,
         } = self;
         items.into_iter().map(move |item| Recorded {
@@ -143,6 +192,7 @@ impl Group {
             mode,
             request: item.request,
             latency_ms: item.latency_ms,
+            tls: tls.clone(),
         })
     }
 
@@ -156,6 +206,7 @@ impl Group {
             mode,
             request,
             latency_ms,
+            tls,
         } = public;
         let item = Item {
             time: time.as_millis(),
@@ -169,6 +220,7 @@ impl Group {
             route,
             outcome,
             mode,
+            tls,
             items: vec![item],
         }
     }
@@ -179,6 +231,7 @@ impl Group {
             && self.route == public.route
             && self.outcome == public.outcome
             && self.mode == public.mode
+            && self.tls == public.tls
     }
 }
 
@@ -240,6 +293,21 @@ impl Personals {
             .map(Some)
             .map_err(|_| Error::Refused("it cannot be encoded"))
     }
+}
+
+/// The personal values of each entry of a leaf, from its public part and what was sealed with it.
+pub(crate) fn personal_values(public: &[u8], opened: &[u8]) -> Result<Vec<Personal>, Error> {
+    const UNREADABLE: Error = Error::Damaged("personal values cannot be read");
+    if public.first() != Some(&PACK_VERSION) {
+        let personal = postcard::from_bytes(opened).map_err(|_| UNREADABLE)?;
+        return Ok(vec![personal]);
+    }
+    let Personals { values, of } = postcard::from_bytes(opened).map_err(|_| UNREADABLE)?;
+    let of_entry = |place: usize| match place.checked_sub(1) {
+        None => Ok(Personal::default()),
+        Some(at) => values.get(at).cloned().ok_or(UNREADABLE),
+    };
+    of.into_iter().map(of_entry).collect()
 }
 
 impl Audit {

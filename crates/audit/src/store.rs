@@ -41,6 +41,9 @@ CREATE TABLE audit_lease (
   lease_until {bigint} NOT NULL
 ) {strict}";
 
+/// For whoever reads the log by account: an index, as a migration of its own.
+pub const BY_ACCOUNT: &str = "CREATE INDEX audit_leaves_by_account ON audit_leaves (account, leaf)";
+
 /// Every statement of this crate, to be registered with the database.
 pub const STATEMENTS: &[&Statement] = &[
     &LEAF_INSERT,
@@ -48,6 +51,7 @@ pub const STATEMENTS: &[&Statement] = &[
     &LEAF_SEQUENCE,
     &LEAF_PAGE,
     &LEAF_COUNTS,
+    &LEAF_OF_ACCOUNT,
     &TILE_READ,
     &TILE_WRITE,
     &HEAD_READ,
@@ -80,6 +84,13 @@ pub(crate) const LEAF_PAGE: Statement = Statement::new(
     "audit_leaf_page",
     "SELECT leaf, sequence, recorded, account, public, personal_digest, sealed FROM audit_leaves
      WHERE sequence >= $1 AND sequence < $2 ORDER BY sequence",
+);
+
+/// Of one account, the newest first; the index for it comes with whoever reads by account.
+pub(crate) const LEAF_OF_ACCOUNT: Statement = Statement::new(
+    "audit_leaf_of_account",
+    "SELECT leaf, sequence, recorded, account, public, personal_digest, sealed FROM audit_leaves
+     WHERE account = $1 AND leaf <= $2 ORDER BY leaf DESC LIMIT $3",
 );
 
 pub(crate) const LEAF_COUNTS: Statement = Statement::new(

@@ -3,7 +3,7 @@
 mod manage;
 mod operate;
 
-pub(crate) use manage::{AccountsCommand, ApiKeysCommand, KeyNamed, NewKeyArguments};
+pub(crate) use manage::{AccountsCommand, ApiKeysCommand, AuditCommand, KeyNamed, NewKeyArguments};
 pub(crate) use operate::{BackupCommand, DoctorArguments};
 
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
@@ -63,6 +63,11 @@ pub(crate) enum Command {
     Pages {
         #[command(subcommand)]
         command: PagesCommand,
+    },
+    /// Prove that nobody changed the record of what was done, and keep its head elsewhere.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
     },
     /// Copy a role's store into an encrypted file, prove such a file, or restore it.
     Backup {

@@ -4,6 +4,7 @@
 //! providers have none. Whatever is unknown is refused: a setting that is misspelt must not be silently ignored.
 
 mod acme;
+mod audit;
 mod backup;
 mod document;
 mod limits;
@@ -27,6 +28,7 @@ use coffer_core::words;
 use serde::Deserialize;
 
 use crate::{directory::Role, failure::Failure};
+use audit::Audit;
 use backup::Backup;
 use limits::Limits;
 use providers::Providers;
@@ -79,6 +81,9 @@ pub(crate) struct Configuration {
     /// Encrypted copies of the stores.
     #[serde(default)]
     pub(crate) backup: Backup,
+    /// The record of what was done.
+    #[serde(default)]
+    pub(crate) audit: Audit,
     /// How much may be asked for.
     #[serde(default)]
     pub(crate) limits: Limits,

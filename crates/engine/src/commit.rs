@@ -123,7 +123,8 @@ impl Engine {
             entry = entry
                 .route(origin.route)
                 .request(origin.request_id)
-                .address(origin.address);
+                .address(origin.address)
+                .tls(origin.tls_version);
         }
         self.0
             .audit

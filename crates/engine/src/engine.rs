@@ -13,8 +13,9 @@ use coffer_net::{
 };
 
 use crate::{
-    ApiKey, Card, Customer, Error, LimitSettings, Payment, Refund, WebhookEndpoint,
+    ApiKey, Card, Customer, Error, LimitSettings, Payment, ReadRecords, Refund, WebhookEndpoint,
     api_keys::{KeyCache, Uses},
+    calls::Calls,
     changes::Changes,
     checkout::Checkout,
     drive::OrderSigner,
@@ -26,6 +27,7 @@ use crate::{
 const POLL_EVERY: Duration = Duration::from_millis(250);
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
 const SEQUENCE_EVERY: Duration = Duration::from_millis(500);
+const RECORD_EVERY: Duration = Duration::from_millis(250);
 const KEEP_KEYS_EVERY: Duration = Duration::from_secs(30);
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
@@ -64,6 +66,8 @@ pub struct Settings {
     pub development: bool,
     /// How much may be asked for.
     pub limits: LimitSettings,
+    /// When what was read is on record.
+    pub reads: ReadRecords,
     /// How webhooks are sent; its address policy decides whom they can reach.
     pub webhooks: Outbound,
     /// Who takes live payments.
@@ -96,10 +100,20 @@ pub(crate) struct Parts {
     pub(crate) key_cache: KeyCache,
     pub(crate) uses: Uses,
     pub(crate) limits: Limits,
+    pub(crate) calls: Calls,
     pub(crate) changes: Changes,
     pub(crate) orders: OrderSigner,
     pub(crate) webhooks: Outbound,
     pub(crate) settling: Settling,
+}
+
+/// The api's log, whose personal values are sealed under a key of the api's own: for whoever verifies it.
+#[must_use]
+pub fn log_of(service_key: &Key, instance: &str) -> Audit {
+    Audit::new(
+        service_key.derive(&Context::new("coffer audit v1")),
+        instance,
+    )
 }
 
 /// What Coffer does. Cheap to clone.
@@ -130,11 +144,12 @@ impl Engine {
         };
         let changes = Changes::open(&db, settings.clock.now()).await?;
         Ok(Self(Arc::new(Parts {
-            audit: Audit::new(purpose("coffer audit v1"), &settings.instance),
+            audit: log_of(&settings.service_key, &settings.instance),
             orders: OrderSigner::new(),
             key_cache: KeyCache::new(),
             uses: Uses::default(),
             limits: Limits::new(settings.limits),
+            calls: Calls::new(settings.reads),
             changes,
             secrets,
             checkout,
@@ -166,6 +181,9 @@ impl Engine {
             self,
             |engine| async move { engine.keep_log().await },
         );
+        tasks.every("record of calls", RECORD_EVERY, self, |engine| async move {
+            engine.write_calls().await
+        });
         tasks.every("API keys", KEEP_KEYS_EVERY, self, |engine| async move {
             engine.keep_keys().await
         });
@@ -173,6 +191,15 @@ impl Engine {
             engine.prune().await
         });
         self.run_deliveries(tasks);
+    }
+
+    /// Writes what is only in memory yet, when all work has ended.
+    pub async fn write_rest(&self) {
+        for written in [self.write_calls().await, self.write_uses().await] {
+            if let Err(error) = written {
+                tracing::error!(%error, "what was counted or read last could not be recorded");
+            }
+        }
     }
 
     /// Whether requests can be served.

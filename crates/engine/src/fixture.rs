@@ -32,8 +32,8 @@ pub(crate) use fake_vault::{FakeVault, Script, authorizations, captures, refunds
 
 use crate::{
     Begun, CallOrigin, Caller, CardInput, Done, Engine, Error, Fresh, IdempotencyKey, KeySettings,
-    LimitSettings, Metadata, NewApiKey, NewPayment, Payment, Presented, Render, Settings, Steward,
-    Text, TokenRef,
+    LimitSettings, Metadata, NewApiKey, NewPayment, Payment, Presented, ReadRecords, Render,
+    Settings, Steward, Text, TokenRef,
 };
 
 /// A key server that is away: nothing in these tests needs it.
@@ -220,6 +220,7 @@ fn settings(clock: &Clock, instance: &str) -> Settings {
             failures: Rate::new(60, 30).unwrap(),
             concurrent: 100,
         },
+        reads: ReadRecords::Grouped,
         webhooks: Outbound::new(AddressPolicy::public_only(), Roots::public()),
         live_provider: None,
         render: RENDER,

@@ -76,6 +76,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "rates of keys",
         sql: api_keys::RATE,
     },
+    Migration {
+        version: 14,
+        name: "records by account",
+        sql: coffer_audit::BY_ACCOUNT,
+    },
 ];
 
 /// Every statement on api.db.

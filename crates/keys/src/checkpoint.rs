@@ -32,24 +32,31 @@ pub async fn checkpoint_key(db: &Database) -> Result<VerifyingKey, Error> {
     Ok(VerifyingKey::from_slice(row.bytes("checkpoint_public")?)?)
 }
 
+/// What was signed last for the log of this role; the empty tree when nothing was.
+///
+/// # Errors
+/// `Unavailable` when the store cannot serve.
+pub async fn remembered(db: &Database, log: Role) -> Result<Tree, Error> {
+    let Some(row) = db
+        .read_optional(&REMEMBERED_READ, params![log.as_str()])
+        .await?
+    else {
+        return Ok(Tree::empty());
+    };
+    let damaged = |_| Error::Defect("a remembered checkpoint is damaged".to_owned());
+    let size = u64::try_from(row.integer("size")?).map_err(damaged)?;
+    let root = <[u8; 32]>::try_from(row.bytes("root")?)
+        .map_err(|_| Error::Defect("a remembered checkpoint is damaged".to_owned()))?;
+    Ok(Tree { size, root })
+}
+
 impl Keys {
-    /// What was signed last for the log of this role; the empty tree when nothing was.
+    /// As [`remembered`].
     ///
     /// # Errors
-    /// `Unavailable` when the store cannot serve.
+    /// As [`remembered`].
     pub async fn remembered(&self, log: Role) -> Result<Tree, Error> {
-        let Some(row) = self
-            .db()
-            .read_optional(&REMEMBERED_READ, params![log.as_str()])
-            .await?
-        else {
-            return Ok(Tree::empty());
-        };
-        let damaged = |_| Error::Defect("a remembered checkpoint is damaged".to_owned());
-        let size = u64::try_from(row.integer("size")?).map_err(damaged)?;
-        let root = <[u8; 32]>::try_from(row.bytes("root")?)
-            .map_err(|_| Error::Defect("a remembered checkpoint is damaged".to_owned()))?;
-        Ok(Tree { size, root })
+        remembered(self.db(), log).await
     }
 
     /// Goes on from a log as a backup had it, which is another one than was signed: the operator restored that role's store.

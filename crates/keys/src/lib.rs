@@ -19,7 +19,7 @@ mod settings;
 mod store;
 
 pub use authority::CERTIFICATE_LIFETIME_MS;
-pub use checkpoint::checkpoint_key;
+pub use checkpoint::{checkpoint_key, remembered};
 pub use custody::Keys;
 pub use error::Error;
 pub use root::{Initialised, initialise};

@@ -14,6 +14,7 @@ use crate::{
         api_key_create, api_key_end_rotation, api_key_freeze, api_key_list, api_key_revoke,
         api_key_rotate, api_key_unfreeze, api_key_update, api_key_uses, exposed_key_report,
     },
+    audit_records::audit_record_list,
     auth::Rights,
     cards::{NewCardRequest, card_delete, card_keep, card_list},
     customers::{
@@ -31,8 +32,9 @@ use crate::{
     query,
     refunds::{NewRefundRequest, refund, refund_create, refund_list},
     views::{
-        AccountView, AlertView, ApiKeyUsesView, ApiKeyView, CardView, CustomerView, EventView,
-        IntakeView, PaymentView, PingView, RefundView, WebhookEndpointView,
+        AccountView, AlertView, ApiKeyUsesView, ApiKeyView, AuditRecordView, CardView,
+        CustomerView, EventView, IntakeView, PaymentView, PingView, RefundView,
+        WebhookEndpointView,
     },
     webhooks::{
         NewWebhookEndpointRequest, WebhookEndpointChangeRequest, webhook_endpoint,
@@ -209,6 +211,9 @@ static ROUTES: &[RouteRow] = &[
         Door::Public(|api, incoming| Box::pin(exposed_key_report(api, incoming))),
     )
     .takes::<ExposedKeyRequest>(),
+    get!("/v1/audit_records", audit_record_list, read(Resource::Audit), "List what was done, read and refused, the newest first. Itself on record before it is answered.")
+        .audited(AuditRule::Strict)
+        .lists::<AuditRecordView>(query::RECORDS),
     get!("/v1/account", account, read(Resource::ApiKeys), "Show the account of the key.").yields::<AccountView>(&[200]),
     patch!("/v1/account", account_update, write(Resource::ApiKeys), "Change the settings of the account.")
         .takes::<AccountChangeRequest>()

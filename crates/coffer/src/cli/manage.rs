@@ -1,5 +1,7 @@
 //! The commands of whoever manages accounts and their keys.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use coffer_core::{Mode, api_key::KeyKind, id::ApiKeyId};
 
@@ -124,4 +126,24 @@ pub(crate) enum ApiKeysCommand {
     Unfreeze(KeyNamed),
     /// Revoke a key, for good.
     Revoke(KeyNamed),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Recompute the log of every role whose store is here, running or not, and name the first record that is wrong.
+    Verify {
+        #[command(flatten)]
+        place: Place,
+        /// File with heads that were kept elsewhere: the logs must continue each of them.
+        #[arg(long, value_name = "FILE")]
+        anchor: Option<PathBuf>,
+    },
+    /// Add the signed head of every log to a file that is kept elsewhere, a line of JSON each.
+    Anchor {
+        #[command(flatten)]
+        place: Place,
+        /// The file.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
 }

@@ -16,6 +16,7 @@ const SECTIONS: &[&str] = &[
     "simulator",
     "webhooks",
     "backup",
+    "audit",
     "limits",
     "log",
     "metrics",

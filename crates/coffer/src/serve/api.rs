@@ -148,6 +148,7 @@ async fn serve(
     Watch::new(&origins.faces(), roots, process.clock.clone(), told)?.run(&tasks);
     let status = origins.status(&process);
     let desk = Desk::new(engine.clone(), process.clock.clone());
+    let last = engine.clone();
     let edges = Edges {
         metrics: listeners.metrics,
         readiness: Box::new(move || engine.ready().and_then(|()| certified())),
@@ -161,6 +162,7 @@ async fn serve(
             ),
     };
     process.hold(&tasks, edges).await?;
+    last.write_rest().await;
     db.close().await;
     Ok(())
 }
@@ -331,6 +333,7 @@ impl Parts {
             fields_origin: origin::fields(configuration, ports.fields),
             development: configuration.profile == Profile::Development,
             limits,
+            reads: configuration.audit.reads,
             webhooks,
             live_provider: configuration.api.live_provider.clone(),
             render: coffer_api::RENDER,

@@ -46,6 +46,7 @@ const DOORS: &[(&str, Door)] = &[
     ("GET /v1/api_keys", Secret("api_keys:read")),
     ("GET /v1/api_keys/{id}", Secret("api_keys:read")),
     ("GET /v1/api_keys/{id}/uses", Secret("api_keys:read")),
+    ("GET /v1/audit_records", Secret("audit:read")),
     ("GET /v1/customers", Secret("customers:read")),
     ("GET /v1/customers/{id}", Secret("customers:read")),
     ("GET /v1/customers/{id}/cards", Secret("cards:read")),

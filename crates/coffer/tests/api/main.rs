@@ -16,6 +16,7 @@ mod managing;
 mod payments;
 mod problems;
 mod rates;
+mod records;
 mod strangers;
 
 use coffer_testkit::{Answer, Merchant};

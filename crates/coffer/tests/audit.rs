@@ -1,0 +1,128 @@
+//! The logs of all roles are verified from their stores alone: what was changed, cut or rolled back is found and named.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+    time::Duration,
+};
+
+use coffer_db::{Statement, Transaction, params};
+use coffer_engine::{MIGRATIONS, STATEMENTS};
+use coffer_testkit::{Coffer, eventually};
+use serde_json::json;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_coffer");
+
+fn audit(directory: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(BINARY);
+    command
+        .arg("audit")
+        .args(arguments)
+        .arg("--dir")
+        .arg(directory);
+    command.env_clear().output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    let (out, errors) = (&output.stdout, &output.stderr);
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(out),
+        String::from_utf8_lossy(errors)
+    )
+}
+
+/// A Coffer that has taken a payment, with every entry of its logs in its place.
+async fn used() -> Coffer {
+    let coffer = Coffer::start(BINARY).await;
+    let shop = coffer.merchant().await;
+    let order = json!({"amount": 1000, "currency": "EUR", "token": "tok_test_approved"});
+    shop.post("/v1/payments", &order).await.expect(201);
+    let all_signed = async || {
+        let output = audit(coffer.installation().directory(), &["verify"]);
+        let text = said(&output);
+        (text.matches("0 waiting").count() == 3 && !text.contains(" 0 signed")).then_some(())
+    };
+    eventually(
+        Duration::from_secs(20),
+        "the logs are chained and signed",
+        all_signed,
+    )
+    .await;
+    coffer
+}
+
+#[tokio::test]
+async fn the_logs_of_a_running_installation_verify() {
+    let coffer = used().await;
+    let output = audit(coffer.installation().directory(), &["verify"]);
+    let text = said(&output);
+    assert!(output.status.success(), "{text}");
+    for role in ["keys", "vault", "api"] {
+        assert!(text.contains(&format!("{role}: ")), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_changed_record_is_named_and_the_exit_status_says_so() {
+    static CHANGE: Statement = Statement::new(
+        "test_leaf_change",
+        "UPDATE audit_leaves SET recorded = recorded + 1 WHERE sequence = $1",
+    );
+    let coffer = used().await;
+    let installation = coffer.installation();
+    let store = installation
+        .store("api", MIGRATIONS, &[STATEMENTS, &[&[&CHANGE]]].concat())
+        .await;
+    let change = Transaction::new().one(&CHANGE, params![2_i64]);
+    store.transact(change).await.unwrap();
+    let output = audit(installation.directory(), &["verify"]);
+    let text = said(&output);
+    assert!(!output.status.success(), "{text}");
+    assert!(text.contains("api: entry 2 "), "{text}");
+    assert!(
+        text.contains("vault: "),
+        "the others are verified all the same: {text}"
+    );
+}
+
+#[tokio::test]
+async fn a_head_that_was_kept_elsewhere_must_be_continued() {
+    let coffer = used().await;
+    let directory = coffer.installation().directory();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let anchor = elsewhere.path().join("anchor");
+    let anchor_text = anchor.to_str().unwrap();
+    let kept = audit(directory, &["anchor", "--to", anchor_text]);
+    assert!(kept.status.success(), "{}", said(&kept));
+    assert_eq!(fs::read_to_string(&anchor).unwrap().lines().count(), 3);
+    let holds = audit(directory, &["verify", "--anchor", anchor_text]);
+    assert!(holds.status.success(), "{}", said(&holds));
+
+    // As if all stores had been set back together: the head that was kept is of a longer log, or of another one.
+    let text = fs::read_to_string(&anchor).unwrap();
+    let mut anchors: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    for anchor in &mut anchors {
+        anchor["size"] = json!(anchor["size"].as_u64().unwrap() + 1000);
+    }
+    let longer: Vec<_> = anchors.iter().map(ToString::to_string).collect();
+    fs::write(&anchor, longer.join("\n")).unwrap();
+    let refused = audit(directory, &["verify", "--anchor", anchor_text]);
+    assert!(!refused.status.success());
+    assert!(
+        said(&refused).contains("there are only"),
+        "{}",
+        said(&refused)
+    );
+}
