@@ -8,13 +8,16 @@ use std::{
 };
 
 use axum::{
+    body::HttpBody as _,
     extract::{RawPathParams, Request, State},
     response::Response,
     routing::{MethodRouter, on},
 };
 use bytes::Bytes;
 use coffer_core::id::RequestId;
-use coffer_engine::{Allowance, Begun, CallOrigin, Called, Caller, Fresh, IdempotencyKey, Passage};
+use coffer_engine::{
+    Allowance, Begun, CallOrigin, Called, Caller, Fresh, IdempotencyKey, Passage, Taken,
+};
 use coffer_net::{face::ConnectionInfo, task};
 use http::{
     HeaderMap, HeaderName, Method, StatusCode,
@@ -65,6 +68,8 @@ async fn pass(api: Api, row: &'static RouteRow, request: Request) -> Response {
 struct Seen {
     caller: Option<Caller>,
     object: Option<String>,
+    /// How long the body was.
+    bytes_in: usize,
     standing: Option<Allowance>,
     /// The answer was given before, to the first request with the same idempotency key.
     replayed: bool,
@@ -82,7 +87,9 @@ async fn answer(api: &Api, row: &'static RouteRow, request: Request) -> Response
         Err(Stop::Problem(problem)) => problem.answer(&api.settings().api_origin, id),
     };
     let standing = seen.standing;
-    if let Err(error) = record(api, row, seen, (response.status(), began)).await {
+    let bytes_out = response.body().size_hint().exact().unwrap_or_default();
+    let ended = (response.status(), bytes_out, began);
+    if let Err(error) = record(api, row, seen, ended).await {
         // What cannot be put on record is not told.
         response = error.answer(&api.settings().api_origin, id);
     }
@@ -92,16 +99,30 @@ async fn answer(api: &Api, row: &'static RouteRow, request: Request) -> Response
     response
 }
 
-/// Has the call recorded, unless a transaction of its own did or nobody knows whose it is.
+/// Has the call counted, and recorded, unless a transaction of its own did or nobody knows whose it is.
 async fn record(
     api: &Api,
     row: &'static RouteRow,
     seen: Seen,
-    (status, began): (StatusCode, Instant),
+    (status, bytes_out, began): (StatusCode, u64, Instant),
 ) -> Result<(), Problem> {
     let Some(caller) = seen.caller else {
         return Ok(());
     };
+    let outcome = if status.is_success() {
+        coffer_engine::Outcome::Succeeded
+    } else if status.is_server_error() {
+        coffer_engine::Outcome::Failed
+    } else {
+        coffer_engine::Outcome::Refused
+    };
+    let taken = Taken {
+        outcome,
+        latency: began.elapsed(),
+        bytes_in: seen.bytes_in,
+        bytes_out,
+    };
+    api.engine().count(&caller, row.operation(), &taken);
     let recorded_already = match row.audit() {
         AuditRule::UsageOnly => true,
         AuditRule::InTransaction => status.is_success() && !seen.replayed,
@@ -110,18 +131,12 @@ async fn record(
     if recorded_already {
         return Ok(());
     }
-    let latency_ms = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
+    let latency_ms = i64::try_from(taken.latency.as_millis()).unwrap_or(i64::MAX);
     let called = Called {
         caller,
         operation: row.operation(),
         object: seen.object,
-        outcome: if status.is_success() {
-            coffer_engine::Outcome::Succeeded
-        } else if status.is_server_error() {
-            coffer_engine::Outcome::Failed
-        } else {
-            coffer_engine::Outcome::Refused
-        },
+        outcome,
         came: api.settings().clock.now().plus_millis(-latency_ms),
         latency_ms,
     };
@@ -152,6 +167,7 @@ async fn enter(
     } else {
         Bytes::new()
     };
+    seen.bytes_in = body.len();
     let fields = read_fields(row, &parts.headers, &body)?;
     let page = parts
         .headers

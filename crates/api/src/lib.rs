@@ -35,6 +35,7 @@ mod refunds;
 mod room;
 pub mod routes;
 mod shape;
+mod usage;
 mod views;
 mod webhooks;
 

@@ -7,11 +7,11 @@ use coffer_core::{
     Malformed, Timestamp,
     api_key::KEY_TEXT_LENGTH,
     event::EventType,
-    id::{CustomerId, PaymentId},
+    id::{ApiKeyId, CustomerId, PaymentId},
     limits::{PAGE_DEFAULT, PAGE_MAX, REFERENCE_MAX},
     payment::PaymentStatus,
 };
-use coffer_engine::{Outcome, Page, RecordName};
+use coffer_engine::{Outcome, Page, RecordName, UsageName};
 use http::Uri;
 use utoipa::openapi::{RefOr, Schema};
 use zeroize::Zeroizing;
@@ -138,6 +138,23 @@ pub(crate) const RECORDS: &[Parameter] = &[
         name: "outcome",
         about: "Only what ended like this.",
         schema: Outcome::schema,
+    },
+    CREATED_AFTER,
+    CREATED_BEFORE,
+];
+
+/// Of usage.
+pub(crate) const USAGE: &[Parameter] = &[
+    LIMIT,
+    Parameter {
+        name: "after",
+        about: "The id of the last row of the page before.",
+        schema: UsageName::schema,
+    },
+    Parameter {
+        name: "api_key",
+        about: "Only of this key.",
+        schema: ApiKeyId::schema,
     },
     CREATED_AFTER,
     CREATED_BEFORE,

@@ -18,7 +18,7 @@ use coffer_core::{
 };
 use coffer_core::{Mode, words};
 use coffer_engine::{
-    ActorKind, LimitName, Metadata, Outcome, RecordName, Text, WebhookEndpointState,
+    ActorKind, LimitName, Metadata, Outcome, RecordName, Text, UsageName, WebhookEndpointState,
 };
 use serde::{Serialize, Serializer};
 use utoipa::openapi::{
@@ -192,6 +192,8 @@ words! {
         Card = "card",
         /// An API key.
         ApiKey = "api_key",
+        /// Usage in an hour.
+        Usage = "usage",
         /// An entry of the log.
         AuditRecord = "audit_record",
         /// A webhook endpoint.
@@ -289,6 +291,12 @@ impl<K: Kind> Shape for Id<K> {
 impl<const MAX: usize> Shape for Text<MAX> {
     fn schema() -> RefOr<Schema> {
         text().min_length(Some(1)).max_length(Some(MAX)).into()
+    }
+}
+
+impl Shape for UsageName {
+    fn schema() -> RefOr<Schema> {
+        text().into()
     }
 }
 

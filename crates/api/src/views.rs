@@ -11,6 +11,7 @@ mod event;
 mod intake;
 mod payment;
 mod refund;
+mod usage;
 mod webhook_endpoint;
 
 pub(crate) use account::AccountView;
@@ -23,6 +24,7 @@ pub(crate) use event::EventView;
 pub(crate) use intake::IntakeView;
 pub(crate) use payment::PaymentView;
 pub(crate) use refund::RefundView;
+pub(crate) use usage::UsageView;
 pub(crate) use webhook_endpoint::WebhookEndpointView;
 
 use coffer_core::Timestamp;
@@ -103,6 +105,7 @@ pub(crate) fn components() -> Vec<(&'static str, Object)> {
         entry::<api_key::UseView>(),
         entry::<AuditRecordView>(),
         entry::<audit_record::ActorView>(),
+        entry::<UsageView>(),
         entry::<IntakeView>(),
         entry::<AccountView>(),
         entry::<PingView>(),

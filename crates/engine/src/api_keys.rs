@@ -158,12 +158,14 @@ impl Engine {
         Ok(uses.into_iter().next().map(|(_, used)| used))
     }
 
-    /// What keys need from time to time: ended rotations, reminders, counts written and forgotten.
+    /// What keys need from time to time: ended rotations, reminders, counts and usage written and forgotten.
     pub(crate) async fn keep_keys(&self) -> Result<(), Error> {
         self.write_uses().await?;
+        self.write_usage().await?;
         self.end_rotations().await?;
         self.tell_expiries().await?;
-        self.prune_uses().await
+        self.prune_uses().await?;
+        self.prune_usage().await
     }
 
     /// Live keys are for production, once the account is activated.

@@ -21,6 +21,7 @@ use crate::{
     drive::OrderSigner,
     limits::Limits,
     sweeper::Settling,
+    usage::Usage,
 };
 
 /// How often changes of other nodes are looked for.
@@ -101,6 +102,7 @@ pub(crate) struct Parts {
     pub(crate) uses: Uses,
     pub(crate) limits: Limits,
     pub(crate) calls: Calls,
+    pub(crate) usage: Usage,
     pub(crate) changes: Changes,
     pub(crate) orders: OrderSigner,
     pub(crate) webhooks: Outbound,
@@ -150,6 +152,7 @@ impl Engine {
             uses: Uses::default(),
             limits: Limits::new(settings.limits),
             calls: Calls::new(settings.reads),
+            usage: Usage::default(),
             changes,
             secrets,
             checkout,
@@ -195,7 +198,12 @@ impl Engine {
 
     /// Writes what is only in memory yet, when all work has ended.
     pub async fn write_rest(&self) {
-        for written in [self.write_calls().await, self.write_uses().await] {
+        let written = [
+            self.write_calls().await,
+            self.write_uses().await,
+            self.write_usage().await,
+        ];
+        for written in written {
             if let Err(error) = written {
                 tracing::error!(%error, "what was counted or read last could not be recorded");
             }

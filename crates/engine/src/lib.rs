@@ -43,6 +43,7 @@ mod steward;
 mod store;
 mod sweeper;
 mod text;
+mod usage;
 mod webhooks;
 
 pub use accounts::{AccountChange, AccountSummary, AccountView, Activation, ActivationNeed};
@@ -70,6 +71,7 @@ pub use refunds::{NewRefund, Refund, RefundFilter};
 pub use steward::Steward;
 pub use store::{MIGRATIONS, STATEMENTS};
 pub use text::{Metadata, Text};
+pub use usage::{Sums, Taken, UsageFilter, UsageHour, UsageName};
 pub use webhooks::{
     NewWebhookEndpoint, WebhookEndpoint, WebhookEndpointChange, WebhookEndpointState,
 };

@@ -11,6 +11,7 @@ pub(crate) mod events;
 pub(crate) mod idempotency;
 pub(crate) mod payments;
 pub(crate) mod refunds;
+pub(crate) mod usage;
 pub(crate) mod webhooks;
 
 /// The tables of api.db, in their order of making.
@@ -81,6 +82,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "records by account",
         sql: coffer_audit::BY_ACCOUNT,
     },
+    Migration {
+        version: 15,
+        name: "usage",
+        sql: usage::SCHEMA,
+    },
 ];
 
 /// Every statement on api.db.
@@ -96,4 +102,5 @@ pub const STATEMENTS: &[&[&Statement]] = &[
     webhooks::STATEMENTS,
     idempotency::STATEMENTS,
     alerts::STATEMENTS,
+    usage::STATEMENTS,
 ];

@@ -31,9 +31,10 @@ use crate::{
     ping::ping,
     query,
     refunds::{NewRefundRequest, refund, refund_create, refund_list},
+    usage::usage_list,
     views::{
         AccountView, AlertView, ApiKeyUsesView, ApiKeyView, AuditRecordView, CardView,
-        CustomerView, EventView, IntakeView, PaymentView, PingView, RefundView,
+        CustomerView, EventView, IntakeView, PaymentView, PingView, RefundView, UsageView,
         WebhookEndpointView,
     },
     webhooks::{
@@ -211,6 +212,8 @@ static ROUTES: &[RouteRow] = &[
         Door::Public(|api, incoming| Box::pin(exposed_key_report(api, incoming))),
     )
     .takes::<ExposedKeyRequest>(),
+    get!("/v1/usage", usage_list, read(Resource::Usage), "List usage by key, endpoint and hour, the newest hour first.")
+        .lists::<UsageView>(query::USAGE),
     get!("/v1/audit_records", audit_record_list, read(Resource::Audit), "List what was done, read and refused, the newest first. Itself on record before it is answered.")
         .audited(AuditRule::Strict)
         .lists::<AuditRecordView>(query::RECORDS),

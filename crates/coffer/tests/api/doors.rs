@@ -57,6 +57,7 @@ const DOORS: &[(&str, Door)] = &[
     ("GET /v1/ping", AnyKey),
     ("GET /v1/refunds", Secret("refunds:read")),
     ("GET /v1/refunds/{id}", Secret("refunds:read")),
+    ("GET /v1/usage", Secret("usage:read")),
     ("GET /v1/webhook_endpoints", Secret("webhooks:read")),
     ("GET /v1/webhook_endpoints/{id}", Secret("webhooks:read")),
     ("OPTIONS /v1/intakes", Anyone),

@@ -94,3 +94,24 @@ async fn a_strict_installation_answers_nothing_that_is_not_on_record() {
     }
     assert_eq!(records(&shop, "&action=customer_list").await.len(), 3);
 }
+
+#[tokio::test]
+async fn usage_says_how_much_which_key_asked_of_which_endpoint() {
+    let coffer = Coffer::start(BINARY).await;
+    let shop = coffer.merchant().await;
+    for _ in 0..3 {
+        shop.get("/v1/ping").await.expect(200);
+    }
+    let missing = "/v1/payments/pay_00000000000000000000000000";
+    problem(&shop.get(missing).await, 404, "not_found");
+    let listed = shop.get("/v1/usage?limit=100").await.expect(200);
+    let of = |endpoint: &str, field: &str| -> i64 {
+        let rows = listed.json["data"].as_array().unwrap().iter();
+        let rows = rows.filter(|row| row["endpoint"] == endpoint);
+        rows.map(|row| row[field].as_i64().unwrap()).sum()
+    };
+    assert_eq!(of("GET /v1/ping", "calls"), 3);
+    assert_eq!(of("GET /v1/ping", "refused"), 0);
+    assert_eq!(of("GET /v1/payments/{id}", "refused"), 1);
+    assert!(of("GET /v1/ping", "bytes_out") > 100);
+}

@@ -1,0 +1,50 @@
+//! What was asked for, by key, operation and hour.
+
+use coffer_db::Statement;
+
+pub(crate) const SCHEMA: &str = "
+CREATE TABLE usage_hours (
+    account TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    hour {bigint} NOT NULL,
+    api_key TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    calls {bigint} NOT NULL,
+    refused {bigint} NOT NULL,
+    failed {bigint} NOT NULL,
+    latency_us {bigint} NOT NULL,
+    latency_most_us {bigint} NOT NULL,
+    bytes_in {bigint} NOT NULL,
+    bytes_out {bigint} NOT NULL,
+    PRIMARY KEY (account, mode, hour, api_key, operation)
+) {strict};
+CREATE INDEX usage_hours_by_hour ON usage_hours (hour)";
+
+pub(crate) const STATEMENTS: &[&Statement] = &[&ADD, &LIST, &PRUNE];
+
+pub(crate) static ADD: Statement = Statement::new(
+    "usage_add",
+    "INSERT INTO usage_hours (account, mode, hour, api_key, operation, calls, refused, failed, latency_us,
+        latency_most_us, bytes_in, bytes_out)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+     ON CONFLICT (account, mode, hour, api_key, operation) DO UPDATE SET
+        calls = usage_hours.calls + EXCLUDED.calls,
+        refused = usage_hours.refused + EXCLUDED.refused,
+        failed = usage_hours.failed + EXCLUDED.failed,
+        latency_us = usage_hours.latency_us + EXCLUDED.latency_us,
+        latency_most_us = CASE WHEN usage_hours.latency_most_us > EXCLUDED.latency_most_us
+            THEN usage_hours.latency_most_us ELSE EXCLUDED.latency_most_us END,
+        bytes_in = usage_hours.bytes_in + EXCLUDED.bytes_in,
+        bytes_out = usage_hours.bytes_out + EXCLUDED.bytes_out",
+);
+/// Newest hour first, on from a row that was seen. An empty key means every key.
+pub(crate) static LIST: Statement = Statement::new(
+    "usage_list",
+    "SELECT hour, api_key, operation, calls, refused, failed, latency_us, latency_most_us, bytes_in, bytes_out
+     FROM usage_hours
+     WHERE account = $1 AND mode = $2 AND hour >= $3 AND hour <= $4 AND ($5 = '' OR api_key = $5)
+        AND (hour < $6 OR api_key < $7 OR (api_key = $7 AND operation < $8))
+     ORDER BY hour DESC, api_key DESC, operation DESC LIMIT $9",
+);
+pub(crate) static PRUNE: Statement =
+    Statement::new("usage_prune", "DELETE FROM usage_hours WHERE hour < $1");
