@@ -1,7 +1,10 @@
 //! Handlers of API keys, and of keys that somebody found.
 
 use coffer_core::{
-    api_key::KeyKind, limits::API_KEY_NAME_MAX, permission::Permissions, rate::Rate,
+    api_key::KeyKind,
+    limits::API_KEY_NAME_MAX,
+    permission::{Permission, Permissions},
+    rate::Rate,
     rotation::Overlap,
 };
 use coffer_crypto::SecretBytes;
@@ -15,8 +18,9 @@ use crate::{
     call::{Call, Incoming},
     fields::{Addresses, Change, Granted, KeyFound, Optional, Origins, Replace, Required, request},
     problems::Problem,
+    routes::routes,
     shape::Time,
-    views::{ApiKeyUsesView, ApiKeyView},
+    views::{ApiKeyUsesView, ApiKeyView, SuggestionView},
 };
 
 const OBJECT: &str = "api_key";
@@ -184,6 +188,33 @@ pub(crate) async fn api_key_uses(api: Api, call: Call) -> Outcome {
     let (place, id) = (call.caller.place(), call.id(OBJECT)?);
     let uses = api.engine().api_key_uses(place, id).await?;
     Ok(Answer::json(200, &ApiKeyUsesView::of(uses)))
+}
+
+/// Which permission an operation needs.
+fn needs(operation: &str) -> Option<Permission> {
+    let row = routes().iter().find(|row| row.operation() == operation)?;
+    row.permission()
+}
+
+/// Shows the least that a key needed.
+pub(crate) async fn api_key_suggestion(api: Api, call: Call) -> Outcome {
+    let (place, id) = (call.caller.place(), call.id(OBJECT)?);
+    let seen = api.engine().api_key_suggestion(place, id, needs).await?;
+    Ok(Answer::json(200, &SuggestionView::of(seen)))
+}
+
+/// Gives a key no more than it needed.
+pub(crate) async fn api_key_tighten(api: Api, call: Call, fresh: Fresh) -> Outcome {
+    let (steward, id) = (Steward::Caller(&call.caller), call.id(OBJECT)?);
+    let object = api
+        .engine()
+        .api_key_tighten(steward, fresh, id, needs)
+        .await?;
+    let done = Done {
+        status: 200,
+        object,
+    };
+    Ok(without_secret(&api, done))
 }
 
 /// Changes a key.

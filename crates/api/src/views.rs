@@ -16,7 +16,7 @@ mod webhook_endpoint;
 
 pub(crate) use account::AccountView;
 pub(crate) use alert::AlertView;
-pub(crate) use api_key::{ApiKeyUsesView, ApiKeyView};
+pub(crate) use api_key::{ApiKeyUsesView, ApiKeyView, SuggestionView};
 pub(crate) use audit_record::AuditRecordView;
 pub(crate) use card::CardView;
 pub(crate) use customer::CustomerView;
@@ -103,6 +103,7 @@ pub(crate) fn components() -> Vec<(&'static str, Object)> {
         entry::<api_key::LastUseView>(),
         entry::<ApiKeyUsesView>(),
         entry::<api_key::UseView>(),
+        entry::<SuggestionView>(),
         entry::<AuditRecordView>(),
         entry::<audit_record::ActorView>(),
         entry::<UsageView>(),

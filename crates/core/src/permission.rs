@@ -166,6 +166,16 @@ impl Permissions {
             .all(|(&mine, theirs)| mine <= theirs)
     }
 
+    /// What both grant.
+    #[must_use]
+    pub fn both(&self, other: &Self) -> Self {
+        let mut both = self.clone();
+        for (mine, theirs) in both.0.iter_mut().zip(other.0) {
+            *mine = (*mine).min(theirs);
+        }
+        both
+    }
+
     /// Every resource and how much of it is granted.
     pub fn iter(&self) -> impl Iterator<Item = (Resource, Access)> {
         Resource::ALL.iter().copied().zip(self.0)

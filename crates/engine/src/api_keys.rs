@@ -7,6 +7,7 @@ mod exposure;
 mod key;
 mod rotation;
 mod secret;
+mod suggestion;
 mod uses;
 mod verify;
 
@@ -30,6 +31,7 @@ use crate::{
 
 pub use change::ApiKeyChange;
 pub use key::{ApiKey, KeySettings, Observed, OldSecret};
+pub use suggestion::Suggestion;
 pub(crate) use uses::Uses;
 pub use uses::{KeyUses, LastUse, UseCount};
 pub use verify::{AuthenticationError, Presented};

@@ -50,7 +50,7 @@ pub use accounts::{AccountChange, AccountSummary, AccountView, Activation, Activ
 pub use alerts::Alert;
 pub use api_keys::{
     ApiKey, ApiKeyChange, AuthenticationError, KeySettings, KeyUses, LastUse, NewApiKey, Observed,
-    OldSecret, Presented, UseCount,
+    OldSecret, Presented, Suggestion, UseCount,
 };
 pub use caller::{CallOrigin, Caller};
 pub use calls::{Called, ReadRecords};

@@ -155,7 +155,7 @@ pub struct UsageFilter {
     pub to: Option<Timestamp>,
 }
 
-const fn hour_of(time: Timestamp) -> i64 {
+pub(crate) const fn hour_of(time: Timestamp) -> i64 {
     time.as_millis().div_euclid(HOUR_MS)
 }
 

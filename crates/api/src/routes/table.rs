@@ -12,7 +12,8 @@ use crate::{
     api_keys::{
         ApiKeyChangeRequest, ExposedKeyRequest, NewApiKeyRequest, RotateRequest, api_key,
         api_key_create, api_key_end_rotation, api_key_freeze, api_key_list, api_key_revoke,
-        api_key_rotate, api_key_unfreeze, api_key_update, api_key_uses, exposed_key_report,
+        api_key_rotate, api_key_suggestion, api_key_tighten, api_key_unfreeze, api_key_update,
+        api_key_uses, exposed_key_report,
     },
     audit_records::audit_record_list,
     auth::Rights,
@@ -34,8 +35,8 @@ use crate::{
     usage::usage_list,
     views::{
         AccountView, AlertView, ApiKeyUsesView, ApiKeyView, AuditRecordView, CardView,
-        CustomerView, EventView, IntakeView, PaymentView, PingView, RefundView, UsageView,
-        WebhookEndpointView,
+        CustomerView, EventView, IntakeView, PaymentView, PingView, RefundView, SuggestionView,
+        UsageView, WebhookEndpointView,
     },
     webhooks::{
         NewWebhookEndpointRequest, WebhookEndpointChangeRequest, webhook_endpoint,
@@ -194,6 +195,10 @@ static ROUTES: &[RouteRow] = &[
         .yields::<ApiKeyView>(&[200]),
     get!("/v1/api_keys/{id}/uses", api_key_uses, read(Resource::ApiKeys), "Show from where both secrets of an API key were used, and what observed limits would have refused.")
         .yields::<ApiKeyUsesView>(&[200]),
+    get!("/v1/api_keys/{id}/suggestion", api_key_suggestion, read(Resource::ApiKeys), "Show the least rights, addresses and rate that an API key needed in the last 30 days.")
+        .yields::<SuggestionView>(&[200]),
+    post!("/v1/api_keys/{id}/tighten", api_key_tighten, write(Resource::ApiKeys), "Give an API key no more than it needed in the last 30 days.")
+        .yields::<ApiKeyView>(&[200]),
     post!("/v1/api_keys/{id}/rotate", api_key_rotate, write(Resource::ApiKeys), "Give an API key a new secret, shown once; the old one works for a while.")
         .takes::<RotateRequest>()
         .yields::<ApiKeyView>(&[200])

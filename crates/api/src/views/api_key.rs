@@ -6,8 +6,11 @@ use coffer_core::{
     id::ApiKeyId,
     network::Networks,
     permission::{Access, Permissions, Resource},
+    rate::Rate,
 };
-use coffer_engine::{ApiKey, KeySettings, KeyUses, LastUse, Observed, OldSecret, UseCount};
+use coffer_engine::{
+    ApiKey, KeySettings, KeyUses, LastUse, Observed, OldSecret, Suggestion, UseCount,
+};
 use serde::{Serialize, Serializer};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, schema::AdditionalProperties};
 
@@ -166,6 +169,51 @@ object! {
     }
 }
 
+object! {
+    /// The least that a key needed in the last 30 days.
+    pub(crate) struct SuggestionView as "ApiKeySuggestion" {
+        /// Since when it was looked.
+        since: Time,
+        /// Calls that were looked at.
+        calls: i64,
+        /// The rights that they needed.
+        permissions: Rights,
+        /// The addresses that they came from; empty when there were too many to list.
+        addresses: Vec<String>,
+        /// A rate with room above the busiest hour.
+        rate: Option<RateView>,
+    }
+}
+
+impl SuggestionView {
+    /// What was learned of a key.
+    pub(crate) fn of(suggestion: Suggestion) -> Self {
+        let Suggestion {
+            since,
+            calls,
+            permissions,
+            addresses,
+            rate,
+        } = suggestion;
+        Self {
+            since: Time(since),
+            calls,
+            permissions: Rights(permissions),
+            addresses: written(&addresses),
+            rate: rate.map(RateView::of),
+        }
+    }
+}
+
+impl RateView {
+    const fn of(rate: Rate) -> Self {
+        Self {
+            per_minute: rate.per_minute(),
+            burst: rate.burst(),
+        }
+    }
+}
+
 impl ApiKeyView {
     /// A key at a time, with its text when that is new.
     pub(crate) fn of(
@@ -203,10 +251,7 @@ impl ApiKeyView {
                 .map(OldSecretView::of),
             exposed: key.exposed.map(Time),
             expires: expires.map(Time),
-            rate: rate.map(|rate| RateView {
-                per_minute: rate.per_minute(),
-                burst: rate.burst(),
-            }),
+            rate: rate.map(RateView::of),
             last_use: last_use.map(LastUseView::of),
             version: key.version,
             created: Time(key.created),

@@ -20,7 +20,7 @@ CREATE TABLE usage_hours (
 ) {strict};
 CREATE INDEX usage_hours_by_hour ON usage_hours (hour)";
 
-pub(crate) const STATEMENTS: &[&Statement] = &[&ADD, &LIST, &PRUNE];
+pub(crate) const STATEMENTS: &[&Statement] = &[&ADD, &LIST, &OF_KEY, &PRUNE];
 
 pub(crate) static ADD: Statement = Statement::new(
     "usage_add",
@@ -45,6 +45,12 @@ pub(crate) static LIST: Statement = Statement::new(
      WHERE account = $1 AND mode = $2 AND hour >= $3 AND hour <= $4 AND ($5 = '' OR api_key = $5)
         AND (hour < $6 OR api_key < $7 OR (api_key = $7 AND operation < $8))
      ORDER BY hour DESC, api_key DESC, operation DESC LIMIT $9",
+);
+/// A key's hours, for what can be learned from them.
+pub(crate) static OF_KEY: Statement = Statement::new(
+    "usage_of_key",
+    "SELECT hour, operation, calls FROM usage_hours
+     WHERE account = $1 AND mode = $2 AND api_key = $3 AND hour >= $4 ORDER BY hour DESC LIMIT 50000",
 );
 pub(crate) static PRUNE: Statement =
     Statement::new("usage_prune", "DELETE FROM usage_hours WHERE hour < $1");
