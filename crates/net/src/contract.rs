@@ -45,6 +45,8 @@ pub struct Method {
     pub name: &'static str,
     /// Everyone else is refused and logged.
     pub callers: &'static [Role],
+    /// Whether calls that wait at the same time may travel together: all answers come when the last is there.
+    pub packed: bool,
 }
 
 /// The account and mode that an object belongs to: part of every row's key and of every ciphertext's context.
@@ -163,13 +165,18 @@ impl<'de> Deserialize<'de> for KeyOnLink {
     }
 }
 
+/// Whether the row of a method ends with a word, which is `packed`.
+pub(crate) const fn is_packed(words: &[&str]) -> bool {
+    !words.is_empty()
+}
+
 /// Declares the contract of one role from the table of its methods.
 macro_rules! contract {
     (
         $(#[$caller_meta:meta])* trait $Caller:ident;
         $(#[$service_meta:meta])* service $Service:ident;
         $(#[$client_meta:meta])* client $Client:ident of $role:expr;
-        $( $(#[$meta:meta])* $method:ident($Request:ty) -> $Response:ty, callers [$($who:ident),+], within $deadline_ms:literal ms; )+
+        $( $(#[$meta:meta])* $method:ident($Request:ty) -> $Response:ty, callers [$($who:ident),+], within $deadline_ms:literal ms $(, $packed:ident)?; )+
     ) => {
         $(#[$caller_meta])*
         pub trait $Caller: Send + Sync + 'static {
@@ -183,7 +190,7 @@ macro_rules! contract {
 
         /// The door's table: every method and who may call it.
         pub const METHODS: &[$crate::contract::Method] = &[
-            $( $crate::contract::Method { name: stringify!($method), callers: &[$($crate::contract::Role::$who),+] }, )+
+            $( $crate::contract::Method { name: stringify!($method), callers: &[$($crate::contract::Role::$who),+], packed: $crate::contract::is_packed(&[$(stringify!($packed))?]) }, )+
         ];
 
         /// Decodes a request, calls the method, encodes its answer. The door has checked the caller before.
@@ -227,7 +234,13 @@ macro_rules! contract {
 
         impl $Caller for $Client {
             $( fn $method(&self, request: $Request) -> $crate::contract::Answer<'_, $Response> {
-                Box::pin(self.0.call($role, stringify!($method), &request, std::time::Duration::from_millis($deadline_ms)))
+                const PACKED: bool = $crate::contract::is_packed(&[$(stringify!($packed))?]);
+                let within = std::time::Duration::from_millis($deadline_ms);
+                if PACKED {
+                    Box::pin(self.0.call_packed($role, stringify!($method), &request, within))
+                } else {
+                    Box::pin(self.0.call($role, stringify!($method), &request, within))
+                }
             } )+
         }
     };

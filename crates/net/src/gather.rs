@@ -23,8 +23,15 @@ pub enum Missed {
 /// Where things of one kind meet.
 pub struct Gather<T, R> {
     queue: Arc<Mutex<Queue<T, R>>>,
+    limits: Limits,
+}
+
+#[derive(Clone, Copy)]
+struct Limits {
     together_max: usize,
     waiting_max: usize,
+    /// Whether what its caller gave up before it was begun is still done.
+    stubborn: bool,
 }
 
 struct Queue<T, R> {
@@ -43,19 +50,35 @@ impl<T, R> Default for Queue<T, R> {
 }
 
 impl<T: Send + 'static, R: Send + 'static> Gather<T, R> {
-    /// At most `together_max` are done at once, and at most `waiting_max` wait.
+    /// At most `together_max` are done at once, and at most `waiting_max` wait. All of it is done, even if its caller goes
+    /// away: what has to be on record is.
     #[must_use]
     pub fn new(together_max: usize, waiting_max: usize) -> Self {
-        Self {
-            queue: Arc::default(),
+        Self::with(Limits {
             together_max,
             waiting_max,
-        }
+            stubborn: true,
+        })
     }
 
-    /// Has it done, with those that wait at the same time: `work` gives a result for each, in their order. It is done even
-    /// if the caller goes away, by the work of whoever came first, so everyone brings the same. It waits from this call on, not
-    /// from when the answer is asked for.
+    /// As [`Gather::new`], but what its caller gave up before it was begun is never done.
+    #[must_use]
+    pub fn of_what_is_wanted(together_max: usize, waiting_max: usize) -> Self {
+        Self::with(Limits {
+            together_max,
+            waiting_max,
+            stubborn: false,
+        })
+    }
+
+    fn with(limits: Limits) -> Self {
+        let queue = Arc::default();
+        Self { queue, limits }
+    }
+
+    /// Has it done, with those that wait at the same time: `work` gives a result for each, in their order. What is begun is
+    /// finished even if the caller goes away. It is the work of whoever came first that does it, so everyone brings the same.
+    /// It waits from this call on, not from when the answer is asked for.
     ///
     /// # Errors
     /// `Full` when too many wait; `Lost` when the work panicked.
@@ -71,9 +94,9 @@ impl<T: Send + 'static, R: Send + 'static> Gather<T, R> {
         let (told, done) = oneshot::channel();
         let added = self.add(thing, told);
         if added == Ok(true) {
-            let (queue, together_max) = (Arc::clone(&self.queue), self.together_max);
+            let (queue, limits) = (Arc::clone(&self.queue), self.limits);
             let server = Server { queue, done: false };
-            task::spawn_apart("gathered work", server.serve(together_max, work));
+            task::spawn_apart("gathered work", server.serve(limits, work));
         }
         async move {
             added?;
@@ -84,7 +107,7 @@ impl<T: Send + 'static, R: Send + 'static> Gather<T, R> {
     /// Whether whoever adds it has to start the work: nobody is at it.
     fn add(&self, thing: T, told: oneshot::Sender<R>) -> Result<bool, Missed> {
         let mut queue = lock(&self.queue);
-        if queue.waiting.len() >= self.waiting_max {
+        if queue.waiting.len() >= self.limits.waiting_max {
             return Err(Missed::Full);
         }
         queue.waiting.push_back((thing, told));
@@ -113,14 +136,14 @@ impl<T, R> Drop for Server<T, R> {
 }
 
 impl<T, R> Server<T, R> {
-    async fn serve<W, F>(mut self, together_max: usize, work: W)
+    async fn serve<W, F>(mut self, limits: Limits, work: W)
     where
         W: Fn(Vec<T>) -> F,
         F: Future<Output = Vec<R>>,
     {
-        while let Some((things, told)) = self.next(together_max) {
+        while let Some((things, told)) = self.next(limits) {
             for (told, result) in told.into_iter().zip(work(things).await) {
-                // Who went away does not want to know; it is done all the same.
+                // Who went away meanwhile does not want to know; it is done all the same.
                 let _ = told.send(result);
             }
         }
@@ -128,9 +151,12 @@ impl<T, R> Server<T, R> {
     }
 
     /// The next to be done together; none when nothing waits any more, and then nobody serves.
-    fn next(&self, together_max: usize) -> Option<(Vec<T>, Vec<oneshot::Sender<R>>)> {
+    fn next(&self, limits: Limits) -> Option<(Vec<T>, Vec<oneshot::Sender<R>>)> {
         let mut queue = lock(&self.queue);
-        let count = queue.waiting.len().min(together_max);
+        queue
+            .waiting
+            .retain(|(_, told)| limits.stubborn || !told.is_closed());
+        let count = queue.waiting.len().min(limits.together_max);
         queue.served = count > 0;
         (count > 0).then(|| queue.waiting.drain(..count).unzip())
     }
@@ -185,14 +211,40 @@ mod tests {
         assert_eq!(all.await, [Ok((0, 2)), Ok((1, 2)), Err(Missed::Full)]);
     }
 
-    #[tokio::test]
-    async fn what_is_begun_is_done_without_its_caller() {
-        let (gather, open) = (Gather::new(10, 10), Arc::new(Semaphore::new(0)));
-        let mut gone = Box::pin(gather.join(0, counting(&open)));
-        assert!(futures_util::poll!(&mut gone).is_pending());
-        drop(gone);
+    /// What is done of three things, of which the first two are given up: one that was begun and one that waits.
+    async fn done_of_three(gather: Gather<u32, u32>) -> Vec<u32> {
+        let (open, done) = (
+            Arc::new(Semaphore::new(0)),
+            Arc::new(Mutex::new(Vec::new())),
+        );
+        let (opened, seen) = (Arc::clone(&open), Arc::clone(&done));
+        let work = move |things: Vec<u32>| {
+            let (open, done) = (Arc::clone(&opened), Arc::clone(&seen));
+            async move {
+                open.acquire().await.unwrap().forget();
+                done.lock().unwrap().extend(things.iter().copied());
+                things
+            }
+        };
+        let mut begun = Box::pin(gather.join(0, work.clone()));
+        assert!(futures_util::poll!(&mut begun).is_pending());
+        tokio::task::yield_now().await;
+        let waiting = gather.join(1, work.clone());
+        drop((begun, waiting));
         open.add_permits(2);
-        assert_eq!(gather.join(1, counting(&open)).await, Ok((1, 2)));
+        assert_eq!(gather.join(2, work).await, Ok(2));
+        done.lock().unwrap().clone()
+    }
+
+    #[tokio::test]
+    async fn what_its_caller_gave_up_is_done_all_the_same() {
+        assert_eq!(done_of_three(Gather::new(10, 10)).await, [0, 1, 2]);
+    }
+
+    #[tokio::test]
+    async fn of_what_is_wanted_only_what_was_begun_is_finished_without_its_caller() {
+        let gather = Gather::of_what_is_wanted(10, 10);
+        assert_eq!(done_of_three(gather).await, [0, 2]);
     }
 
     #[tokio::test]

@@ -47,6 +47,14 @@ fn named<F: Future>(name: &'static str, work: Pin<Box<F>>) -> impl Future<Output
     request_id::scope_of(request_id::current(), guarded(name, work)).in_current_span()
 }
 
+/// Does the work in the caller's own task, and no longer than that waits for it. None when it panicked.
+pub(crate) async fn caught<F: Future>(name: &'static str, work: F) -> Option<F::Output> {
+    AssertUnwindSafe(guarded(name, work))
+        .catch_unwind()
+        .await
+        .ok()
+}
+
 async fn guarded<F: Future>(name: &'static str, work: F) -> F::Output {
     match AssertUnwindSafe(work).catch_unwind().await {
         Ok(output) => output,
@@ -92,8 +100,7 @@ impl Tasks {
     pub async fn finish<T: Send + 'static>(&self, name: &'static str, work: Work<T>) -> Option<T> {
         let (tasks, rest) = (self, Some(work));
         let finishing = Finishing { tasks, name, rest };
-        let ended = AssertUnwindSafe(guarded(name, finishing)).catch_unwind();
-        ended.await.ok()
+        caught(name, finishing).await
     }
 
     /// Starts work that is done again and again, with this pause after each time, until the tasks should end. What fails is

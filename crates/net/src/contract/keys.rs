@@ -266,9 +266,9 @@ contract! {
     /// New data keys for pre-assigned record ids.
     issue(Issue) -> Issued, callers [Vault], within 900 ms;
     /// The outer half of a fingerprint.
-    fingerprint(Fingerprint) -> Fingerprinted, callers [Vault], within 900 ms;
+    fingerprint(Fingerprint) -> Fingerprinted, callers [Vault], within 900 ms, packed;
     /// Opens one record for one order, within the budget, on record.
-    open(Open) -> Opened, callers [Vault], within 900 ms;
+    open(Open) -> Opened, callers [Vault], within 900 ms, packed;
     /// Moves a record's key under another subject.
     rewrap(Rewrap) -> WrappedKey, callers [Vault], within 900 ms;
     /// The caller's order key.

@@ -4,6 +4,7 @@ use std::{str::FromStr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use coffer_core::{id::RequestId, limits::LINK_BODY_MAX};
+use futures_util::future::join_all;
 use http::{HeaderMap, Method as Verb, Request, Response, StatusCode};
 use http_body_util::{Full, Limited};
 use hyper::body::Incoming;
@@ -14,11 +15,14 @@ use tokio::{
 use tracing::Instrument as _;
 use zeroize::Zeroizing;
 
-use super::{DEADLINE_HEADER, Door, WIRE_HEADER, WIRE_VERSION, collect, encode, malformed};
+use super::{
+    DEADLINE_HEADER, Door, WIRE_HEADER, WIRE_VERSION, collect, encode, malformed,
+    pack::{self, PACK_HEADER},
+};
 use crate::{
     Tasks,
     contract::{Error, Method, Peer},
-    request_id,
+    request_id, task,
 };
 
 /// The longest that a caller may let this process work for it.
@@ -67,15 +71,18 @@ impl Visitor {
 
     fn admit(&self, request: &Request<Incoming>) -> Result<Call, Error> {
         let method = self.allowed(request)?;
-        let room = Arc::clone(&self.calls).try_acquire_owned().map_err(|_| {
-            tracing::warn!(call.method = method.name, "too many calls at once");
-            Error::Unavailable
-        })?;
+        let room = Arc::clone(&self.calls).try_acquire_owned();
+        let room = room.map_err(|_| too_many(method))?;
         let within = header::<u64>(request.headers(), DEADLINE_HEADER)?.ok_or_else(malformed)?;
         let deadline = Instant::now() + Duration::from_millis(within).min(DEADLINE_MAX);
         let id = header::<RequestId>(request.headers(), request_id::HEADER)?;
+        let packed = request.headers().contains_key(PACK_HEADER);
+        if packed && !method.packed {
+            return Err(malformed());
+        }
         Ok(Call {
             method,
+            packed,
             room,
             deadline,
             id,
@@ -134,26 +141,58 @@ impl Visitor {
         call: Call,
         body: Zeroizing<Vec<u8>>,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let Call {
-            method, room, id, ..
-        } = call;
-        let (visitor, peer) = (Arc::clone(&self), self.peer.role.as_str());
-        let span = tracing::info_span!("call", call.method = method.name, peer.role = peer);
+        let visitor = Arc::clone(&self);
         let work = async move {
-            let Self { door, peer, .. } = &*visitor;
-            let answer = door.handler.handle(peer, method.name, &body).await;
-            drop(room);
+            let answer = if call.packed {
+                visitor.pack(call.method, &body).await
+            } else {
+                visitor.one(call.method, call.id, &body).await
+            };
+            drop(call.room);
             answer
         };
-        let work = Box::pin(request_id::scope_of(id, work.instrument(span)));
-        let ended = self.tasks.finish("link method", work).await;
+        let ended = self.tasks.finish("link method", Box::pin(work)).await;
         ended.unwrap_or(Err(Error::Defect))
     }
+
+    /// Does what each call of a pack asks, side by side.
+    async fn pack(&self, method: &'static Method, body: &[u8]) -> pack::Outcome {
+        let calls = pack::read_calls(body)?;
+        let more = u32::try_from(calls.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        let room = self.calls.try_acquire_many(more);
+        let _room = room.map_err(|_| too_many(method))?;
+        let work = calls
+            .into_iter()
+            .map(|call| self.one(method, call.id, call.body));
+        pack::write_outcomes(join_all(work).await)
+    }
+
+    async fn one(
+        &self,
+        method: &'static Method,
+        id: Option<RequestId>,
+        body: &[u8],
+    ) -> pack::Outcome {
+        let Self { door, peer, .. } = self;
+        let role = peer.role.as_str();
+        let span = tracing::info_span!("call", call.method = method.name, peer.role = role);
+        let work = async { door.handler.handle(peer, method.name, body).await };
+        let work = task::caught("link method", work).instrument(span);
+        let ended = request_id::scope_of(id, work).await;
+        ended.unwrap_or(Err(Error::Defect))
+    }
+}
+
+fn too_many(method: &Method) -> Error {
+    tracing::warn!(call.method = method.name, "too many calls at once");
+    Error::Unavailable
 }
 
 /// A call that may be made.
 struct Call {
     method: &'static Method,
+    /// Whether it is many.
+    packed: bool,
     room: OwnedSemaphorePermit,
     deadline: Instant,
     id: Option<RequestId>,

@@ -1,5 +1,7 @@
 //! The calling end of a link: one HTTP/2 connection, made when needed, made anew when it ended.
 
+mod packed;
+
 use std::{
     collections::HashMap,
     future::Future,
@@ -10,7 +12,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use coffer_core::limits::LINK_BODY_MAX;
+use coffer_core::{id::RequestId, limits::LINK_BODY_MAX};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{Full, Limited};
 use hyper::{
@@ -28,6 +30,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
+use self::packed::Meeting;
 use super::{
     DEADLINE_HEADER, Revoked, WIRE_HEADER, WIRE_VERSION, decode, encode,
     identity::{Credentials, Identity, peer_of},
@@ -62,6 +65,7 @@ struct Shared {
     /// Held by whoever connects; when that failed last.
     failed: Mutex<Option<Instant>>,
     uris: Uris,
+    meetings: std::sync::Mutex<HashMap<(Role, &'static str), Meeting>>,
 }
 
 /// The addresses of the methods that were called; there are as many as methods.
@@ -85,6 +89,7 @@ impl Link {
             connection: ArcSwapOption::empty(),
             failed: Mutex::default(),
             uris: Uris::default(),
+            meetings: std::sync::Mutex::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -135,7 +140,8 @@ impl Link {
         within: Duration,
     ) -> Result<Request<Full<Bytes>>, Error> {
         let body = encode(request)?;
-        Ok(http_request(self.uri(role, method)?, body, within))
+        let uri = self.uri(role, method)?;
+        Ok(http_request(uri, body, within, request_id::current()))
     }
 
     async fn exchange(
@@ -278,7 +284,12 @@ async fn within<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -
     timeout(limit, work).await?
 }
 
-fn http_request(uri: Uri, body: Zeroizing<Vec<u8>>, within: Duration) -> Request<Full<Bytes>> {
+fn http_request(
+    uri: Uri,
+    body: Zeroizing<Vec<u8>>,
+    within: Duration,
+    id: Option<RequestId>,
+) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::new(Bytes::from_owner(body)));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;
@@ -289,7 +300,7 @@ fn http_request(uri: Uri, body: Zeroizing<Vec<u8>>, within: Duration) -> Request
         number(WIRE_HEADER, u64::from(WIRE_VERSION)),
         number(DEADLINE_HEADER, within_ms),
     ]);
-    if let Some(id) = request_id::current()
+    if let Some(id) = id
         && let Ok(mut id) = HeaderValue::from_str(&id.to_string())
     {
         // No other request has it, so the connection's table of headers need not remember it.

@@ -18,6 +18,7 @@ use coffer_net::{
     link::{Door, Handler, Identity, Link, Revoked, decode, serve},
     request_id,
 };
+use futures_util::future::join_all;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -36,14 +37,22 @@ const METHODS: &[Method] = &[
     Method {
         name: "echo",
         callers: &[Role::Api],
+        packed: false,
+    },
+    Method {
+        name: "packed",
+        callers: &[Role::Api],
+        packed: true,
     },
     Method {
         name: "wait",
         callers: &[Role::Api],
+        packed: false,
     },
     Method {
         name: "open",
         callers: &[Role::Vault],
+        packed: false,
     },
 ];
 
@@ -69,10 +78,20 @@ impl Handler for Echo {
             .unwrap()
             .push((peer.clone(), request_id::current()));
         Box::pin(async move {
-            if method == "wait" {
-                self.begun.notify_one();
-                self.go_on.notified().await;
-                self.done.send(()).unwrap();
+            // The test calls with a text, which stands behind its length.
+            match body.get(1..) {
+                _ if method == "wait" => {
+                    self.begun.notify_one();
+                    self.go_on.notified().await;
+                    self.done.send(()).unwrap();
+                }
+                Some(b"hold") => {
+                    self.begun.notify_one();
+                    self.go_on.notified().await;
+                }
+                Some(b"refuse") => return Err(Error::Refused(Refusal::OrderUsed)),
+                Some(b"panic") => panic!("by test"),
+                Some(_) | None => {}
             }
             Ok(Zeroizing::new(body.to_vec()))
         })
@@ -259,6 +278,11 @@ async fn without_a_role_certificate_no_method_is_reached() {
 
 #[tokio::test]
 async fn a_malformed_call_reaches_no_method() {
+    const PACK: &[(&str, &str)] = &[
+        ("coffer-wire", "1"),
+        ("deadline-ms", "1000"),
+        ("coffer-pack", "1"),
+    ];
     let server = Server::start().await;
     let path = "/vault/v1/echo";
     let too_long = vec![0; 64 * 1024 + 1];
@@ -286,6 +310,8 @@ async fn a_malformed_call_reaches_no_method() {
             vec![],
         ),
         (path, HEADERS, too_long),
+        (path, PACK, vec![]),
+        ("/vault/v1/packed", PACK, vec![7; 30]),
         ("/vault/v1/echo/", HEADERS, vec![]),
         ("/keys/v1/echo", HEADERS, vec![]),
         ("/vault/v2/echo", HEADERS, vec![]),
@@ -392,6 +418,84 @@ async fn replaced_credentials_are_used_from_the_next_call_on() {
             .replace(&renewed.chain, &renewed.key, server.ca.pem())
             .unwrap();
     }
+}
+
+async fn packed(link: &Link, text: &str) -> Result<String, Error> {
+    link.call_packed(Role::Vault, "packed", &text, LONG).await
+}
+
+/// Holds a call at the server, so that what `others` call meets behind it, and then lets it go on.
+async fn behind<T>(server: &Server, link: &Link, others: impl Future<Output = T>) -> T {
+    let mut held = Box::pin(packed(link, "hold"));
+    tokio::select! {
+        early = &mut held => panic!("{early:?}"),
+        () = server.echo.begun.notified() => {}
+    }
+    let release = async {
+        assert_eq!(server.reached(), 1, "what comes meanwhile waits");
+        server.echo.go_on.notify_one();
+    };
+    let (others, held, ()) = tokio::join!(biased; others, held, release);
+    assert_eq!(held.as_deref(), Ok("hold"));
+    others
+}
+
+#[tokio::test]
+async fn calls_that_travel_together_keep_their_request_and_their_answer() {
+    let server = Server::start().await;
+    let link = server.link("spiffe://coffer/api/1");
+    let calls = (1..=100_u8).map(|number| {
+        let (id, link) = (RequestId::from_bytes([number; 16]), &link);
+        request_id::scope(id, async move { packed(link, &number.to_string()).await })
+    });
+    let answers = behind(&server, &link, join_all(calls)).await;
+    let expected: Vec<_> = (1..=100_u8).map(|number| Ok(number.to_string())).collect();
+    assert_eq!(answers, expected);
+    let callers = server.echo.callers.lock().unwrap();
+    let mut ids: Vec<_> = callers.iter().filter_map(|(_, id)| *id).collect();
+    ids.sort();
+    let expected: Vec<_> = (1..=100_u8)
+        .map(|n| RequestId::from_bytes([n; 16]))
+        .collect();
+    assert_eq!(ids, expected);
+}
+
+#[tokio::test]
+async fn what_happens_to_one_call_of_a_pack_happens_to_no_other() {
+    let server = Server::start().await;
+    let link = server.link("spiffe://coffer/api/1");
+    let calls = ["one", "refuse", "panic", "two"].map(|text| packed(&link, text));
+    let answers = behind(&server, &link, join_all(calls)).await;
+    let expected = [
+        Ok("one".to_owned()),
+        Err(Error::Refused(Refusal::OrderUsed)),
+        Err(Error::Defect),
+        Ok("two".to_owned()),
+    ];
+    assert_eq!(answers, expected);
+}
+
+#[tokio::test]
+async fn a_call_that_was_given_up_before_it_was_sent_is_never_sent() {
+    let server = Server::start().await;
+    let link = server.link("spiffe://coffer/api/1");
+    let others = async {
+        let mut given_up = Box::pin(packed(&link, "given up"));
+        assert!(futures_util::poll!(&mut given_up).is_pending());
+        drop(given_up);
+        packed(&link, "two").await
+    };
+    let second = behind(&server, &link, others).await;
+    assert_eq!(second.as_deref(), Ok("two"));
+    assert_eq!(server.reached(), 2);
+}
+
+#[tokio::test]
+async fn a_call_alone_is_no_pack_and_needs_no_server_that_knows_them() {
+    let server = Server::start().await;
+    let link = server.link("spiffe://coffer/api/1");
+    let answer: Result<String, _> = link.call_packed(Role::Vault, "echo", &"alone", LONG).await;
+    assert_eq!(answer.as_deref(), Ok("alone"));
 }
 
 #[tokio::test]
