@@ -1,9 +1,15 @@
-//! The bare minimum of what Coffer's faces are made of: axum behind rustls, one fixed answer, no check. This program runs
-//! itself again with [`COMMAND`] to serve it.
+//! The bare minimum of what Coffer's faces are made of: axum behind rustls, one fixed answer, no check; and in the same way
+//! the least that a payment provider can be. This program runs itself again with [`COMMAND`] to serve it.
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
-use axum::{Router, http::header::CONTENT_TYPE, routing::get, serve::Listener};
+use axum::{
+    Router,
+    body::Bytes,
+    http::header::CONTENT_TYPE,
+    routing::{get, post},
+    serve::Listener,
+};
 use rustls::{ServerConfig, crypto::aws_lc_rs, version::TLS13};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,6 +19,9 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 pub(crate) const COMMAND: &str = "serve-bare-axum";
 
 const ANSWER: &str = r#"{"account":"acct_00000000000000000000000000","mode":"test"}"#;
+
+/// What the simulator's protocol calls an approval.
+const APPROVAL: &str = r#"{"id":"bare_1","status":"approved"}"#;
 
 /// Serves until the process is ended.
 pub(crate) async fn serve(address: &str, chain: &Path, key: &Path) {
@@ -30,7 +39,11 @@ pub(crate) async fn serve(address: &str, chain: &Path, key: &Path) {
         tls: TlsAcceptor::from(Arc::new(tls)),
     };
     let answer = async || ([(CONTENT_TYPE, "application/json")], ANSWER);
-    let app = Router::new().route("/v1/ping", get(answer));
+    // The body is read, as a provider would have to.
+    let approve = async |_: Bytes| ([(CONTENT_TYPE, "application/json")], APPROVAL);
+    let app = Router::new()
+        .route("/v1/ping", get(answer))
+        .route("/v1/authorizations", post(approve));
     axum::serve(listener, app).await.expect("serving");
 }
 

@@ -76,7 +76,9 @@ impl Peer {
             .arg(folder.path().join("log"))
             .arg("-c")
             .arg(file);
-        Self::start("nginx", command, address, folder)
+        on(Cores::Server, || {
+            Self::start("nginx", command, address, folder)
+        })
     }
 
     /// HAProxy: the same, with its pattern file and its stick table.
@@ -114,12 +116,22 @@ impl Peer {
         fs::write(&file, configuration).expect("a file");
         let mut command = Command::new("haproxy");
         command.arg("-db").arg("-q").arg("-f").arg(file);
-        Self::start("haproxy", command, address, folder)
+        on(Cores::Server, || {
+            Self::start("haproxy", command, address, folder)
+        })
     }
 
     /// axum on rustls without any check: what the tools that Coffer is built with cost by themselves.
     pub(crate) fn axum(stage: &Stage) -> Self {
-        let (folder, address) = (folder(), free());
+        on(Cores::Server, || Self::bare("axum", stage, free()))
+    }
+
+    /// The same as a payment provider that approves of everything and remembers nothing, at the address that the vault knows.
+    pub(crate) fn provider(stage: &Stage) -> Self {
+        Self::bare("provider", stage, stage.provider_address())
+    }
+
+    fn bare(name: &'static str, stage: &Stage, address: SocketAddr) -> Self {
         let (chain, key) = stage.certificate();
         let mut command = Command::new(std::env::current_exe().expect("this program"));
         command
@@ -127,7 +139,7 @@ impl Peer {
             .arg(address.to_string())
             .arg(chain)
             .arg(key);
-        Self::start("axum", command, address, folder)
+        Self::start(name, command, address, folder())
     }
 
     fn start(
@@ -140,8 +152,9 @@ impl Peer {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        let child =
-            on(Cores::Server, || command.spawn()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
         let peer = Self {
             name,
             child,
@@ -187,7 +200,7 @@ fn folder() -> TempDir {
 }
 
 /// An address that nobody listens at.
-fn free() -> SocketAddr {
+pub(crate) fn free() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("a port")
 }

@@ -22,12 +22,15 @@ use serde_json::{Value, json};
 use crate::{
     http::{Target, ask, post},
     machine::{Cores, Watched, pin},
+    peer,
 };
 
 /// The page that the cards of these measurements come from; the testkit's merchant has it on its list.
 const SITE: &str = "https://shop.test";
 /// API keys that are made at a time: fewer than the admin socket takes.
 const MAKERS: usize = 8;
+/// A provider that costs as little as one can.
+pub(crate) const PROVIDER: &str = "bare";
 /// How long to look whether the processes rest.
 const MOMENT: Duration = Duration::from_secs(1);
 /// Processes rest that use less than this part of a core.
@@ -87,6 +90,7 @@ pub(crate) struct Stage {
     coffer: Coffer,
     merchant: Merchant,
     pub(crate) store: Store,
+    provider: SocketAddr,
     server: Option<PrivateServer>,
 }
 
@@ -99,7 +103,10 @@ impl Stage {
             PrivateServer::start(&["max_wal_size=1GB"])
         });
         let installation = Installation::make(binary, server.as_ref().map(PrivateServer::server));
-        widen(&installation.directory().join("coffer.toml"));
+        let provider = peer::free();
+        let settings = installation.directory().join("coffer.toml");
+        widen(&settings);
+        introduce(&settings, provider);
         let coffer = Coffer::up(binary, installation).await;
         let merchant = coffer.merchant().await;
         if cores == Cores::Server {
@@ -109,6 +116,7 @@ impl Stage {
             coffer,
             merchant,
             store,
+            provider,
             server,
         }
     }
@@ -205,6 +213,11 @@ impl Stage {
         Link::new(identity, self.link_address(to).to_string(), to)
     }
 
+    /// Where the vault expects the provider [`PROVIDER`].
+    pub(crate) const fn provider_address(&self) -> SocketAddr {
+        self.provider
+    }
+
     /// The merchant's account in test mode.
     pub(crate) fn place(&self) -> Place {
         let account = self.merchant.account.parse().expect("an id");
@@ -299,6 +312,17 @@ fn text(object: &Value, field: &str) -> String {
     found
         .unwrap_or_else(|| panic!("no {field} in {object}"))
         .to_owned()
+}
+
+/// Tells the vault of a provider beside the simulator, which speaks the same and knows the same credential.
+fn introduce(file: &Path, address: SocketAddr) {
+    let mut text = fs::read_to_string(file).expect("coffer.toml");
+    text.push_str(&format!(
+        "\n[providers.{PROVIDER}]\nadapter = \"simulator\"\nmode = \"test\"\nurl = \"https://localhost:{}\"\n\
+         credential_file = \"simulator.credential\"\n",
+        address.port()
+    ));
+    fs::write(file, text).expect("coffer.toml");
 }
 
 /// Sets the budgets so high that they are counted and never used up.

@@ -14,9 +14,9 @@ pub(super) const HOW: &str = "Deposits at the vault's own face, 64 at a time, ea
     that was made before, and on a connection of its own with a full handshake, because the vault ends it with the answer to \
     wipe what it read: the number's fingerprint under a key of the key server's, which recognises the same card, sealed under \
     a data key of its own, and one durable transaction. Everything shares both cores, the load too.";
-pub(super) const LIMIT: &str = "A handshake for each card. Then two processes and the link between them: a fingerprint is a \
-    round trip to the key server for each card, because neither process alone may search for a number. On PostgreSQL the \
-    server itself takes more CPU than both.";
+pub(super) const LIMIT: &str = "A full handshake for each card, on both ends: it is most of what the vault does here and all \
+    that the load does, and both share the two cores. Fingerprints of cards that come together travel in one call to the key \
+    server, because neither process alone may search for a number; cards that come together are stored by one transaction.";
 
 /// So many cards per second cannot be stored; tickets are made for as many.
 const RATE_MAX: f64 = 12_000.0;

@@ -1,6 +1,6 @@
 //! The key server alone: verify an order, record it, hand out a data key.
 
-use coffer_core::id::RecordId;
+use coffer_core::{id::RecordId, provider::Provider};
 use coffer_net::{
     Clock,
     contract::{
@@ -21,8 +21,10 @@ pub(super) const HOW: &str = "Signed orders to the key server, 64 at a time over
     for a new attempt: the order's MAC, the certificate behind it and the budget are checked, the opening is recorded \
     durably, the data key is unwrapped. On SQLite the key server and the load have one core each; on PostgreSQL all three \
     share both.";
-pub(super) const LIMIT: &str = "One durable transaction of three statements for each opening, many in one commit, and an \
-    HTTP/2 call over mutual TLS. Each opening is a record of its own in the log; packed records are not written yet.";
+pub(super) const LIMIT: &str = "What each opening needs for itself: its order and its MAC, its row and the two index entries that \
+    make it the attempt's only one, its part of the log, and unwrapping its key. Calls that wait travel together over the \
+    link, and openings that wait are recorded together, by one transaction with one leaf of the log; how many that are \
+    depends on how long a commit takes.";
 
 /// Orders on their way at a time.
 const CLIENTS: usize = 64;
@@ -94,7 +96,7 @@ impl Client for Asker<'_> {
             subject: Subject::Account,
             class: Class::Card,
             wrapped: self.wrapped.clone(),
-            order: self.signer.order(self.record).1,
+            order: self.signer.order(self.record, Provider::simulator()).1,
         };
         self.keys.open(open).await.map(drop).expect("a data key");
         true
