@@ -79,20 +79,35 @@ impl Fresh {
 
     /// Claims the key for the object whose outcome will answer it.
     pub(crate) fn claim(&self, object: &str, now: Timestamp) -> Transaction {
-        let Some(claim) = &self.0 else {
-            return Transaction::new();
-        };
-        let [account, mode] = key_of(claim.place);
+        match &self.0 {
+            Some(claim) => claim.step(object, now, None, None),
+            None => Transaction::new(),
+        }
+    }
+}
+
+impl Claim {
+    /// The step that claims the key, with the answer if that is known already: its status and its sealed body.
+    fn step(
+        &self,
+        object: &str,
+        now: Timestamp,
+        status: Option<i64>,
+        body: Option<Vec<u8>>,
+    ) -> Transaction {
+        let [account, mode] = key_of(self.place);
         Transaction::new().one(
             &sql::CLAIM,
             params![
                 account,
                 mode,
-                claim.route,
-                claim.key.as_str(),
-                &claim.digest[..],
+                self.route,
+                self.key.as_str(),
+                &self.digest[..],
                 object,
-                now.as_millis()
+                now.as_millis(),
+                status,
+                body
             ],
         )
     }
@@ -127,8 +142,8 @@ impl Engine {
         let Some(claim) = &fresh.0 else {
             return Ok(Transaction::new());
         };
-        let stored = self.store_answer(claim.place, object, answer)?;
-        Ok(fresh.claim(object, now).append(stored))
+        let body = self.sealed_answer(claim.place, object, answer)?;
+        Ok(claim.step(object, now, Some(i64::from(answer.status)), Some(body)))
     }
 
     /// Stores the answer of the request that waits for this object, if one does and has none yet.
@@ -140,9 +155,18 @@ impl Engine {
     ) -> Result<Transaction, Error> {
         let [account, mode] = key_of(place);
         let status = i64::from(answer.status);
-        let context = answer_context(place, object);
-        let body = seal(&self.secrets().answers, &context, &answer.body)?;
+        let body = self.sealed_answer(place, object, answer)?;
         Ok(Transaction::new().any(&sql::ANSWER, params![account, mode, object, status, body]))
+    }
+
+    fn sealed_answer(
+        &self,
+        place: Place,
+        object: &str,
+        answer: &StoredAnswer,
+    ) -> Result<Vec<u8>, Error> {
+        let context = answer_context(place, object);
+        Ok(seal(&self.secrets().answers, &context, &answer.body)?)
     }
 
     /// Finds out whether a POST with this key is the first. A twin of one that still runs waits for its answer.

@@ -87,7 +87,33 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "usage",
         sql: usage::SCHEMA,
     },
+    Migration {
+        version: 16,
+        name: "found by key",
+        sql: FOUND_BY_KEY,
+    },
 ];
+
+/// Beside the key of a table, an index begins with what tells its rows apart, not with account and mode. PostgreSQL knows
+/// nothing of what is in the tables of a new installation: an index that shared its beginning with the key was as good to
+/// it, and a row of a hundred thousand was found by looking at all of them.
+const FOUND_BY_KEY: &str = "
+DROP INDEX payments_by_status;
+CREATE INDEX payments_by_status ON payments (status, account, mode, payment);
+DROP INDEX payments_by_reference;
+CREATE INDEX payments_by_reference ON payments (reference, account, mode, payment) WHERE reference IS NOT NULL;
+DROP INDEX payments_by_customer;
+CREATE INDEX payments_by_customer ON payments (customer, account, mode, payment) WHERE customer IS NOT NULL;
+DROP INDEX refunds_by_payment;
+CREATE INDEX refunds_by_payment ON refunds (payment, account, mode, refund);
+DROP INDEX cards_by_customer;
+CREATE INDEX cards_by_customer ON cards (customer, account, mode, card);
+DROP INDEX events_by_id;
+CREATE UNIQUE INDEX events_by_id ON events (event, account, mode);
+DROP INDEX idempotency_by_object;
+CREATE INDEX idempotency_by_object ON idempotency (object, account, mode);
+DROP INDEX alerts_by_subject;
+CREATE UNIQUE INDEX alerts_by_subject ON alerts (subject, kind, account, mode)";
 
 /// Every statement on api.db.
 pub const STATEMENTS: &[&[&Statement]] = &[
@@ -104,3 +130,22 @@ pub const STATEMENTS: &[&[&Statement]] = &[
     alerts::STATEMENTS,
     usage::STATEMENTS,
 ];
+
+#[cfg(test)]
+mod tests {
+    use coffer_db::Database;
+    use coffer_testkit::TestDatabase;
+
+    use super::*;
+
+    /// PostgreSQL's plans are made when its tables are empty, and kept.
+    #[tokio::test]
+    async fn rows_are_found_by_their_keys_in_a_new_installation() {
+        let Some(place) = TestDatabase::on_postgres() else {
+            return;
+        };
+        let opened = Database::open_postgres(&place.address(), MIGRATIONS, STATEMENTS).await;
+        opened.unwrap().close().await;
+        assert_eq!(place.searching(STATEMENTS), Vec::<String>::new());
+    }
+}

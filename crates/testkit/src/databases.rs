@@ -7,6 +7,7 @@ use std::{
 
 use coffer_db::PostgresAddress;
 use data_encoding::HEXLOWER;
+use serde_json::Value;
 
 use crate::{Chance, files_under, postgres::Server};
 
@@ -37,6 +38,31 @@ impl TestDatabase {
     pub fn run(&self, statement: &str) {
         let name = &self.0.address().database;
         self.0.server.run(&[statement.replace("{}", name)]);
+    }
+
+    /// How the server would run a statement of whose values it knows nothing: its planner's JSON. A table is read from end
+    /// to end only where nothing else is possible, as on the connections of `coffer-db`.
+    #[track_caller]
+    pub(crate) fn plan(&self, sql: &str) -> Value {
+        let values = (1..).take_while(|place| sql.contains(&format!("${place}")));
+        let values: Vec<&str> = values.map(|_| "NULL").collect();
+        let values = match values.as_slice() {
+            [] => String::new(),
+            some => format!("({})", some.join(", ")),
+        };
+        let plan = self.ask(&[
+            "SET enable_seqscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan"
+                .to_owned(),
+            format!("PREPARE planned AS {sql}"),
+            format!("EXPLAIN (FORMAT JSON) EXECUTE planned{values}"),
+        ]);
+        serde_json::from_str(&plan).unwrap()
+    }
+
+    /// Runs statements in the database as the superuser, and answers what they say.
+    #[track_caller]
+    pub(crate) fn ask(&self, statements: &[String]) -> String {
+        self.0.server.run_in(&self.0.address().database, statements)
     }
 }
 

@@ -23,6 +23,7 @@ mod merchant;
 mod node;
 mod outage;
 mod payer;
+mod plans;
 mod postgres;
 mod process;
 mod receiver;

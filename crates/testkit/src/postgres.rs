@@ -92,8 +92,14 @@ impl Server {
     /// When one of them fails.
     #[track_caller]
     pub fn run(&self, statements: &[String]) -> String {
+        self.run_in(MAINTENANCE, statements)
+    }
+
+    /// As [`Server::run`], in one database.
+    #[track_caller]
+    pub(crate) fn run_in(&self, database: &str, statements: &[String]) -> String {
         let commands = statements.iter().flat_map(|sql| ["--command", sql]);
-        let mut psql = self.program("psql", MAINTENANCE);
+        let mut psql = self.program("psql", database);
         psql.args([
             "--no-psqlrc",
             "--quiet",

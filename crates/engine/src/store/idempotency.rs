@@ -21,10 +21,11 @@ CREATE INDEX idempotency_by_age ON idempotency (created)";
 
 pub(crate) const STATEMENTS: &[&Statement] = &[&CLAIM, &FIND, &ANSWER, &RELEASE, &PRUNE];
 
+/// With its answer, when that is known already.
 pub(crate) static CLAIM: Statement = Statement::new(
     "idempotency_claim",
-    "INSERT INTO idempotency (account, mode, route, idempotency_key, digest, object, created)
-     VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    "INSERT INTO idempotency (account, mode, route, idempotency_key, digest, object, created, answer_status, answer_body)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
 );
 pub(crate) static FIND: Statement = Statement::new(
     "idempotency_find",
