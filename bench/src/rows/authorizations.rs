@@ -16,7 +16,7 @@ pub(super) const HOW: &str = "`POST /v1/payments` with a kept card and an idempo
     key server and simulator and back, 64 connections. All processes, PostgreSQL and the load share both cores.";
 pub(super) const LIMIT: &str = "CPU: four processes and the load share two cores. Six durable transactions stand behind each \
     (two of the api, two of the vault, one of the key server, one of the simulator), and their writers take turns at one \
-    disk.";
+    disk. On PostgreSQL nearly half is the server's own work: each statement is a message to it and an answer.";
 
 /// Kept cards that pay in turn.
 const CARDS: usize = 64;

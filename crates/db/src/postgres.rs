@@ -1,4 +1,5 @@
-//! The server engine: transactions pipelined on connections of their own, reads on a few that they share.
+//! The server engine: transactions pipelined on connections of their own or together with others', reads on a few that they
+//! share.
 //!
 //! Isolation is READ COMMITTED: a step sees what was committed before it began, and a conditional `UPDATE` looks at its
 //! condition again after it waited for another's lock. So what guards a rule is a row that is updated or a unique key,
@@ -7,6 +8,7 @@
 mod address;
 mod copy;
 mod failure;
+mod lanes;
 mod readers;
 mod run;
 mod schema;
@@ -14,6 +16,7 @@ mod session;
 mod value;
 mod writers;
 
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,9 +27,10 @@ use tokio::time::{Duration, sleep};
 pub use self::address::PostgresAddress;
 pub(crate) use self::copy::{PostgresFilling, PostgresSnapshot};
 use self::failure::Failed;
+use self::lanes::Lanes;
 use self::readers::Readers;
 use self::run::Catalog;
-use self::writers::Writers;
+use self::writers::{Lent, Writers};
 use crate::health::Health;
 use crate::{Error, Migration, Outcome, Row, Statement, Transaction, Unavailable, Value};
 
@@ -40,6 +44,7 @@ const TRIES: u32 = 5;
 /// An open PostgreSQL database.
 pub(crate) struct Postgres {
     parts: Arc<Parts>,
+    lanes: Lanes,
     in_flight: Arc<Semaphore>,
 }
 
@@ -71,8 +76,10 @@ impl Postgres {
             health: Health::new(),
             closed: AtomicBool::new(false),
         };
+        let parts = Arc::new(parts);
         Ok(Self {
-            parts: Arc::new(parts),
+            lanes: Lanes::open(&parts),
+            parts,
             in_flight: Arc::new(Semaphore::new(
                 IN_FLIGHT_MAX.try_into().unwrap_or(usize::MAX),
             )),
@@ -81,15 +88,18 @@ impl Postgres {
 
     pub(crate) async fn transact(&self, transaction: Transaction) -> Result<Outcome, Error> {
         let permit = self.enter()?;
-        let parts = Arc::clone(&self.parts);
-        // A task of its own, so that a caller that goes away does not leave a transaction half sent.
-        let task = spawn(async move {
-            let _permit = permit;
-            parts.transact(&transaction).await
-        });
-        let done = task
-            .await
-            .unwrap_or_else(|_| Err(Unavailable::ConnectionLost.into()));
+        let done = if run::joins(&self.parts.catalog, &transaction) {
+            self.lanes.transact(transaction, permit).await
+        } else {
+            let parts = Arc::clone(&self.parts);
+            // A task of its own, so that a caller that goes away does not leave a transaction half sent.
+            let task = spawn(async move {
+                let _permit = permit;
+                parts.transact(&transaction).await
+            });
+            let lost = |_| Err(Unavailable::ConnectionLost.into());
+            task.await.unwrap_or_else(lost)
+        };
         done.inspect_err(|error| self.note(error))
     }
 
@@ -108,6 +118,7 @@ impl Postgres {
         self.parts.closed.store(true, Ordering::SeqCst);
         drop(self.in_flight.acquire_many(IN_FLIGHT_MAX).await);
         self.in_flight.close();
+        self.lanes.close();
         self.parts.writers.close();
         self.parts.readers.close();
     }
@@ -146,6 +157,18 @@ fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> J
     tokio::spawn(task)
 }
 
+/// Ends what is left of a transaction. A connection is kept only in a known state: after a commit, or a rollback that the
+/// server confirmed.
+async fn end(lent: Lent, committed: bool) {
+    let known = match lent.client() {
+        Some(client) => committed || client.batch_execute("ROLLBACK").await.is_ok(),
+        None => false,
+    };
+    if known {
+        lent.give_back();
+    }
+}
+
 impl Parts {
     async fn transact(&self, transaction: &Transaction) -> Result<Outcome, Error> {
         let mut tries = 1;
@@ -167,11 +190,15 @@ impl Parts {
             .client()
             .ok_or(Unavailable::Closed)
             .map_err(Error::from)?;
-        let done = run::transact(client, &self.catalog, transaction).await;
-        // A connection is kept only in a known state: after a commit, or a rollback that the server confirmed.
-        if done.is_ok() || client.batch_execute("ROLLBACK").await.is_ok() {
-            lent.give_back();
-        }
+        let transaction = slice::from_ref(transaction);
+        let done = match run::steps(client, &self.catalog, transaction).await {
+            Ok(outcomes) => match run::commit(client).await {
+                Ok(()) => Ok(outcomes.into_iter().next().unwrap_or_default()),
+                Err(error) => Err(error.into()),
+            },
+            Err(failed) => Err(failed),
+        };
+        end(lent, done.is_ok()).await;
         done
     }
 

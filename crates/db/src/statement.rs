@@ -10,12 +10,38 @@ pub struct Statement {
     pub name: &'static str,
     /// The text.
     pub sql: &'static str,
+    own_rows: bool,
 }
 
 impl Statement {
     /// Names a text.
     pub const fn new(name: &'static str, sql: &'static str) -> Self {
-        Self { name, sql }
+        Self {
+            name,
+            sql,
+            own_rows: false,
+        }
+    }
+
+    /// Says that whoever runs it in a transaction changes rows of one object there, which its first parameters name, and of no
+    /// second one, apart from what [`crate::Transaction::closing`] is for. Then several callers' transactions may hold their
+    /// locks together: taken in the order of the objects, none waits for one that waits for it.
+    #[must_use]
+    pub const fn on_own_rows(mut self) -> Self {
+        self.own_rows = true;
+        self
+    }
+
+    /// Whether it was said to be [`Self::on_own_rows`].
+    pub(crate) const fn has_own_rows(&self) -> bool {
+        self.own_rows
+    }
+
+    /// Whether it locks nothing but rows of its own: new ones, or those that it says. One that only reads is not among them:
+    /// what a transaction looks at last should be as it was found when it is committed, and not wait for others first.
+    pub(crate) fn keeps_to_its_own(&self) -> bool {
+        let inserts = self.sql.trim_start().starts_with("INSERT");
+        self.own_rows || (inserts && !self.sql.contains("ON CONFLICT"))
     }
 
     /// Whether both are the same statement. Two addresses may hold one constant, so the name decides.

@@ -3,6 +3,8 @@
 //! It is put together without the database, so parts from several crates (a payment, its audit leaf, its
 //! events) are appended to one and commit together.
 
+use std::cmp::Reverse;
+
 use crate::error::{Conflict, ConflictKind};
 use crate::{Error, Row, Statement, Value};
 
@@ -34,6 +36,8 @@ impl Expect {
 #[must_use = "a transaction does nothing until Database::transact"]
 pub struct Transaction {
     steps: Vec<Step>,
+    /// Each is kept together.
+    closing: Vec<Vec<Step>>,
 }
 
 /// One statement to run.
@@ -89,13 +93,30 @@ impl Transaction {
     /// Adds the steps of another transaction after these.
     pub fn append(mut self, other: Self) -> Self {
         self.steps.extend(other.steps);
+        self.closing.extend(other.closing);
+        self
+    }
+
+    /// Adds steps that change a row which many transactions change, such as a counter. They run after all others, so that
+    /// nothing waits for the row longer than it must. Where there are several such rows, every transaction changes them in
+    /// the same order, which is that of the first statement's parameters, so that none waits for one that waits for it.
+    pub fn closing(mut self, steps: Self) -> Self {
+        self.closing.push(steps.steps);
+        self.closing.extend(steps.closing);
         self
     }
 
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+        self.steps.is_empty() && self.closing.is_empty()
+    }
+
+    /// How many steps it has.
+    pub(crate) fn len(&self) -> usize {
+        self.closing.iter().fold(self.steps.len(), |sum, steps| {
+            sum.saturating_add(steps.len())
+        })
     }
 
     /// Adds a step in place.
@@ -107,9 +128,63 @@ impl Transaction {
         });
     }
 
-    pub(crate) fn steps(&self) -> &[Step] {
-        &self.steps
+    /// What names the object whose rows it changes, if it changes any.
+    pub(crate) fn object(&self) -> Option<&[Value]> {
+        let mut steps = self.steps.iter();
+        let first = steps.find(|step| step.statement.has_own_rows())?;
+        Some(&first.params)
     }
+
+    /// All steps as they were added, those at the close last.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().chain(self.closing.iter().flatten())
+    }
+
+    /// All steps, but those at the close.
+    pub(crate) fn before_closing(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter()
+    }
+}
+
+/// A step of one of several transactions that are committed together.
+pub(crate) struct Placed<'t> {
+    /// Which of the transactions.
+    pub(crate) of: usize,
+    /// The place in its transaction.
+    pub(crate) position: usize,
+    pub(crate) step: &'t Step,
+}
+
+/// The steps of all these transactions, in the order in which they run.
+pub(crate) fn in_order(transactions: &[Transaction]) -> Vec<Placed<'_>> {
+    let steps = transactions.iter().map(Transaction::len).sum();
+    let mut ordered = Vec::with_capacity(steps);
+    let mut closing = Vec::new();
+    for (of, transaction) in transactions.iter().enumerate() {
+        let mut position = 0;
+        let mut place = |step| {
+            let placed = Placed { of, position, step };
+            position += 1;
+            placed
+        };
+        ordered.extend(transaction.steps.iter().map(&mut place));
+        for steps in &transaction.closing {
+            closing.push(steps.iter().map(&mut place).collect::<Vec<_>>());
+        }
+    }
+    // Stable, so that one transaction's steps on one row stay in their order. A row that needs no parameter to be found is
+    // everybody's, and comes last.
+    closing.sort_by(|one, other| rank(one).cmp(&rank(other)));
+    ordered.extend(closing.into_iter().flatten());
+    ordered
+}
+
+fn rank<'p>(closing: &'p [Placed<'_>]) -> Option<(Reverse<usize>, &'static str, &'p [Value])> {
+    let step = closing.first()?.step;
+    let Step {
+        statement, params, ..
+    } = step;
+    Some((Reverse(params.len()), statement.name, params))
 }
 
 /// What a committed transaction touched and returned.
@@ -187,13 +262,44 @@ mod tests {
     fn appended_steps_come_after_its_own() {
         let transaction = Transaction::new().one(&INSERT, params![1_i64]);
         let transaction = transaction.append(Transaction::new().any(&DELETE, params![1_i64]));
-        let names: Vec<_> = transaction
-            .steps()
-            .iter()
-            .map(|step| step.statement.name)
-            .collect();
-        assert_eq!(names, ["insert", "delete"]);
+        assert_eq!(names(&[transaction]), ["insert", "delete"]);
         assert!(Transaction::new().is_empty());
+    }
+
+    fn names(transactions: &[Transaction]) -> Vec<&'static str> {
+        let ordered = in_order(transactions).into_iter();
+        ordered.map(|placed| placed.step.statement.name).collect()
+    }
+
+    #[test]
+    fn rows_that_many_change_come_last_and_always_in_the_same_order() {
+        const ALL: Statement = Statement::new("all", "UPDATE t SET a = 0");
+        let counted = |row: i64| {
+            let steps = Transaction::new().one(&DELETE, params![row]);
+            let steps = steps.one(&INSERT, params![row]);
+            Transaction::new().closing(steps)
+        };
+        let all = || Transaction::new().closing(Transaction::new().any(&ALL, params![]));
+        let one = all().append(counted(2)).any(&INSERT, params![9_i64]);
+        let other = counted(1).append(Transaction::new().any(&INSERT, params![8_i64]));
+        let transactions = [one, other];
+        let ordered: Vec<_> = in_order(&transactions)
+            .into_iter()
+            .map(|placed| {
+                let Placed { of, position, step } = placed;
+                (of, position, step.statement.name)
+            })
+            .collect();
+        let expected = [
+            (0, 0, "insert"),
+            (1, 0, "insert"),
+            (1, 1, "delete"),
+            (1, 2, "insert"),
+            (0, 2, "delete"),
+            (0, 3, "insert"),
+            (0, 1, "all"),
+        ];
+        assert_eq!(ordered, expected);
     }
 
     #[test]

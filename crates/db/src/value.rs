@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A parameter or a column.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Value {
     /// Nothing.
     Null,

@@ -14,6 +14,7 @@ use coffer_db::{
     Unavailable, Value, params,
 };
 use coffer_testkit::{TestStore, eventually};
+use tokio::task::JoinSet;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -258,6 +259,45 @@ async fn concurrent_spending_never_exceeds_the_balance() {
     assert_eq!(spent, 100);
     assert_eq!((t.balance("a").await, t.balance("b").await), (0, 100));
     assert_eq!(t.db.read(&ENTRIES, params![]).await.unwrap().len(), 100);
+}
+
+#[tokio::test]
+async fn a_conflict_among_many_at_once_is_its_callers_alone() {
+    let fixture = fixture().await;
+    let mut running = JoinSet::new();
+    for caller in 0..120_i64 {
+        let db = fixture.db.clone();
+        // Two callers want each name; the steps before the conflict leave nothing behind.
+        let name = format!("account {}", caller / 2);
+        let steps = Transaction::new()
+            .one(&ENTRY, params!["a", caller])
+            .one(&OPEN, params![name, caller, Value::Null]);
+        running.spawn(async move {
+            match db.transact(steps).await {
+                Ok(outcome) => (outcome.touched(&OPEN) == 1).then_some(caller),
+                Err(Error::Conflict(conflict)) => {
+                    assert_eq!((conflict.statement, conflict.step), ("open", 1));
+                    None
+                }
+                Err(other) => panic!("{other}"),
+            }
+        });
+    }
+    let done = running.join_all().await;
+    let mut opened: Vec<i64> = done.into_iter().flatten().collect();
+    opened.sort_unstable();
+    let pairs: Vec<i64> = opened.iter().map(|caller| caller / 2).collect();
+    assert_eq!(pairs, (0..60).collect::<Vec<_>>());
+    let entries = fixture.db.read(&ENTRIES, params![]).await.unwrap();
+    let entered: Vec<i64> = entries
+        .iter()
+        .map(|entry| entry.integer("amount").unwrap())
+        .collect();
+    assert_eq!(entered, opened);
+    for caller in opened {
+        let name = format!("account {}", caller / 2);
+        assert_eq!(fixture.balance(&name).await, caller);
+    }
 }
 
 #[tokio::test]

@@ -41,12 +41,17 @@ impl Changes {
 
 impl Engine {
     /// The steps that tell every node that this object changed. They lock a counter that all accounts share, so they come
-    /// last in a transaction, after its events.
+    /// at the close of a transaction, after its events.
     pub(crate) fn changed(&self, kind: &str, id: &str) -> Transaction {
-        Transaction::new().one(&sql::CHANGE_COUNT, params![]).one(
-            &sql::CHANGE_INSERT,
-            params![kind, id, self.now().as_millis()],
-        )
+        Transaction::new().closing(self.changed_at_once(kind, id))
+    }
+
+    /// As [`Self::changed`], for what should hold that lock from here on.
+    pub(crate) fn changed_at_once(&self, kind: &str, id: &str) -> Transaction {
+        let now = self.now().as_millis();
+        Transaction::new()
+            .one(&sql::CHANGE_COUNT, params![])
+            .one(&sql::CHANGE_INSERT, params![kind, id, now])
     }
 
     /// Takes in what changed since the last poll.

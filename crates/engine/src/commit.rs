@@ -80,8 +80,7 @@ impl Engine {
 
     /// Commits a change and its record. Nothing a caller asked for is stored by another way.
     ///
-    /// A change ends with its events: they lock the account's counter until the commit, for which nothing else should wait.
-    /// So the record comes before all of it.
+    /// The record comes first: what a change locks, its events' counter above all, is held until the commit.
     pub(crate) async fn commit(
         &self,
         by: By<'_>,

@@ -40,8 +40,8 @@ impl Happened {
 }
 
 impl Engine {
-    /// The steps that enqueue the deliveries of events and write them. They come last in a transaction: from the first
-    /// number on, every other change of this account and mode waits for the commit.
+    /// The steps that enqueue the deliveries of events and, at the close of the transaction, write them: from the first number
+    /// on, every other change of this account and mode waits for the commit.
     pub(crate) fn tell(&self, place: Place, happened: &[Happened]) -> Transaction {
         let now = self.now().as_millis();
         let [account, mode] = key_of(place);
@@ -64,7 +64,10 @@ impl Engine {
             ]);
             events = events.one(&sql::COUNT, key()).one(&sql::EVENT_INSERT, row);
         }
-        deliveries.append(events)
+        if happened.is_empty() {
+            return deliveries;
+        }
+        deliveries.closing(events)
     }
 
     /// One event.

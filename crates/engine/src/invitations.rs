@@ -30,7 +30,7 @@ impl Engine {
         let record = self.0.audit.leaf(now, self.0.clock.id(), entry)?;
         let steps = record
             // First, because its lock is what makes each invitation see and end the one before.
-            .append(self.changed("invitation", "owner"))
+            .append(self.changed_at_once("invitation", "owner"))
             .any(&sql::INVITATIONS_END, params!["owner"])
             .one(&sql::INVITATION_INSERT, row);
         self.db().transact(steps).await?;

@@ -9,10 +9,14 @@ use futures_util::future::join_all;
 use super::failure::{self, Failed, Place};
 use super::value::{Lent, Taken, is_known};
 use crate::catalog::{self, Proved, defect};
+use crate::transaction::{Placed, in_order};
 use crate::{Error, Outcome, Row, Statement, Transaction, Value};
 
 /// The most rows one statement may return. What may grow is read in pages.
 const ROWS_MAX: usize = 100_000;
+
+/// The most steps of a transaction that is committed together with others.
+const JOINING_STEPS_MAX: usize = 16;
 
 /// The statements of a PostgreSQL database.
 pub(super) type Catalog = catalog::Catalog<Proof>;
@@ -22,6 +26,8 @@ pub(super) type Entry = catalog::Entry<Proof>;
 /// What PostgreSQL says of a statement.
 pub(super) struct Proof {
     parameters: usize,
+    /// Whether it may run in one transaction of the server's with those of others.
+    joins: bool,
 }
 
 /// The rows touched (or returned) and the rows themselves.
@@ -54,39 +60,58 @@ async fn prove(client: &ClientWrapper, statement: &Statement) -> Result<Proved<P
     }
     let names = columns.iter().map(|column| Box::from(column.name()));
     let parameters = prepared.params().len();
-    Ok((names.collect(), Proof { parameters }))
+    let joins = statement.keeps_to_its_own();
+    Ok((names.collect(), Proof { parameters, joins }))
 }
 
-/// Sends the whole transaction at once and then, if every step did what it must, the commit.
-pub(super) async fn transact(
+/// Whether a transaction may be committed together with others: it is short, and can wait for none of them.
+pub(super) fn joins(catalog: &Catalog, transaction: &Transaction) -> bool {
+    let mut steps = transaction.before_closing();
+    transaction.len() <= JOINING_STEPS_MAX
+        && steps.all(|step| {
+            let entry = catalog.entry(step.statement);
+            entry.is_ok_and(|entry| entry.proof.joins)
+        })
+}
+
+/// Sends the steps of all these transactions at once, in one of the server's; whoever calls this commits it. The outcome of
+/// each, when every step did what it must.
+pub(super) async fn steps(
     client: &ClientWrapper,
     catalog: &Catalog,
-    transaction: &Transaction,
-) -> Result<Outcome, Failed> {
-    let steps = transaction.steps();
-    let mut prepared = Vec::with_capacity(steps.len());
-    for (step, wanted) in steps.iter().enumerate() {
-        let entry = catalog.entry(wanted.statement)?;
-        entry.check_count(entry.proof.parameters, wanted.params.len())?;
-        prepared.push((entry, prepare(client, entry, step).await?));
+    transactions: &[Transaction],
+) -> Result<Vec<Outcome>, Failed> {
+    let ordered = in_order(transactions);
+    let mut prepared = Vec::with_capacity(ordered.len());
+    for Placed { position, step, .. } in &ordered {
+        let entry = catalog.entry(step.statement)?;
+        entry.check_count(entry.proof.parameters, step.params.len())?;
+        prepared.push((entry, prepare(client, entry, *position).await?));
     }
-    let running = prepared.iter().zip(steps).enumerate();
-    let running = running.map(|(step, ((entry, prepared), wanted))| {
-        let failed = move |error| failure::of_statement(&error, place(entry, step));
-        run(client, entry, prepared, &wanted.params, failed)
+    let running = prepared.iter().zip(&ordered);
+    let running = running.map(|((entry, prepared), placed)| {
+        let failed = move |error| failure::of_statement(&error, place(entry, placed.position));
+        run(client, entry, prepared, &placed.step.params, failed)
     });
     // The driver sends each message when it is first polled, and both polls go in order: one trip for all.
     let (begun, ran) = tokio::join!(biased; client.batch_execute("BEGIN"), join_all(running));
     begun.map_err(|error| failure::of_statement(&error, Place::own("begin")))?;
-    let mut outcome = Outcome::with_capacity(steps.len());
-    for (position, (step, ran)) in steps.iter().zip(ran).enumerate() {
+    let outcomes = transactions.iter().map(Transaction::len);
+    let mut outcomes: Vec<Outcome> = outcomes.map(Outcome::with_capacity).collect();
+    for (Placed { of, position, step }, ran) in ordered.into_iter().zip(ran) {
         let (touched, rows) = ran?;
         step.check(position, touched)?;
-        outcome.record(step.statement, touched, rows);
+        if let Some(outcome) = outcomes.get_mut(of) {
+            outcome.record(step.statement, touched, rows);
+        }
     }
+    Ok(outcomes)
+}
+
+/// Commits what was done since. If this fails it may have been carried out.
+pub(super) async fn commit(client: &ClientWrapper) -> Result<(), Error> {
     let committed = client.batch_execute("COMMIT").await;
-    committed.map_err(|error| failure::of_commit(&error))?;
-    Ok(outcome)
+    committed.map_err(|error| failure::of_commit(&error))
 }
 
 /// Commits something, whatever it is: after a failure, the proof that the server stores again.

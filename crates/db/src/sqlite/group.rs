@@ -111,9 +111,8 @@ impl<'c> Group<'c> {
     }
 
     fn steps(&mut self, transaction: &Transaction) -> Result<Outcome, Error> {
-        let steps = transaction.steps();
-        let mut outcome = Outcome::with_capacity(steps.len());
-        for (position, step) in steps.iter().enumerate() {
+        let mut outcome = Outcome::with_capacity(transaction.len());
+        for (position, step) in transaction.steps().enumerate() {
             let entry = self.catalog.entry(step.statement)?;
             let prepared = self.prepared.get_mut(entry.index);
             let prepared =

@@ -37,7 +37,8 @@ pub(crate) static ANSWER: Statement = Statement::new(
     "idempotency_answer",
     "UPDATE idempotency SET answer_status = $4, answer_body = $5
      WHERE account = $1 AND mode = $2 AND object = $3 AND answer_status IS NULL",
-);
+)
+.on_own_rows();
 /// A bounded number at a time, so that no other transaction waits long.
 pub(crate) static PRUNE: Statement = Statement::new(
     "idempotency_prune",
@@ -48,4 +49,5 @@ pub(crate) static PRUNE: Statement = Statement::new(
 pub(crate) static RELEASE: Statement = Statement::new(
     "idempotency_release",
     "DELETE FROM idempotency WHERE account = $1 AND mode = $2 AND object = $3 AND answer_status IS NULL",
-);
+)
+.on_own_rows();

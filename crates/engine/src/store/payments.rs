@@ -92,7 +92,8 @@ pub(crate) static PAYMENT_UPDATE: Statement = Statement::new(
         card_brand = $9, card_last4 = $10, card_exp_month = $11, card_exp_year = $12, challenge_url = $13,
         last_operation = $14, last_status = $15, last_decline_reason = $16, updated = $17, expires = $18
      WHERE account = $1 AND mode = $2 AND payment = $3 AND version = $4",
-);
+)
+.on_own_rows();
 macro_rules! select_payments {
     ($rest:literal) => {
         concat!(
@@ -153,7 +154,8 @@ pub(crate) static ATTEMPT_UPDATE: Statement = Statement::new(
     "attempt_update",
     "UPDATE attempts SET status = $5, decline_reason = $6, challenge_url = $7, settle_at = $8, updated = $9
      WHERE account = $1 AND mode = $2 AND payment = $3 AND attempt = $4 AND status IN ('sending', 'unknown')",
-);
+)
+.on_own_rows();
 /// Only while it waits, and only if nobody postponed it beyond `$6`.
 pub(crate) static ATTEMPT_POSTPONE: Statement = Statement::new(
     "attempt_postpone",

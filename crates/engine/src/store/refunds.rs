@@ -39,7 +39,8 @@ pub(crate) static REFUND_UPDATE: Statement = Statement::new(
     "refund_update",
     "UPDATE refunds SET version = version + 1, status = $4, decline_reason = $5, updated = $6
      WHERE account = $1 AND mode = $2 AND refund = $3 AND status = 'processing'",
-);
+)
+.on_own_rows();
 macro_rules! select_refunds {
     ($rest:literal) => {
         concat!(

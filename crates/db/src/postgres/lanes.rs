@@ -1,0 +1,176 @@
+//! One commit for the transactions of many callers, as the embedded engine has it.
+//!
+//! What waits is sent as one of the server's transactions, as if nothing could go wrong, which is nearly always so. When a
+//! step fails or does not do what it must, all is undone and each runs by itself, so that one caller's failure is no other's.
+//! Only transactions that cannot wait for each other in a circle come here ([`super::run::joins`]).
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, oneshot};
+
+use super::{Parts, end, run, spawn};
+use crate::{Error, Outcome, Transaction, Unavailable};
+
+/// Groups at one time: one is on its way through the server while another waits for the disk.
+const LANES: usize = 2;
+/// Transactions that share one commit.
+const GROUP_MAX: usize = 64;
+
+/// A transaction and who waits for it.
+struct Work {
+    transaction: Transaction,
+    caller: Caller,
+}
+
+/// Who waits for a transaction, and the place that it takes as long as that lasts.
+struct Caller {
+    reply: oneshot::Sender<Result<Outcome, Error>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Caller {
+    fn answer(self, done: Result<Outcome, Error>) {
+        // A caller that went away does not want to know; its transaction is carried out all the same.
+        let _ = self.reply.send(done);
+    }
+}
+
+impl Work {
+    fn parted(self) -> (Transaction, Caller) {
+        (self.transaction, self.caller)
+    }
+
+    /// By itself.
+    async fn run(self, parts: Arc<Parts>) {
+        let done = parts.transact(&self.transaction).await;
+        self.caller.answer(done);
+    }
+}
+
+/// The lanes as their callers see them.
+pub(super) struct Lanes {
+    /// Empty once closed; the lanes end when the queue is drained. It is as long as there are permits.
+    queue: RwLock<Option<UnboundedSender<Work>>>,
+}
+
+impl Lanes {
+    pub(super) fn open(parts: &Arc<Parts>) -> Self {
+        let (queue, works) = unbounded_channel();
+        let works = Arc::new(Mutex::new(works));
+        for _ in 0..LANES {
+            spawn(serve(Arc::clone(parts), Arc::clone(&works)));
+        }
+        Self {
+            queue: RwLock::new(Some(queue)),
+        }
+    }
+
+    pub(super) async fn transact(
+        &self,
+        transaction: Transaction,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Outcome, Error> {
+        let (reply, answer) = oneshot::channel();
+        let caller = Caller {
+            reply,
+            _permit: permit,
+        };
+        self.submit(Work {
+            transaction,
+            caller,
+        })?;
+        // No answer means that the lane is gone, and with it the knowledge of what was committed.
+        let lost = |_| Err(Unavailable::ConnectionLost.into());
+        answer.await.unwrap_or_else(lost)
+    }
+
+    fn submit(&self, work: Work) -> Result<(), Unavailable> {
+        let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
+        let queue = queue.as_ref().ok_or(Unavailable::Closed)?;
+        queue.send(work).map_err(|_| Unavailable::Closed)
+    }
+
+    pub(super) fn close(&self) {
+        let mut queue = self.queue.write().unwrap_or_else(PoisonError::into_inner);
+        drop(queue.take());
+    }
+}
+
+/// One lane: takes what waits, commits it, answers, until there is nobody left who could bring more.
+async fn serve(parts: Arc<Parts>, works: Arc<Mutex<UnboundedReceiver<Work>>>) {
+    loop {
+        let mut group = Vec::new();
+        if works.lock().await.recv_many(&mut group, GROUP_MAX).await == 0 {
+            return;
+        }
+        commit(&parts, group).await;
+    }
+}
+
+async fn commit(parts: &Arc<Parts>, mut group: Vec<Work>) {
+    if let [_] = group.as_slice() {
+        for alone in group {
+            alone.run(Arc::clone(parts)).await;
+        }
+        return;
+    }
+    group.sort_by(|one, other| one.transaction.object().cmp(&other.transaction.object()));
+    let (transactions, callers): (Vec<_>, Vec<_>) = group.into_iter().map(Work::parted).unzip();
+    match parts.together(&transactions).await {
+        Together::Committed(outcomes) => {
+            for (caller, outcome) in callers.into_iter().zip(outcomes) {
+                caller.answer(Ok(outcome));
+            }
+        }
+        Together::Unknown(error) => {
+            for caller in callers {
+                caller.answer(Err(error.clone()));
+            }
+        }
+        Together::Undone => {
+            for (transaction, caller) in transactions.into_iter().zip(callers) {
+                let work = Work {
+                    transaction,
+                    caller,
+                };
+                spawn(work.run(Arc::clone(parts)));
+            }
+        }
+    }
+}
+
+/// What became of a group.
+enum Together {
+    /// All of it is durable.
+    Committed(Vec<Outcome>),
+    /// Nothing of it was kept.
+    Undone,
+    /// The commit failed: it may have been carried out.
+    Unknown(Error),
+}
+
+impl Parts {
+    async fn together(&self, transactions: &[Transaction]) -> Together {
+        let Ok(lent) = self.writers.lend().await else {
+            return Together::Undone;
+        };
+        let Some(client) = lent.client() else {
+            return Together::Undone;
+        };
+        let ran = run::steps(client, &self.catalog, transactions).await;
+        let together = match ran {
+            Err(_) => Together::Undone,
+            Ok(outcomes) => match run::commit(client).await {
+                Ok(()) => Together::Committed(outcomes),
+                Err(error) => Together::Unknown(error),
+            },
+        };
+        let committed = matches!(together, Together::Committed(_));
+        end(lent, committed).await;
+        if committed {
+            self.health.committed();
+        }
+        together
+    }
+}
