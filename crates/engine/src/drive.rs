@@ -41,6 +41,13 @@ impl OrderSigner {
     }
 }
 
+/// How an attempt ended, and who waits for that.
+pub(crate) struct Ended<'o> {
+    pub(crate) attempt: AttemptId,
+    pub(crate) outcome: &'o AttemptOutcome,
+    pub(crate) waiting: Waiting,
+}
+
 /// Who waits for the outcome of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Waiting {
@@ -51,30 +58,28 @@ pub(crate) enum Waiting {
 }
 
 impl Engine {
-    /// Performs an attempt, and the capture that follows it, in a task of its own; returns the payment as it then is.
+    /// Performs an attempt, and the capture that follows it, in a task of its own; returns the payment as it then is. `known`
+    /// is the payment as it was stored with the attempt, where that is at hand.
     pub(crate) async fn drive(
         &self,
-        place: Place,
-        payment: PaymentId,
         job: Perform,
+        known: Option<Ledger>,
     ) -> Result<Payment, Error> {
         let engine = self.clone();
         let work = task::spawn("payment", async move {
-            engine
-                .drive_to_end(place, payment, job, Waiting::Client)
-                .await
+            engine.drive_to_end(job, known, Waiting::Client).await
         });
         work.await.unwrap_or(Err(Error::Defect))
     }
 
     pub(crate) async fn drive_to_end(
         &self,
-        place: Place,
-        payment: PaymentId,
         job: Perform,
+        known: Option<Ledger>,
         waiting: Waiting,
     ) -> Result<Payment, Error> {
-        let mut job = job;
+        let (place, payment) = (job.place, job.payment);
+        let (mut job, mut known) = (job, known);
         loop {
             let attempt = job.attempt;
             // Or the sweeper could record the outcome first, and the client be told that nothing is known yet.
@@ -94,12 +99,15 @@ impl Engine {
                         .await;
                 }
             };
-            let (settled, next) = self
-                .record_outcome(place, payment, attempt, &outcome, waiting)
-                .await?;
+            let ended = Ended {
+                attempt,
+                outcome: &outcome,
+                waiting,
+            };
+            let (settled, next) = self.record_outcome(place, payment, ended, known).await?;
             match next {
-                Some(next) => job = next,
-                None => return Ok(settled),
+                Some(next) => (job, known) = (next, Some(settled.once_stored())),
+                None => return Ok(settled.payment),
             }
         }
     }
@@ -151,24 +159,33 @@ impl Engine {
         &self,
         place: Place,
         payment: PaymentId,
-        attempt: AttemptId,
-        outcome: &AttemptOutcome,
-        waiting: Waiting,
-    ) -> Result<(Payment, Option<Perform>), Error> {
+        ended: Ended<'_>,
+        known: Option<Ledger>,
+    ) -> Result<(Ledger, Option<Perform>), Error> {
+        let Ended {
+            attempt,
+            outcome,
+            waiting,
+        } = ended;
+        let mut known = known;
         loop {
-            let mut ledger = self.ledger(place, payment).await?;
+            // What is known may be outdated: then it is in conflict with what is stored.
+            let mut ledger = match known.take() {
+                Some(known) => known,
+                None => self.ledger(place, payment).await?,
+            };
             let (steps, next) = self
                 .settle_in(&mut ledger, attempt, outcome, waiting)
                 .await?;
             if steps.is_empty() {
-                return Ok((ledger.payment, next));
+                return Ok((ledger, next));
             }
             let id = attempt.to_string();
             match self
                 .commit(By::System, place, "attempt.outcome", &id, steps)
                 .await
             {
-                Ok(_) => return Ok((ledger.payment, next)),
+                Ok(_) => return Ok((ledger, next)),
                 Err(error)
                     if error.is_conflict_at(&sql::PAYMENT_UPDATE)
                         || error.is_conflict_at(&sql::ATTEMPT_UPDATE) => {}
@@ -233,10 +250,15 @@ impl Engine {
             }
             if ledger.is_own_capture(found) {
                 tracing::warn!(%error, attempt.id = %attempt, "reserved money was not taken; it is tried again");
+                let ended = Ended {
+                    attempt,
+                    outcome: &NOT_DONE,
+                    waiting,
+                };
                 let recorded = self
-                    .record_outcome(place, payment, attempt, &NOT_DONE, waiting)
+                    .record_outcome(place, payment, ended, Some(ledger))
                     .await;
-                return recorded.map(|(payment, _)| payment);
+                return recorded.map(|(ledger, _)| ledger.payment);
             }
             let (id, steps) = (attempt.to_string(), self.take_back(&mut ledger, attempt)?);
             match self

@@ -116,6 +116,14 @@ impl Ledger {
         }
     }
 
+    /// As it is in the store after its steps were committed: no different from one that is read.
+    pub(crate) fn once_stored(mut self) -> Self {
+        self.stored = self.attempts.len();
+        self.settled = None;
+        self.happened.clear();
+        self
+    }
+
     pub(crate) fn money(&self) -> Result<Money, Error> {
         Money::new(self.payment.amount, self.payment.currency).map_err(crate::error::corrupt)
     }

@@ -71,7 +71,8 @@ impl Engine {
         self.intend(caller, &fresh, intent).await?;
 
         // 2. and 3. The act and its outcome, in a task of their own: the client may hang up, the payment may not.
-        Ok(self.drive(caller.place, id, job).await?.answered(201))
+        let done = self.drive(job, Some(ledger.once_stored())).await?;
+        Ok(done.answered(201))
     }
 
     /// Takes reserved money, all of it unless an amount is given; the rest is given up.
@@ -85,7 +86,7 @@ impl Engine {
         id: PaymentId,
         amount: Option<i64>,
     ) -> Result<Done<Payment>, Error> {
-        let job = self
+        let (job, ledger) = self
             .intend_on(caller, &fresh, id, "payment.capture", |engine, ledger| {
                 let authorize = authorized(ledger)?;
                 let reserved = ledger.payment.amount;
@@ -105,7 +106,7 @@ impl Engine {
                 ))
             })
             .await?;
-        Ok(self.drive(caller.place, id, job).await?.answered(200))
+        Ok(self.drive(job, Some(ledger)).await?.answered(200))
     }
 
     /// Gives a payment up: at once while it waits for a card, by a void when money is reserved.
@@ -121,7 +122,7 @@ impl Engine {
         if self.ledger(caller.place, id).await?.payment.status == PaymentStatus::RequiresCard {
             return self.close(caller, &fresh, id).await;
         }
-        let job = self
+        let (job, ledger) = self
             .intend_on(caller, &fresh, id, "payment.cancel", |engine, ledger| {
                 let authorize = authorized(ledger)?;
                 Ok((
@@ -131,7 +132,7 @@ impl Engine {
                 ))
             })
             .await?;
-        Ok(self.drive(caller.place, id, job).await?.answered(200))
+        Ok(self.drive(job, Some(ledger)).await?.answered(200))
     }
 
     fn provider(&self, mode: Mode) -> Result<Provider, Error> {
@@ -345,6 +346,28 @@ mod tests {
             (201, PaymentStatus::Captured)
         );
         assert_eq!(shop.vault.moved(captures), (1, 1999));
+    }
+
+    #[tokio::test]
+    async fn what_is_answered_is_what_is_stored() {
+        let shop = Shop::open().await;
+        let caller = shop.caller("POST /v1/payments").await;
+        let mut answered = Vec::new();
+        for capture in [CaptureMode::Automatic, CaptureMode::Manual] {
+            answered.push(shop.pay(capture).await.unwrap().object);
+        }
+        let id = shop.pay(CaptureMode::Manual).await.unwrap().object.id;
+        let part = shop
+            .engine
+            .payment_capture(&caller, Fresh::unkeyed(), id, Some(5));
+        answered.push(part.await.unwrap().object);
+        let id = shop.pay(CaptureMode::Manual).await.unwrap().object.id;
+        let canceled = shop.engine.payment_cancel(&caller, Fresh::unkeyed(), id);
+        answered.push(canceled.await.unwrap().object);
+        for answered in answered {
+            let stored = shop.engine.payment(&caller, answered.id).await.unwrap();
+            assert_eq!(answered, stored);
+        }
     }
 
     #[tokio::test]

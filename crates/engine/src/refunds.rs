@@ -88,7 +88,7 @@ impl Engine {
         new: NewRefund,
     ) -> Result<Done<Refund>, Error> {
         let id: RefundId = self.0.clock.id();
-        let job = self
+        let (job, ledger) = self
             .intend_on(
                 caller,
                 &fresh,
@@ -101,7 +101,7 @@ impl Engine {
                 },
             )
             .await?;
-        self.drive(caller.place, new.payment, job).await?;
+        self.drive(job, Some(ledger)).await?;
         let refund = self.refund(caller, id).await?;
         Ok(Done {
             status: refund.answer_status(),

@@ -27,7 +27,7 @@ use crate::{
     Engine, Error,
     changes::CHANGES_KEPT_MS,
     commit::By,
-    drive::{Waiting, perform},
+    drive::{Ended, Waiting, perform},
     ledger::{Attempt, EXPIRE_AGAIN_MS, Ledger, NOT_DONE, SETTLE_AGAIN_MS},
     rows::{self, key_of},
     store::{accounts, idempotency, payments as sql},
@@ -186,25 +186,23 @@ impl Engine {
             Settlement::NotRecorded if self.now() >= found.deadline => return Ok(()),
             // Whoever asks the vault, and however often: it performs the attempt once.
             Settlement::NotRecorded => {
-                return self.go_on(place, payment, follow_up(&ledger, found)).await;
+                return self.go_on(follow_up(&ledger, found)).await;
             }
         };
-        let (_, next) = self
-            .record_outcome(place, payment, attempt, &outcome, Waiting::Nobody)
-            .await?;
-        self.go_on(place, payment, next).await
+        let ended = Ended {
+            attempt,
+            outcome: &outcome,
+            waiting: Waiting::Nobody,
+        };
+        let recorded = self.record_outcome(place, payment, ended, None);
+        let (_, next) = recorded.await?;
+        self.go_on(next).await
     }
 
     /// Does what is to be done next, if anything is.
-    async fn go_on(
-        &self,
-        place: Place,
-        payment: PaymentId,
-        next: Option<Perform>,
-    ) -> Result<(), Error> {
+    async fn go_on(&self, next: Option<Perform>) -> Result<(), Error> {
         if let Some(job) = next {
-            self.drive_to_end(place, payment, job, Waiting::Nobody)
-                .await?;
+            self.drive_to_end(job, None, Waiting::Nobody).await?;
         }
         Ok(())
     }
@@ -247,7 +245,7 @@ impl Engine {
             Err(error) => return Err(error.into()),
         }
         match job {
-            Some(job) => self.drive(place, payment, job).await.map(|_| ()),
+            Some(job) => self.drive(job, None).await.map(|_| ()),
             None => Ok(()),
         }
     }

@@ -39,7 +39,7 @@ impl Engine {
         // In a task of its own: the payer's browser may hang up, the payment may not.
         let work = task::spawn("checkout", async move {
             if let Some(job) = engine.checkout_intend(&payer, token).await? {
-                engine.drive(payer.place, payer.payment, job).await?;
+                engine.drive(job, None).await?;
             }
             engine.checkout_view(&payer).await
         });

@@ -17,6 +17,7 @@ const CONFLICTS_MAX: usize = 8;
 
 impl Engine {
     /// Adds an attempt to a payment, and what else goes with it, as `decide` finds right for the version that it commits on.
+    /// The payment is answered as it was stored with the attempt.
     pub(crate) async fn intend_on<F>(
         &self,
         caller: &Caller,
@@ -24,7 +25,7 @@ impl Engine {
         id: PaymentId,
         action: &'static str,
         decide: F,
-    ) -> Result<Perform, Error>
+    ) -> Result<(Perform, Ledger), Error>
     where
         F: Fn(&Self, &Ledger) -> Result<(Attempt, Act, Transaction), Error>,
     {
@@ -48,7 +49,7 @@ impl Engine {
                 .commit(By::Caller(caller), caller.place, action, &object, intent)
                 .await
             {
-                Ok(_) => return Ok(job),
+                Ok(_) => return Ok((job, ledger.once_stored())),
                 Err(error) if error.is_conflict_at(&idempotency::CLAIM) => {
                     return Err(self.twin_answer(fresh).await);
                 }
