@@ -9,7 +9,10 @@ use http::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::problems::{Code, Stop};
+use crate::{
+    problems::{Code, Stop},
+    views::json,
+};
 
 /// What a handler yields.
 pub(crate) type Outcome = Result<Answer, Stop>;
@@ -34,7 +37,7 @@ pub(crate) struct Answer {
 impl Answer {
     /// An object.
     pub(crate) fn json(status: u16, view: &impl Serialize) -> Self {
-        Self::bytes(status, serde_json::to_vec(view).unwrap_or_default().into())
+        Self::bytes(status, json(view).into())
     }
 
     /// What an operation did, as `view` shows it.

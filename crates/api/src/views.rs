@@ -37,6 +37,9 @@ use crate::{
     shape::{Component, object},
 };
 
+/// Somewhat more than a payment takes.
+const OBJECT_BYTES: usize = 1024;
+
 /// How the engine writes the answers that must survive a crash, and the events that it sends.
 pub const RENDER: Render = Render {
     payment: |payment| json(&PaymentView::of(payment.clone())),
@@ -60,9 +63,15 @@ pub fn api_key_uses_json(uses: KeyUses) -> serde_json::Value {
     serde_json::to_value(ApiKeyUsesView::of(uses)).unwrap_or_default()
 }
 
-fn json(view: &impl Serialize) -> Vec<u8> {
-    // Writing into memory cannot fail, and no view has a map with keys that are no text.
-    serde_json::to_vec(view).unwrap_or_default()
+/// A view as JSON.
+pub(crate) fn json(view: &impl Serialize) -> Vec<u8> {
+    // Most objects fit: memory that grows is copied and wiped each time.
+    let mut text = Vec::with_capacity(OBJECT_BYTES);
+    match serde_json::to_writer(&mut text, view) {
+        Ok(()) => text,
+        // Writing into memory cannot fail, and no view has a map with keys that are no text.
+        Err(_) => Vec::new(),
+    }
 }
 
 fn owned<const MAX: usize>(text: Option<Text<MAX>>) -> Option<String> {

@@ -12,6 +12,8 @@ use crate::{Malformed, Timestamp};
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const DIGITS: usize = 26;
+/// No id is longer: a prefix, an underscore, the digits.
+const TEXT_MAX: usize = 40;
 
 /// What an [`Id`] identifies.
 pub trait Kind {
@@ -80,27 +82,26 @@ fn decode(text: &str) -> Option<Uuid> {
 }
 
 impl<K: Kind> fmt::Display for Id<K> {
+    /// In one piece, so that a string that takes it is made once and not grown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bits = self.0.as_u128();
-        let mut digits = [0_u8; DIGITS];
-        for (place, digit) in digits.iter_mut().enumerate() {
-            let value = if place == DIGITS - 1 {
-                (bits << 2) & 31
-            } else {
-                (bits >> (123 - 5 * place)) & 31
-            };
-            *digit = usize::try_from(value)
+        // The next digit's five bits are always the highest ones; the last digit's padding comes in as zeros.
+        let mut bits = self.0.as_u128();
+        let digits = std::iter::repeat_with(|| {
+            let value = bits >> 123;
+            bits <<= 5;
+            let digit = usize::try_from(value)
                 .ok()
-                .and_then(|value| ALPHABET.get(value))
-                .copied()
-                .unwrap_or(b'0');
+                .and_then(|value| ALPHABET.get(value));
+            digit.copied().unwrap_or(b'0')
+        });
+        let bytes = K::PREFIX.bytes().chain([b'_']).chain(digits.take(DIGITS));
+        let (mut text, mut length) = ([0_u8; TEXT_MAX], 0);
+        for (place, byte) in text.iter_mut().zip(bytes) {
+            *place = byte;
+            length += 1;
         }
-        write!(
-            f,
-            "{}_{}",
-            K::PREFIX,
-            std::str::from_utf8(&digits).unwrap_or_default()
-        )
+        let text = text.get(..length).unwrap_or_default();
+        f.write_str(std::str::from_utf8(text).unwrap_or_default())
     }
 }
 
