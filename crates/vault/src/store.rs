@@ -22,6 +22,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "token_payment",
         sql: TOKEN_PAYMENT,
     },
+    Migration {
+        version: 4,
+        name: "found by key",
+        sql: FOUND_BY_KEY,
+    },
 ];
 
 /// Every statement that runs on the vault's database.
@@ -73,6 +78,16 @@ CREATE TABLE provider_credentials (
 
 /// `tokens.payment` is the payment at whose checkout page the card was entered; null for a card from a merchant's own page.
 const TOKEN_PAYMENT: &str = "ALTER TABLE tokens ADD COLUMN payment TEXT";
+
+/// Beside the key of a table, an index begins with what tells its rows apart. To PostgreSQL, which plans statements while
+/// tables are empty, one that began as the key does was as good as the key, and a card was found by looking at all of them.
+const FOUND_BY_KEY: &str = "
+DROP INDEX records_by_fingerprint;
+CREATE INDEX records_by_fingerprint ON records (fingerprint, account, mode, fingerprint_version);
+DROP INDEX records_by_card;
+CREATE UNIQUE INDEX records_by_card ON records (card, account, mode);
+DROP INDEX records_by_subject;
+CREATE INDEX records_by_subject ON records (subject, account, mode)";
 
 /// Declares the statements and the list of all of them, so that none can be left out of it.
 macro_rules! statements {
@@ -151,4 +166,23 @@ statements! {
          ON CONFLICT (account, mode, provider) DO UPDATE SET sealed = excluded.sealed, updated = excluded.updated";
     CREDENTIAL_BY_PROVIDER = "credential_by_provider",
         "SELECT sealed FROM provider_credentials WHERE account = $1 AND mode = $2 AND provider = $3";
+}
+
+#[cfg(test)]
+mod tests {
+    use coffer_db::Database;
+    use coffer_testkit::TestDatabase;
+
+    use super::*;
+
+    /// PostgreSQL's plans are made when its tables are empty, and kept.
+    #[tokio::test]
+    async fn rows_are_found_by_their_keys_in_a_new_installation() {
+        let Some(place) = TestDatabase::on_postgres() else {
+            return;
+        };
+        let opened = Database::open_postgres(&place.address(), MIGRATIONS, STATEMENTS).await;
+        opened.unwrap().close().await;
+        assert_eq!(place.searching(STATEMENTS), Vec::<String>::new());
+    }
 }

@@ -50,16 +50,16 @@ pub(crate) static ROWS: Statement = Statement::new(
        (SELECT count(*) FROM intakes) AS intakes, (SELECT count(*) FROM attempts) AS attempts,
        (SELECT count(*) FROM audit_leaves) AS leaves",
 );
-/// Exchanges the sealed numbers of all records of an account with that of another record.
+/// Exchanges the sealed numbers of two records of an account, in whatever order they are found.
 pub(crate) static SWAP_NUMBERS: Statement = Statement::new(
     "test_swap_numbers",
-    "UPDATE records SET number = (SELECT other.number FROM records AS other WHERE other.record <> records.record)
-     WHERE account = $1",
+    "UPDATE records SET number = other.number FROM records AS other
+     WHERE other.record <> records.record AND records.account = $1",
 );
 pub(crate) static SWAP_KEYS: Statement = Statement::new(
     "test_swap_keys",
-    "UPDATE records SET wrapped_key =
-       (SELECT other.wrapped_key FROM records AS other WHERE other.record <> records.record) WHERE account = $1",
+    "UPDATE records SET wrapped_key = other.wrapped_key FROM records AS other
+     WHERE other.record <> records.record AND records.account = $1",
 );
 
 const OWN: &[&Statement] = &[
