@@ -233,12 +233,14 @@ fn connection_info(tls: &TlsStream<Preread>, peer: SocketAddr) -> ConnectionInfo
     }
 }
 
-/// Times, sizes and numbers are looked at by [`Requests`], before hyper.
+/// Times, sizes and numbers are looked at by [`Requests`], before hyper; and so are clients that hang up, for which hyper would
+/// take a new buffer with every request.
 fn http1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(None)
+        .half_close(true)
         .max_header_size(HEAD_BYTES_MAX);
     builder
 }

@@ -46,6 +46,19 @@ pub(crate) fn end(bytes: &[u8], seen: &mut usize) -> Result<Option<usize>, Fault
     }
 }
 
+/// Whether this is a head without fault and all of its body, and nothing else.
+pub(super) fn is_whole(bytes: &[u8]) -> bool {
+    let Ok(Some(length)) = end(bytes, &mut 0) else {
+        return false;
+    };
+    let (head, body) = bytes.split_at_checked(length).unwrap_or_default();
+    match framing(head) {
+        Ok(Framing::Empty) => body.is_empty(),
+        Ok(Framing::Length(length)) => u64::try_from(body.len()) == Ok(length),
+        Ok(Framing::Chunked) | Err(_) => false,
+    }
+}
+
 /// What it is that is too large about this head.
 fn too_large(bytes: &[u8]) -> Fault {
     if memchr::memchr(b'\n', bytes).is_none_or(|at| at > ADDRESS_BYTES_MAX) {
@@ -212,6 +225,28 @@ mod tests {
         match end(head.as_bytes(), &mut seen)? {
             Some(length) => framing(&head.as_bytes()[..length]),
             None => panic!("{head:?} has no end"),
+        }
+    }
+
+    #[test]
+    fn whole_is_a_head_without_fault_with_all_of_its_body_and_nothing_else() {
+        let post = "POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\n";
+        for (bytes, whole) in [
+            ("GET / HTTP/1.1\r\n\r\n", true),
+            ("GET / HTTP/1.1\r\n\r\nG", false),
+            ("GET / HTTP/1.1\r\n\r", false),
+            ("\r\nGET / HTTP/1.1\r\n\r\n", false),
+            ("GET  / HTTP/1.1\r\n\r\n", false),
+            (post, false),
+            (&format!("{post}{{"), false),
+            (&format!("{post}{{}}"), true),
+            (&format!("{post}{{}}."), false),
+            (
+                &post.replace("content-length: 2", "transfer-encoding: chunked"),
+                false,
+            ),
+        ] {
+            assert_eq!(is_whole(bytes.as_bytes()), whole, "{bytes}");
         }
     }
 

@@ -56,6 +56,16 @@ enum Next {
     Nothing,
 }
 
+/// What a read has brought.
+enum Came {
+    /// A request, which hyper has.
+    Whole,
+    /// Something to be looked at.
+    Part,
+    /// The end of the stream.
+    End,
+}
+
 /// What the deadline is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Waiting {
@@ -150,8 +160,7 @@ impl<S> Requests<S> {
         self.buffer.advance(count);
         self.ready = self.ready.saturating_sub(count);
         if self.ready == 0 {
-            // The next bytes begin another head.
-            self.head = None;
+            self.handed_on();
         }
         if self.buffer.is_empty() {
             // What passed may have been a key or a card: memory that is given back is wiped.
@@ -159,10 +168,61 @@ impl<S> Requests<S> {
         }
     }
 
+    /// The next bytes begin another head, for which the client has its time from its answer on.
+    fn handed_on(&mut self) {
+        self.head = None;
+        self.waiting = Waiting::Nothing;
+    }
+
+    /// Reads to where hyper wants it, which is where it stays if it is one whole request without fault, as it nearly always is.
+    fn poll_whole(&mut self, cx: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<Came>>
+    where
+        S: AsyncRead + Unpin,
+    {
+        let before = to.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, to))?;
+        let bytes = to.filled().get(before..).unwrap_or_default();
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(Came::End));
+        }
+        if matches!(self.next, Next::Head) && head::is_whole(bytes) {
+            self.handed_on();
+            return Poll::Ready(Ok(Came::Whole));
+        }
+        self.buffer.extend_from_slice(bytes);
+        to.set_filled(before);
+        Poll::Ready(Ok(Came::Part))
+    }
+
+    /// Reads more of what has begun.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Came>>
+    where
+        S: AsyncRead + Unpin,
+    {
+        self.buffer.reserve(READ);
+        let count = ready!(pin!(self.inner.read_buf(&mut self.buffer)).poll(cx))?;
+        Poll::Ready(Ok(if count == 0 { Came::End } else { Came::Part }))
+    }
+
+    /// Notices a client that hangs up while its answer is in the making. Once something has come, it is not looked at again.
+    fn watch(&mut self, cx: &mut Context<'_>) -> io::Result<()>
+    where
+        S: AsyncRead + Unpin,
+    {
+        let is_read = matches!(self.next, Next::Head) && self.buffer.is_empty();
+        if !is_read || !self.visit.guest.is_working() {
+            return Ok(());
+        }
+        match self.poll_more(cx)? {
+            Poll::Ready(Came::End) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Poll::Ready(Came::Part | Came::Whole) | Poll::Pending => Ok(()),
+        }
+    }
+
     /// Nothing comes. Ready when it has not come for too long.
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let waiting = match (&self.next, &self.head) {
-            // hyper reads on while an answer is in the making, to learn of a client that hangs up.
+            // hyper reads a body while its answer is in the making.
             (_, _) if self.visit.guest.is_working() => Waiting::Nothing,
             (Next::Head, None) => Waiting::Request,
             (Next::Head, Some(_)) => Waiting::Head,
@@ -212,18 +272,21 @@ impl<S: AsyncRead + Unpin> AsyncRead for Requests<S> {
                     Poll::Ready(Ok(()))
                 };
             }
-            this.buffer.reserve(READ);
-            let read = pin!(this.inner.read_buf(&mut this.buffer)).poll(cx)?;
-            match read {
-                Poll::Ready(0) => return Poll::Ready(Ok(())),
-                Poll::Ready(_) => {}
+            let read = if this.buffer.is_empty() {
+                this.poll_whole(cx, to)
+            } else {
+                this.poll_more(cx)
+            };
+            match read? {
+                Poll::Ready(Came::Whole | Came::End) => return Poll::Ready(Ok(())),
+                Poll::Ready(Came::Part) => {}
                 Poll::Pending => ready!(this.poll_patience(cx)),
             }
         }
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Requests<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Requests<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -232,8 +295,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Requests<S> {
         Pin::new(&mut self.inner).poll_write(cx, bytes)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+    /// hyper flushes whenever it has done what it could.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(Pin::new(&mut this.inner).poll_flush(cx))?;
+        Poll::Ready(this.watch(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -13,7 +13,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::served::{LONG, PAGE, Served, load, settings};
+use crate::served::{LONG, PAGE, Served, load, rest, settings};
 
 fn has_hsts(answer: &str) -> bool {
     let head = answer.split("\r\n\r\n").next().unwrap();
@@ -69,6 +69,32 @@ async fn who_is_refused_while_still_sending_gets_the_answer_and_keeps_the_connec
     let answers = face.raw_https(requests.concat().as_bytes()).await;
     assert_eq!(answers.matches("HTTP/1.1 413 ").count(), 2, "{answers}");
     assert!(answers.ends_with("1.3 http/1.1 127.0.0.1"), "{answers}");
+}
+
+#[tokio::test]
+async fn who_hangs_up_is_worked_for_no_longer() {
+    let served = Served::start(settings()).await;
+    let mut tls = served.http1().await;
+    let request = b"GET /wait HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    tls.write_all(request).await.unwrap();
+    served.begun.notified().await;
+    drop(tls);
+    timeout(LONG, served.ended.notified()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_that_comes_while_another_is_in_work_is_answered_after_it() {
+    let served = Served::start(settings()).await;
+    let mut tls = served.http1().await;
+    let request = b"GET /wait HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    tls.write_all(request).await.unwrap();
+    served.begun.notified().await;
+    let next = b"GET /last HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    tls.write_all(next).await.unwrap();
+    served.go_on.notify_one();
+    let answers = rest(&mut tls).await;
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{answers}");
+    assert!(answers.ends_with("bye"), "{answers}");
 }
 
 #[tokio::test]

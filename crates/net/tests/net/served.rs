@@ -39,6 +39,17 @@ pub(crate) struct Served {
     pub(crate) tasks: Tasks,
     pub(crate) begun: Arc<Notify>,
     pub(crate) go_on: Arc<Notify>,
+    /// A request in work has ended, with its answer or without.
+    pub(crate) ended: Arc<Notify>,
+}
+
+/// Tells when it is dropped.
+struct Ending(Arc<Notify>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
 }
 
 /// What the API does with plain HTTP.
@@ -58,8 +69,8 @@ impl Served {
         let address = listener.local_addr().unwrap();
         let store = CertificateStore::new();
         load(&store);
-        let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let app = application(&begun, &go_on);
+        let [begun, go_on, ended] = [(); 3].map(|()| Arc::new(Notify::new()));
+        let app = application(&begun, &go_on, &ended);
         let tasks = Tasks::new();
         let face = Face::new(Arc::clone(&store), app, settings);
         tasks.spawn("face", serve(listener, face, tasks.clone()));
@@ -69,6 +80,7 @@ impl Served {
             tasks,
             begun,
             go_on,
+            ended,
         }
     }
 
@@ -148,9 +160,10 @@ pub(crate) async fn rest(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> St
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-fn application(begun: &Arc<Notify>, go_on: &Arc<Notify>) -> Router {
-    let (begin, wait) = (Arc::clone(begun), Arc::clone(go_on));
+fn application(begun: &Arc<Notify>, go_on: &Arc<Notify>, ended: &Arc<Notify>) -> Router {
+    let [begin, wait, end] = [begun, go_on, ended].map(Arc::clone);
     let wait = async move || {
+        let _ending = Ending(Arc::clone(&end));
         begin.notify_one();
         wait.notified().await;
         "done"
