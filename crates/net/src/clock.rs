@@ -1,6 +1,7 @@
 //! The clock, and the ids that begin with its time. The one place that asks the machine what time it is.
 
 use std::{
+    cell::RefCell,
     sync::{
         Arc, LazyLock,
         atomic::{AtomicI64, Ordering},
@@ -10,8 +11,17 @@ use std::{
 
 use coffer_core::{
     Timestamp,
-    id::{Id, Kind},
+    id::{Id, Kind, RequestId},
 };
+
+/// Of each id, so much is random.
+const RANDOM: usize = 10;
+/// Random bytes for so many requests' ids are drawn at once: what it costs to draw hardly depends on how many.
+const REQUESTS: usize = 64;
+
+thread_local! {
+    static DRAWN: RefCell<Vec<[u8; RANDOM]>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Tells the time at the edges; everything inside takes it as an argument.
 #[derive(Debug, Clone)]
@@ -75,21 +85,42 @@ impl Clock {
         }
     }
 
-    /// A new id of this kind. The kernel's generator fails only before it was first seeded, at boot, so this asks again
-    /// until it answers: an id that could be guessed would be worse than a late one.
+    /// A new id of this kind.
     #[must_use]
     pub fn id<K: Kind>(&self) -> Id<K> {
-        loop {
-            if let Ok(random) = coffer_crypto::random() {
-                return Id::from_parts(self.now(), random);
+        Id::from_parts(self.now(), random())
+    }
+
+    /// A new id for a request. What will be random in the next ones is in memory already, so nothing may rest on nobody
+    /// knowing it before.
+    #[must_use]
+    pub fn request_id(&self) -> RequestId {
+        let drawn = DRAWN.with_borrow_mut(|drawn| {
+            if drawn.is_empty() {
+                let fresh: [u8; RANDOM * REQUESTS] = random();
+                drawn.extend_from_slice(fresh.as_chunks().0);
             }
-            std::thread::yield_now();
+            drawn.pop()
+        });
+        Id::from_parts(self.now(), drawn.unwrap_or_else(random))
+    }
+}
+
+/// The kernel's generator fails only before it was first seeded, at boot, so this asks again until it answers: an id that
+/// could be guessed would be worse than a late one.
+fn random<const N: usize>() -> [u8; N] {
+    loop {
+        if let Ok(bytes) = coffer_crypto::random() {
+            return bytes;
         }
+        std::thread::yield_now();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use coffer_core::id::PaymentId;
 
     use super::*;
@@ -107,5 +138,7 @@ mod tests {
         let clock = Clock::fixed(Timestamp::from_millis(1_000));
         let (one, other): (PaymentId, PaymentId) = (clock.id(), clock.id());
         assert_ne!(one, other);
+        let requests = (0..=REQUESTS).map(|_| clock.request_id());
+        assert_eq!(requests.collect::<BTreeSet<_>>().len(), REQUESTS + 1);
     }
 }

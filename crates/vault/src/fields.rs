@@ -20,7 +20,6 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use coffer_core::id::RequestId;
 use coffer_net::{
     face::{ConnectionInfo, Fault},
     metrics::SharedRegistry,
@@ -231,7 +230,7 @@ async fn error_page(Path(code): Path<String>) -> Result<Response, Problem> {
 
 /// What holds for every request and answer of this face: an id, the security headers, and errors in their public form.
 async fn edge(State(vault): State<Vault>, request: Request, next: Next) -> Response {
-    let id: RequestId = vault.parts.clock.id();
+    let id = vault.parts.clock.request_id();
     let packed = wants_packed(&request);
     let work = async {
         match request.extensions().get::<Fault>() {

@@ -10,7 +10,6 @@ use axum::{
     middleware::{Next, from_fn_with_state},
     response::Response,
 };
-use coffer_core::id::RequestId;
 use coffer_net::{
     face::Fault,
     page::{pack, wants_packed},
@@ -34,7 +33,7 @@ pub(super) fn around(routes: Router, api: &Api) -> Router {
 
 async fn pass(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let (began, settings) = (Instant::now(), api.settings());
-    let id: RequestId = settings.clock.id();
+    let id = settings.clock.request_id();
     request.extensions_mut().insert(id);
     let route = route_of(&request);
     let packed = wants_packed(&request);
