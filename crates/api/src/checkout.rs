@@ -39,7 +39,6 @@ use page::Note;
 
 use crate::{
     Api,
-    layers::id_of,
     problems::{Code, Problem, Stop},
 };
 
@@ -91,12 +90,15 @@ pub(crate) fn router(api: &Api) -> Router {
 /// What stands in the path of a payment's page.
 type Named = Path<(String, String)>;
 
+/// The id of a request that has not passed the edge; there is none.
+const NO_ID: RequestId = RequestId::from_bytes([0; 16]);
+
 /// Where a request comes from. Taken from it before anything else, because a request cannot be shared between threads.
 fn origin(request: &Request, route: &'static str) -> CallOrigin {
     let connection = request.extensions().get::<ConnectionInfo>();
     let nowhere = std::net::IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED);
     CallOrigin {
-        request_id: id_of(request),
+        request_id: request.extensions().get().copied().unwrap_or(NO_ID),
         address: connection.map_or(nowhere, |connection| connection.peer.ip()),
         route,
         tls_version: connection.map_or("", |connection| connection.tls_version),

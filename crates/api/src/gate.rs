@@ -2,27 +2,17 @@
 //!
 //! What changes something runs in a task of its own: the client may hang up, the work may not.
 
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use axum::{
-    body::HttpBody as _,
-    extract::{RawPathParams, Request, State},
-    response::Response,
-    routing::{MethodRouter, on},
-};
+use axum::{body::HttpBody as _, extract::Request, response::Response};
 use bytes::Bytes;
-use coffer_core::id::RequestId;
 use coffer_engine::{
     Allowance, Begun, CallOrigin, Called, Caller, Fresh, IdempotencyKey, Passage, Taken,
 };
-use coffer_net::{face::ConnectionInfo, task};
+use coffer_net::task;
 use http::{
-    HeaderMap, HeaderName, Method, StatusCode,
+    HeaderMap, HeaderName, Method, StatusCode, Uri,
     header::{AUTHORIZATION, ORIGIN},
-    request::Parts,
 };
 use http_body_util::{BodyExt as _, LengthLimitError};
 use serde_json::Value;
@@ -47,17 +37,22 @@ const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// The header with the caller's name for what it wants to happen once.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// A row as something that a router can hold.
-pub(crate) fn mount(row: &'static RouteRow) -> MethodRouter<Api> {
-    on(
-        row.filter(),
-        async move |State(api): State<Api>, request: Request| pass(api, row, request).await,
-    )
+/// A request at the gate of its route.
+pub(crate) struct Arrival<'r> {
+    /// Where it comes from.
+    pub(crate) from: CallOrigin,
+    /// Its route.
+    pub(crate) row: &'static RouteRow,
+    /// The value of the `{…}` in the path, empty when the path has none.
+    pub(crate) name: String,
+    /// The rest. It stays where it is: each step that took it by value would keep a copy of it until the answer.
+    pub(crate) request: &'r mut Request,
 }
 
-async fn pass(api: Api, row: &'static RouteRow, request: Request) -> Response {
-    let began = Instant::now();
-    let response = answer(&api, row, request).await;
+/// The answer, counted.
+pub(crate) async fn pass(api: &Api, arrival: Arrival<'_>) -> Response {
+    let (began, row) = (Instant::now(), arrival.row);
+    let response = answer(api, arrival).await;
     let (status, took) = (response.status().as_u16(), began.elapsed());
     api.settings().metrics.observe(row.route(), status, took);
     response
@@ -75,10 +70,10 @@ struct Seen {
     replayed: bool,
 }
 
-async fn answer(api: &Api, row: &'static RouteRow, request: Request) -> Response {
-    let (id, began) = (layers::id_of(&request), Instant::now());
+async fn answer(api: &Api, arrival: Arrival<'_>) -> Response {
+    let (id, row, began) = (arrival.from.request_id, arrival.row, Instant::now());
     let mut seen = Seen::default();
-    let mut response = match enter(api, row, (id, request), &mut seen).await {
+    let mut response = match enter(api, arrival, &mut seen).await {
         Ok(answer) => answer.into_response(row.location()),
         Err(Stop::Answered(stored)) => {
             seen.replayed = true;
@@ -145,32 +140,31 @@ async fn record(
     recorded.map_err(|_| Problem::new(Code::Unavailable))
 }
 
-async fn enter(
-    api: &Api,
-    row: &'static RouteRow,
-    (id, request): (RequestId, Request),
-    seen: &mut Seen,
-) -> Outcome {
+async fn enter(api: &Api, arrival: Arrival<'_>, seen: &mut Seen) -> Outcome {
+    let Arrival {
+        from,
+        row,
+        name,
+        request,
+    } = arrival;
     let seat = api.room().seat(Worth::of(row))?;
-    let (mut parts, body) = request.into_parts();
-    let from = origin(row, id, &parts);
-    let caller = admit(api, row, (from, &parts.headers), seen).await?;
+    let caller = admit(api, row, (from, request.headers()), seen).await?;
     let passage = caller
         .as_ref()
         .map(|caller| limit(api, row, caller, seen))
         .transpose()?;
-    let query = Query::read(&parts.uri, row.query())?;
-    let name = path_name(&mut parts).await;
+    let query = Query::read(request.uri(), row.query())?;
     seen.object = Called::object(&name);
-    let body = if takes_body(&parts.method) {
-        read_body(body).await?
+    let body = if takes_body(request.method()) {
+        // Apart, as below what only POST needs: it would be the largest part of what is kept of every request.
+        Box::pin(read_body(std::mem::take(request.body_mut()))).await?
     } else {
         Bytes::new()
     };
     seen.bytes_in = body.len();
-    let fields = read_fields(row, &parts.headers, &body)?;
-    let page = parts
-        .headers
+    let (headers, uri) = (request.headers(), request.uri());
+    let fields = read_fields(row, headers, &body)?;
+    let page = headers
         .get(ORIGIN)
         .and_then(|origin| origin.to_str().ok())
         .map(str::to_owned);
@@ -185,13 +179,15 @@ async fn enter(
         (Door::Public(handler), _) => handler(api.clone(), incoming),
         (Door::Intake(handler), caller) => handler(api.clone(), caller, incoming),
         (Door::Key(_, handler), Some(caller)) => handler(api.clone(), Call { caller, incoming }),
-        (Door::Post(_, handler), Some(caller)) => match begin(api, &caller, &parts, &body).await? {
-            Begun::Fresh(fresh) => handler(api.clone(), Call { caller, incoming }, fresh),
-            Begun::Replay(stored) => return Err(Stop::Answered(stored)),
-        },
+        (Door::Post(_, handler), Some(caller)) => {
+            match Box::pin(begin(api, &caller, (headers, uri), &body)).await? {
+                Begun::Fresh(fresh) => handler(api.clone(), Call { caller, incoming }, fresh),
+                Begun::Replay(stored) => return Err(Stop::Answered(stored)),
+            }
+        }
         (Door::Key(..) | Door::Post(..), None) => return Err(Problem::new(Code::KeyMissing).into()),
     };
-    run(&parts.method, work, (seat, passage)).await
+    run(request.method(), work, (seat, passage)).await
 }
 
 /// The caller's leave to be worked for.
@@ -244,28 +240,6 @@ async fn admit(
     Ok(Some(caller))
 }
 
-/// Where a request comes from.
-fn origin(row: &'static RouteRow, request_id: RequestId, parts: &Parts) -> CallOrigin {
-    let connection = parts.extensions.get::<ConnectionInfo>();
-    let nowhere = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-    CallOrigin {
-        request_id,
-        address: connection.map_or(nowhere, |connection| connection.peer.ip()),
-        route: row.route(),
-        tls_version: connection.map_or("", |connection| connection.tls_version),
-    }
-}
-
-/// The value of the `{…}` in the path, empty when the path has none.
-async fn path_name(parts: &mut Parts) -> String {
-    use axum::extract::FromRequestParts as _;
-    let found = RawPathParams::from_request_parts(parts, &()).await;
-    found
-        .ok()
-        .and_then(|names| names.iter().next().map(|(_, value)| value.to_owned()))
-        .unwrap_or_default()
-}
-
 const fn takes_body(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PATCH)
 }
@@ -316,11 +290,16 @@ pub(crate) fn read_fields(
 }
 
 /// Finds out whether a POST is the first of its kind. The address belongs to what was asked, beside the body.
-async fn begin(api: &Api, caller: &Caller, parts: &Parts, body: &Bytes) -> Result<Begun, Stop> {
-    let Some(key) = idempotency_key(&parts.headers)? else {
+async fn begin(
+    api: &Api,
+    caller: &Caller,
+    (headers, uri): (&HeaderMap, &Uri),
+    body: &Bytes,
+) -> Result<Begun, Stop> {
+    let Some(key) = idempotency_key(headers)? else {
         return Ok(Begun::Fresh(Fresh::unkeyed()));
     };
-    let asked = [parts.uri.path().as_bytes(), b"\n", body].concat();
+    let asked = [uri.path().as_bytes(), b"\n", body].concat();
     Ok(api.engine().begin(caller, key, &asked).await?)
 }
 

@@ -1,4 +1,4 @@
-//! What happens to every request and answer of the face, in the order in which it stands here.
+//! What happens to every request and answer of the API face, in the order in which it stands here.
 //!
 //! 1. The request gets an id of our own making.
 //! 2. A panic becomes a problem.
@@ -7,20 +7,18 @@
 //! 5. The route's gate, or a problem when there is no such route.
 //! 6. The answer gets the id and the security headers.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::panic::AssertUnwindSafe;
 
 use axum::{
-    Router,
     body::{Body, HttpBody as _},
-    extract::{Request, State},
-    middleware::{Next, from_fn_with_state},
+    extract::Request,
     response::Response,
 };
 use coffer_core::{id::RequestId, limits::BODY_MAX};
 use coffer_net::{face::Fault, request_id};
 use futures_util::FutureExt as _;
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
+    HeaderMap, HeaderName, HeaderValue, Uri,
     header::{
         CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
         REFERRER_POLICY, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS,
@@ -48,81 +46,47 @@ const SECURITY: [(HeaderName, HeaderValue); 4] = [
     ),
 ];
 
-/// Who is told of a request whose address holds an API key.
-pub(crate) type KeyInAddress = Box<dyn Fn(RequestId, &Request) + Send + Sync>;
-
-/// What stands around the routes needs this.
-struct Around {
-    settings: Settings,
-    key_in_address: KeyInAddress,
-}
-
-/// A face's routes with what stands around all of them, and around what is no route.
-pub(crate) fn around(routes: Router, settings: &Settings, key_in_address: KeyInAddress) -> Router {
-    // Every request takes its own handle of what stands around the routes, so it must cost little.
-    let around = Arc::new(Around {
-        settings: settings.clone(),
-        key_in_address,
-    });
-    let (unknown, other_method) = (Arc::clone(&around), Arc::clone(&around));
-    routes
-        .fallback(async move |request: Request| {
-            refuse(Code::RouteUnknown, &unknown.settings, &request)
-        })
-        .method_not_allowed_fallback(async move |request: Request| {
-            refuse(Code::MethodNotAllowed, &other_method.settings, &request)
-        })
-        .layer(from_fn_with_state(around, pass))
-}
-
-fn refuse(code: Code, settings: &Settings, request: &Request) -> Response {
-    Problem::new(code).answer(&settings.api_origin, id_of(request))
-}
-
-/// The id that the layers gave to the request.
-pub(crate) fn id_of(request: &Request) -> RequestId {
-    request
-        .extensions()
-        .get()
-        .copied()
-        .unwrap_or_else(|| RequestId::from_bytes([0; 16]))
-}
-
-async fn pass(State(around): State<Arc<Around>>, mut request: Request, next: Next) -> Response {
-    let settings = &around.settings;
-    let id: RequestId = settings.clock.id();
-    request.extensions_mut().insert(id);
-    // Every line of the log that is written for the request has its id from here.
-    request_id::scope(id, async {
-        let work = AssertUnwindSafe(enter(&around, id, request, next));
-        let mut response = work.catch_unwind().await.unwrap_or_else(|_| {
-            // Not its message: it may repeat a value.
-            tracing::error!("a request's handler panicked");
-            Problem::new(Code::Internal).answer(&settings.api_origin, id)
+/// The answer to a request, whose `work` is what stands behind the layers. `key_in_address` is told of a request whose address
+/// holds an API key. Request and work stay where they are until then:
+/// each `async fn` that took them by value would keep another copy.
+pub(crate) fn pass(
+    settings: &Settings,
+    mut request: Request,
+    key_in_address: impl FnOnce(RequestId, &Uri),
+    work: impl AsyncFnOnce(RequestId, &mut Request) -> Response,
+) -> impl Future<Output = Response> {
+    let id = settings.clock.request_id();
+    async move {
+        let answer = AssertUnwindSafe(async {
+            if let Err(problem) = admit(&request) {
+                if problem.code() == Code::KeyInUrl {
+                    key_in_address(id, request.uri());
+                }
+                return problem.answer(&settings.api_origin, id);
+            }
+            limit(&mut request);
+            work(id, &mut request).await
         });
+        let answer = answer.catch_unwind().map(|answer| {
+            answer.unwrap_or_else(|_| {
+                // Not its message: it may repeat a value.
+                tracing::error!("a request's handler panicked");
+                Problem::new(Code::Internal).answer(&settings.api_origin, id)
+            })
+        });
+        // Every line of the log that is written for the request has its id from here.
+        let mut response = request_id::scope(id, answer).await;
         finish(response.headers_mut(), id);
         response
-    })
-    .await
+    }
 }
 
-async fn enter(around: &Around, id: RequestId, request: Request, next: Next) -> Response {
-    let problem = match admit(&request) {
-        Ok(()) => return next.run(request.map(limited)).await,
-        Err(problem) => problem,
-    };
-    if problem.code() == Code::KeyInUrl {
-        (around.key_in_address)(id, &request);
+/// Cuts the body off where it grows too long. There is nothing to cut off where there is none.
+fn limit(request: &mut Request) {
+    let body = request.body_mut();
+    if !body.is_end_stream() {
+        *body = Body::new(Limited::new(std::mem::take(body), BODY_MAX));
     }
-    problem.answer(&around.settings.api_origin, id)
-}
-
-/// The body, cut off where it grows too long. There is nothing to cut off where there is none.
-fn limited(body: Body) -> Body {
-    if body.is_end_stream() {
-        return body;
-    }
-    Body::new(Limited::new(body, BODY_MAX))
 }
 
 /// What can be told without knowing the route or the caller.
@@ -191,7 +155,10 @@ fn finish(headers: &mut HeaderMap, id: RequestId) {
 
 #[cfg(test)]
 mod tests {
-    use axum::routing::{get, post};
+    use axum::{
+        Router,
+        routing::{get, post},
+    };
     use http::StatusCode;
     use tower::ServiceExt as _;
 
@@ -220,10 +187,10 @@ mod tests {
                 get(async || -> &'static str { panic!("with a secret") }),
             );
         let request = request.body(Body::from(body)).unwrap();
-        let mut response = around(routes, &settings, Box::new(|_, _| {}))
-            .oneshot(request)
-            .await
-            .unwrap();
+        let work = async |_: RequestId, request: &mut Request| {
+            routes.oneshot(std::mem::take(request)).await.unwrap()
+        };
+        let mut response = pass(&settings, request, |_, _| {}, work).await;
         let body = std::mem::take(response.body_mut());
         let bytes = axum::body::to_bytes(body, BODY_MAX).await.unwrap();
         (response, serde_json::from_slice(&bytes).unwrap_or_default())
@@ -235,15 +202,13 @@ mod tests {
 
     #[tokio::test]
     async fn every_answer_has_an_id_of_ours_and_the_security_headers() {
-        for uri in ["/fine", "/nothing", "/post", "/panic", "/fine?api_key=x"] {
+        for (uri, status) in [("/fine", 200), ("/panic", 500), ("/fine?api_key=x", 400)] {
             let (response, body) =
                 send(get_of(uri).header("coffer-request-id", "req_mine"), "").await;
             let id = response.headers()[REQUEST_ID].to_str().unwrap();
             assert!(id.parse::<RequestId>().is_ok(), "{uri}");
-            assert!(
-                response.status() == StatusCode::OK || body["request_id"] == id,
-                "{uri}"
-            );
+            assert_eq!(response.status().as_u16(), status, "{uri}");
+            assert!(status == 200 || body["request_id"] == id, "{uri}");
             for (name, value) in SECURITY {
                 assert_eq!(response.headers()[name], value);
             }
@@ -251,21 +216,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_route_and_what_panics_is_a_problem() {
-        for (uri, status, code) in [
-            ("/nothing", 404, "route_unknown"),
-            ("/post", 405, "method_not_allowed"),
-            ("/panic", 500, "internal"),
-        ] {
-            let (response, body) = send(get_of(uri), "").await;
-            assert_eq!(
-                (response.status().as_u16(), body["code"].as_str()),
-                (status, Some(code))
-            );
-            assert!(!body.to_string().contains("secret"));
-        }
-        let (response, _) = send(get_of("/post"), "").await;
-        assert_eq!(response.headers()[http::header::ALLOW], "POST");
+    async fn what_panics_is_a_problem() {
+        let (response, body) = send(get_of("/panic"), "").await;
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(body["code"], "internal");
+        assert!(!body.to_string().contains("secret"));
     }
 
     #[tokio::test]

@@ -17,6 +17,7 @@ mod checkout;
 mod customers;
 mod documents;
 mod events;
+mod face;
 mod fields;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -46,10 +47,12 @@ use checkout::Assets;
 use coffer_engine::Engine;
 use coffer_net::{
     Clock,
+    face::Application,
     metrics::{RequestMetrics, SharedRegistry},
     outbound::Outbound,
     page::{PageName, Reports},
 };
+use face::ApiFace;
 use room::Room;
 
 pub use openapi::openapi;
@@ -103,14 +106,9 @@ impl Api {
         }))
     }
 
-    /// The API face, complete with its layers: nothing is to be added to it.
-    pub fn router(&self) -> Router {
-        let api = self.clone();
-        let key_in_address = move |id, request: &axum::extract::Request| {
-            api.note_address(id, request.uri(), request.extensions());
-        };
-        let routes = routes::router().with_state(self.clone());
-        layers::around(routes, &self.0.settings, Box::new(key_in_address))
+    /// The API face, complete with its layers.
+    pub fn face(&self) -> impl Application + use<> {
+        ApiFace::new(self.clone())
     }
 
     /// The checkout face, complete as well.

@@ -1,16 +1,14 @@
 //! Keys that came to the API in a way in which anybody could read them: refused like everything that comes so, but whoever
 //! owns one has to know.
 
+use coffer_core::id::RequestId;
 use coffer_engine::CallOrigin;
 use coffer_net::{
     face::{ConnectionInfo, Overheard, PlainCall},
     task,
 };
-use http::{Extensions, Uri};
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    sync::Arc,
-};
+use http::Uri;
+use std::sync::Arc;
 
 use crate::{Api, auth, query};
 
@@ -43,19 +41,12 @@ impl Api {
     }
 
     /// Looks at the keys in an address, in a task of its own: the answer is the same whatever they are.
-    pub(crate) fn note_address(
-        &self,
-        request_id: coffer_core::id::RequestId,
-        uri: &Uri,
-        extensions: &Extensions,
-    ) {
-        let connection = extensions.get::<ConnectionInfo>();
-        let nowhere = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+    pub(crate) fn note_address(&self, request_id: RequestId, uri: &Uri, came: ConnectionInfo) {
         let origin = CallOrigin {
             request_id,
-            address: connection.map_or(nowhere, |connection| connection.peer.ip()),
+            address: came.peer.ip(),
             route: ADDRESS,
-            tls_version: connection.map_or("", |connection| connection.tls_version),
+            tls_version: came.tls_version,
         };
         let (api, keys) = (self.clone(), query::keys_in(uri));
         if !keys.is_empty() {

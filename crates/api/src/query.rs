@@ -1,6 +1,6 @@
 //! The address of a request: its query parameters, and what must never stand in it.
 
-use std::str::FromStr;
+use std::{borrow::Cow, str::FromStr};
 
 use axum::extract::Query as UriQuery;
 use coffer_core::{
@@ -219,6 +219,9 @@ pub(crate) fn time(query: &Query, name: &str) -> Result<Option<Timestamp>, Probl
 }
 
 fn pairs(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
+    if uri.query().is_none() {
+        return Ok(Vec::new());
+    }
     UriQuery::try_from_uri(uri)
         .map(|UriQuery(pairs)| pairs)
         .map_err(|_| {
@@ -230,7 +233,7 @@ fn pairs(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
 }
 
 /// How every API key begins.
-const KEY_STARTS: [&str; 4] = ["sk_test_", "sk_live_", "pk_test_", "pk_live_"];
+const KEY_STARTS: [&[u8; 8]; 4] = [b"sk_test_", b"sk_live_", b"pk_test_", b"pk_live_"];
 /// How many keys of one address are looked at.
 const KEYS_LOOKED_AT_MAX: usize = 4;
 
@@ -238,7 +241,7 @@ const KEYS_LOOKED_AT_MAX: usize = 4;
 pub(crate) fn check_address(uri: &Uri) -> Result<(), Problem> {
     let pairs = pairs(uri)?;
     let in_path = || uri.path().split('/').map(decoded);
-    let key = |text: &str| KEY_STARTS.iter().any(|start| text.contains(start));
+    let key = |text: &[u8]| key_starts(text).next().is_some();
     let key_name = |name: &str| {
         ["api_key", "apikey", "key", "access_token", "authorization"]
             .iter()
@@ -246,7 +249,7 @@ pub(crate) fn check_address(uri: &Uri) -> Result<(), Problem> {
     };
     if pairs
         .iter()
-        .any(|(name, value)| key(name) || key(value) || key_name(name))
+        .any(|(name, value)| key(name.as_bytes()) || key(value.as_bytes()) || key_name(name))
         || in_path().any(|part| key(&part))
     {
         return Err(Problem::new(Code::KeyInUrl));
@@ -254,31 +257,42 @@ pub(crate) fn check_address(uri: &Uri) -> Result<(), Problem> {
     let number = |(name, value): &(String, String)| {
         coffer_core::brand::holds_card_number(name) || card_numbers::in_named(name, value)
     };
-    if pairs.iter().any(number) || in_path().any(|part| card_numbers::in_path(&part)) {
+    let number_in_part =
+        |part: Cow<'_, [u8]>| card_numbers::in_path(&String::from_utf8_lossy(&part));
+    if pairs.iter().any(number) || in_path().any(number_in_part) {
         return Err(Problem::new(Code::CardNumberNotAllowed));
     }
     Ok(())
+}
+
+/// Where API keys may begin in a text.
+fn key_starts(text: &[u8]) -> impl Iterator<Item = usize> {
+    text.array_windows()
+        .enumerate()
+        .filter(|(_, part)| KEY_STARTS.contains(part))
+        .map(|(at, _)| at)
 }
 
 /// What may be a key in an address, for whoever has to be told of it.
 pub(crate) fn keys_in(uri: &Uri) -> Vec<Zeroizing<String>> {
     let parts = [uri.path(), uri.query().unwrap_or_default()].map(decoded);
     let found = parts.iter().flat_map(|part| {
-        let starts = KEY_STARTS
-            .iter()
-            .flat_map(|start| part.match_indices(start));
-        starts.filter_map(|(at, _)| part.get(at..at.checked_add(KEY_TEXT_LENGTH)?))
+        key_starts(part).filter_map(|at| part.get(at..at.checked_add(KEY_TEXT_LENGTH)?))
     });
     found
+        .filter_map(|bytes| std::str::from_utf8(bytes).ok())
         .take(KEYS_LOOKED_AT_MAX)
         .map(|text| Zeroizing::new(text.to_owned()))
         .collect()
 }
 
-/// A part of a path with its percent-encoding undone, for looking at only.
-fn decoded(part: &str) -> String {
-    let mut bytes = Vec::with_capacity(part.len());
+/// A part of a path with its percent-encoding undone.
+pub(crate) fn decoded(part: &str) -> Cow<'_, [u8]> {
     let mut rest = part.as_bytes();
+    if !rest.contains(&b'%') {
+        return Cow::Borrowed(rest);
+    }
+    let mut bytes = Vec::with_capacity(part.len());
     while let Some((&first, after)) = rest.split_first() {
         let escape = (first == b'%')
             .then(|| after.split_at_checked(2))
@@ -291,7 +305,7 @@ fn decoded(part: &str) -> String {
         bytes.push(byte);
         rest = left;
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    Cow::Owned(bytes)
 }
 
 #[cfg(test)]
@@ -343,7 +357,7 @@ mod tests {
 
     #[test]
     fn an_address_is_looked_at_with_its_encoding_undone() {
-        assert_eq!(decoded("a%2Fb%zz%2"), "a/b%zz%2");
+        assert_eq!(*decoded("a%2Fb%zz%2"), *b"a/b%zz%2");
         assert!(check_address(&Uri::from_static("/v1/payments/%34242424242424242")).is_err());
         assert!(
             check_address(&Uri::from_static(

@@ -1,13 +1,13 @@
 //! What a route is: one row that says who may call it, what it takes and yields, and what is recorded of it.
 //!
-//! The router, the OpenAPI document and the tests of permissions are all made from the rows. A handler is no handler of
-//! axum's, so without a row it cannot be mounted; and its row decides which values it gets.
+//! The way to a handler, the OpenAPI document and the tests of permissions are all made from the rows. Without a row no handler
+//! is found; and its row decides which values it gets.
 
+mod paths;
 mod table;
 
 use std::pin::Pin;
 
-use axum::{Router, routing::MethodFilter};
 use coffer_core::{api_key::KeyKind, permission::Permission, words};
 use coffer_engine::{Caller, Fresh};
 use utoipa::openapi::Object;
@@ -17,11 +17,11 @@ use crate::{
     answer::Outcome,
     auth::Rights,
     call::{Call, Incoming},
-    gate,
     query::Parameter,
     shape::Component,
 };
 
+pub(crate) use paths::{Found, Paths};
 pub use table::routes;
 
 words! {
@@ -290,16 +290,6 @@ impl RouteRow {
     pub(crate) const fn shows_secret(&self) -> bool {
         self.shows_secret
     }
-
-    pub(crate) const fn filter(&self) -> MethodFilter {
-        match self.verb {
-            Verb::Get => MethodFilter::GET,
-            Verb::Post => MethodFilter::POST,
-            Verb::Patch => MethodFilter::PATCH,
-            Verb::Delete => MethodFilter::DELETE,
-            Verb::Options => MethodFilter::OPTIONS,
-        }
-    }
 }
 
 /// How a route is called.
@@ -309,13 +299,6 @@ struct Name {
     route: &'static str,
     operation: &'static str,
     summary: &'static str,
-}
-
-/// Every row of the table, mounted behind its gate.
-pub(crate) fn router() -> Router<Api> {
-    routes().iter().fold(Router::new(), |router, row| {
-        router.route(row.path, gate::mount(row))
-    })
 }
 
 #[cfg(test)]
@@ -378,10 +361,5 @@ mod tests {
             );
             assert_eq!(row.route, format!("{} {}", row.verb, row.path));
         }
-    }
-
-    #[test]
-    fn the_rows_make_a_router() {
-        let _: Router<Api> = router();
     }
 }

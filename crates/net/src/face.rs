@@ -1,13 +1,15 @@
-//! A public face: HTTPS for an axum application, from the listener to the edge of the application.
+//! A public face: HTTPS for an application, from the listener to the edge of the application.
 //!
 //! Here live the limits that an application cannot set: connections, times, sizes, what HTTP/2 clients may ask for
 //! (`limits.rs`); the rules for the head of every request (`head.rs`, `policy.rs`); and what holds for every answer: HSTS,
 //! and nothing but one fixed answer over plain HTTP. What is wrong with a request is a [`Fault`], for the application to word.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, pin::Pin, sync::Arc};
 
-use axum::Router;
+use axum::{Router, body::Body};
+use http::{Request, Response};
 use tokio::net::TcpListener;
+use tower::ServiceExt as _;
 
 use crate::{Tasks, tls::CertificateStore};
 
@@ -65,13 +67,36 @@ impl FaceSettings {
     }
 }
 
+/// What answers the requests of a face.
+pub trait Application: Send + Sync + 'static {
+    /// The answer to a request that came in this way. A [`Fault`] in its extensions is to be put into words.
+    fn answer(&self, request: Request<Body>, came: ConnectionInfo) -> Answering;
+}
+
+/// An answer in the making.
+pub type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+
+/// Its handlers find the [`ConnectionInfo`] in the extensions of the request.
+impl Application for Router {
+    fn answer(&self, mut request: Request<Body>, came: ConnectionInfo) -> Answering {
+        request.extensions_mut().insert(came);
+        let answer = self.clone().oneshot(request);
+        Box::pin(async move {
+            match answer.await {
+                Ok(answer) => answer,
+                Err(never) => match never {},
+            }
+        })
+    }
+}
+
 /// An application with its certificates and rules, to be served by one listener or several. Cheap to clone.
 #[derive(Clone)]
 pub struct Face(Arc<Parts>);
 
 struct Parts {
     tls: Arc<CertificateStore>,
-    app: Router,
+    app: Box<dyn Application>,
     names: Vec<String>,
     plain: PlainPolicy,
     proxies: TrustedProxies,
@@ -81,7 +106,7 @@ struct Parts {
 impl Face {
     /// The application behind these certificates.
     #[must_use]
-    pub fn new(tls: Arc<CertificateStore>, app: Router, settings: FaceSettings) -> Self {
+    pub fn new(tls: Arc<CertificateStore>, app: impl Application, settings: FaceSettings) -> Self {
         let FaceSettings {
             names,
             plain,
@@ -90,7 +115,7 @@ impl Face {
         } = settings;
         Self(Arc::new(Parts {
             tls,
-            app,
+            app: Box::new(app),
             names,
             plain,
             proxies,
@@ -99,7 +124,7 @@ impl Face {
     }
 }
 
-/// How a request came; in the extensions of each.
+/// How a request came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionInfo {
     /// Whose request it is: the address at the other end of the connection, or whom a trusted proxy named.

@@ -18,8 +18,9 @@ pub fn current() -> Option<RequestId> {
 }
 
 /// Runs `work` for this request. Tasks that it starts with [`crate::task::spawn`] work for it, too.
-pub async fn scope<T>(id: RequestId, work: impl Future<Output = T>) -> T {
-    CURRENT.scope(id, work).await
+pub fn scope<T>(id: RequestId, work: impl Future<Output = T>) -> impl Future<Output = T> {
+    // No `async fn`: it would keep `work` twice.
+    CURRENT.scope(id, work)
 }
 
 /// As [`scope`], or without any when there is none.

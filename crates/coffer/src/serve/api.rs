@@ -228,7 +228,7 @@ fn serve_faces(
         origin::API_HOST,
         refuse.clone(),
     );
-    let api_face = certificate.face(api.router(), settings);
+    let api_face = certificate.face(api.face(), settings);
     let settings = edge::settings(
         configuration,
         &origins.checkout,

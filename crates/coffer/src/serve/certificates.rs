@@ -8,13 +8,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use axum::Router;
 use coffer_core::Timestamp;
 use coffer_crypto::pki::{self, Certificate};
 use coffer_net::{
     Tasks,
     acme::Site,
-    face::{Face, FaceSettings, Overheard},
+    face::{Application, Face, FaceSettings, Overheard},
     link::Identity,
     metrics::{CertificateMetrics, SharedRegistry},
     tls::CertificateStore,
@@ -77,7 +76,7 @@ impl FaceCertificate {
     }
 
     /// An application that shows it, and its successors.
-    pub(super) fn face(&self, app: Router, settings: FaceSettings) -> Face {
+    pub(super) fn face(&self, app: impl Application, settings: FaceSettings) -> Face {
         Face::new(Arc::clone(&self.store), app, settings)
     }
 

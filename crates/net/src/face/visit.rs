@@ -13,7 +13,6 @@ use http::{
 };
 use hyper::body::Incoming;
 use tokio::sync::Notify;
-use tower::ServiceExt as _;
 
 use super::{
     ConnectionInfo, HSTS, Parts,
@@ -87,19 +86,16 @@ impl Visit {
         let fault = self.fault.get().copied();
         let fault = fault.or_else(|| policy::check(&request, &self.face.names).err());
         let version = request.version();
-        let (mut request, leftover) = Leftover::of(request, &self);
+        let (request, leftover) = Leftover::of(request, &self);
         let mut info = self.info;
         if self.is_proxy {
             info.peer = self.face.proxies.client(info.peer, request.headers());
         }
         let mut response = match fault {
-            None => {
-                request.extensions_mut().insert(info);
-                self.face.app.clone().oneshot(request).await?
-            }
+            None => self.face.app.answer(request, info).await,
             Some(fault) => {
                 drop(request);
-                self.refusal(fault, info, version).await?
+                self.refusal(fault, info, version).await
             }
         };
         leftover.drain().await;
@@ -120,11 +116,10 @@ impl Visit {
         fault: Fault,
         info: ConnectionInfo,
         version: Version,
-    ) -> Result<Response<Body>, Infallible> {
+    ) -> Response<Body> {
         let mut request = Request::new(Body::empty());
-        request.extensions_mut().insert(info);
         request.extensions_mut().insert(fault);
-        let mut response = self.face.app.clone().oneshot(request).await?;
+        let mut response = self.face.app.answer(request, info).await;
         if response.status() != fault.status() {
             response = Response::new(Body::empty());
             *response.status_mut() = fault.status();
@@ -136,7 +131,7 @@ impl Visit {
         if version != Version::HTTP_2 {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Ok(response)
+        response
     }
 }
 
