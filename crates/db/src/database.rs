@@ -76,7 +76,8 @@ impl Database {
     ) -> Result<Vec<Row>, Error> {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.read(statement, &params),
-            Engine::Postgres(postgres) => postgres.read(statement, &params).await,
+            // Apart: what waits for a server is large, and every caller would have room for it on SQLite, too.
+            Engine::Postgres(postgres) => Box::pin(postgres.read(statement, &params)).await,
         }
     }
 
