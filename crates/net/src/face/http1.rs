@@ -6,14 +6,17 @@
 
 use std::{
     future::Future as _,
-    io,
+    io, mem,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::{Buf as _, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
+    task::yield_now,
+};
 
 use super::{
     chunks::Chunks,
@@ -45,6 +48,8 @@ pub(super) struct Requests<S> {
     head: Option<Mark>,
     waiting: Waiting,
     deadline: Deadline,
+    /// The next bytes of an answer are its first.
+    gives_way: bool,
 }
 
 /// What the client sends next.
@@ -87,6 +92,7 @@ impl<S> Requests<S> {
             head: Some(head),
             waiting: Waiting::Nothing,
             deadline: Deadline::default(),
+            gives_way: false,
         }
     }
 
@@ -172,6 +178,17 @@ impl<S> Requests<S> {
     fn handed_on(&mut self) {
         self.head = None;
         self.waiting = Waiting::Nothing;
+        self.gives_way = true;
+    }
+
+    /// An answer gives way, once, to the requests that are here already. So the answers of a round leave together, and who has
+    /// many connections with us, as a proxy on this machine, is woken for all of them at once and not for each.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if mem::take(&mut self.gives_way) {
+            pin!(yield_now()).poll(cx)
+        } else {
+            Poll::Ready(())
+        }
     }
 
     /// Reads to where hyper wants it, which is where it stays if it is one whole request without fault, as it nearly always is.
@@ -292,6 +309,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Requests<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_turn(cx));
         Pin::new(&mut self.inner).poll_write(cx, bytes)
     }
 
