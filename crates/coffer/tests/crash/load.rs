@@ -14,8 +14,6 @@ use serde_json::{Value, json};
 
 /// The longest that one request goes unanswered while processes are killed all the time.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(150);
-/// How often a capture or refund that was not sent is asked for anew.
-const TRIES_MAX: usize = 20;
 /// Each order has an amount of its own, by which the provider's ledger is compared.
 const AMOUNT_FIRST: i64 = 1_000;
 
@@ -263,27 +261,32 @@ impl Desk<'_> {
 
     /// Captures or cancels; anew, under another key, when the provider was never asked.
     async fn change(&self, path: &str, payment: &str, wanted: &str, body: Value) -> Value {
-        for attempt in 0..TRIES_MAX {
+        let tries = AtomicU64::new(0);
+        let changed = async || {
+            let attempt = tries.fetch_add(1, Ordering::SeqCst);
             let key = format!("order-{}-{wanted}-{attempt}", self.number);
             let answer = self.insist(path, &key, &body).await;
             assert!(matches!(answer.status, 200 | 202), "{}", answer.text);
             let settled = self.look(&format!("/v1/payments/{payment}")).await;
             if settled["status"] == wanted {
-                return settled;
+                return Some(settled);
             }
             assert_eq!(settled["status"], "authorized", "{settled}");
             assert_eq!(
                 settled["last_attempt"]["decline_reason"], "processing_error",
                 "{settled}"
             );
-        }
-        panic!("{payment} is not {wanted} after {TRIES_MAX} tries");
+            None
+        };
+        eventually(ANSWERED_WITHIN, wanted, changed).await
     }
 
     /// Refunds; anew, under another key, when the provider was never asked.
     async fn refund(&self, payment: &str, amount: i64) {
         let body = json!({"payment": payment, "amount": amount});
-        for attempt in 0..TRIES_MAX {
+        let tries = AtomicU64::new(0);
+        let refunded = async || {
+            let attempt = tries.fetch_add(1, Ordering::SeqCst);
             let key = format!("order-{}-refund-{amount}-{attempt}", self.number);
             let answer = self.insist("/v1/refunds", &key, &body).await;
             assert!(matches!(answer.status, 201 | 202), "{}", answer.text);
@@ -292,11 +295,12 @@ impl Desk<'_> {
                 .await;
             if settled["status"] == "succeeded" {
                 assert_eq!(settled["amount"], amount, "{settled}");
-                return;
+                return Some(());
             }
             assert_eq!(settled["decline_reason"], "processing_error", "{settled}");
-        }
-        panic!("{payment} is not refunded after {TRIES_MAX} tries");
+            None
+        };
+        eventually(ANSWERED_WITHIN, "the refund", refunded).await;
     }
 
     /// Repeats a request with the same key until it is answered.
