@@ -72,7 +72,8 @@ impl Engine {
     ) -> Result<Done<(ApiKey, SecretBytes)>, Error> {
         let place = steward.place();
         self.check_mode(place).await?;
-        self.check_room_for_key(place).await?;
+        self.check_room(&sql::COUNT, place, ("API keys", API_KEYS_MAX))
+            .await?;
         let mut key = self.unborn(place, new);
         let now = key.created;
         self.check_settings(&mut key, now)?;
@@ -182,22 +183,6 @@ impl Engine {
                 "the account is not activated for live payments: coffer accounts activate shows what is missing",
             )),
         }
-    }
-
-    async fn check_room_for_key(&self, place: Place) -> Result<(), Error> {
-        let [account, mode] = key_of(place);
-        let counted = self
-            .db()
-            .read_optional(&sql::COUNT, params![account, mode])
-            .await?
-            .ok_or(Error::Defect)?;
-        if counted.integer("keys")? >= API_KEYS_MAX {
-            return Err(Error::LimitReached {
-                what: "API keys",
-                limit: API_KEYS_MAX,
-            });
-        }
-        Ok(())
     }
 
     fn unborn(&self, place: Place, new: NewApiKey) -> ApiKey {

@@ -96,7 +96,8 @@ impl Engine {
         new: NewWebhookEndpoint,
     ) -> Result<Done<(WebhookEndpoint, String)>, Error> {
         check_url("url", &new.url)?;
-        self.check_room(caller.place).await?;
+        let room = ("webhook endpoints", WEBHOOK_ENDPOINTS_MAX);
+        self.check_room(&sql::COUNT, caller.place, room).await?;
         let (now, keys) = (self.now(), WebhookKeys::generate()?);
         let endpoint = WebhookEndpoint {
             id: self.0.clock.id(),
@@ -293,22 +294,6 @@ impl Engine {
             .or(&sql::ROTATE, Error::changing(OBJECT))
             .or(&sql::DELETE, Error::NotFound { object: OBJECT });
         self.intend(caller, fresh, intent).await
-    }
-
-    async fn check_room(&self, place: Place) -> Result<(), Error> {
-        let [account, mode] = key_of(place);
-        let counted = self
-            .db()
-            .read_optional(&sql::COUNT, params![account, mode])
-            .await?
-            .ok_or(Error::Defect)?;
-        if counted.integer("endpoints")? >= WEBHOOK_ENDPOINTS_MAX {
-            return Err(Error::LimitReached {
-                what: "webhook endpoints",
-                limit: WEBHOOK_ENDPOINTS_MAX,
-            });
-        }
-        Ok(())
     }
 }
 

@@ -32,7 +32,8 @@ use tokio::{
 use crate::{Tasks, accept, task};
 
 const CONNECTIONS_MAX: usize = 16;
-const BACKLOG: i32 = 16;
+/// Callers that wait for their turn.
+const BACKLOG: i32 = 128;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const HEADER_READ_MAX: Duration = Duration::from_secs(10);
 /// Unsealing stretches a passphrase, and a verification reads a whole log.
@@ -68,17 +69,18 @@ impl AdminSocket {
         let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut stopping = std::pin::pin!(tasks.stopping());
         loop {
-            let accepted = tokio::select! {
+            // Whoever comes when there is no room waits at the door: only the operator comes here.
+            let guest = async {
+                let permit = Arc::clone(&room).acquire_owned().await;
+                (permit, self.0.accept().await)
+            };
+            let guest = tokio::select! {
                 biased;
                 () = &mut stopping => return,
-                accepted = self.0.accept() => accepted,
+                guest = guest => guest,
             };
-            let Ok((stream, _)) = accepted else {
+            let (Ok(permit), Ok((stream, _))) = guest else {
                 tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            };
-            let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
-                tracing::warn!("too many connections to the admin socket");
                 continue;
             };
             let (app, stopping) = (app.clone(), tasks.stopping());

@@ -91,7 +91,7 @@ pub(crate) static LIST: Statement = Statement::new(
 );
 pub(crate) static COUNT: Statement = Statement::new(
     "api_key_count",
-    "SELECT COUNT(*) AS keys FROM api_keys WHERE account = $1 AND mode = $2 AND state <> 'revoked'",
+    "SELECT COUNT(*) AS found FROM api_keys WHERE account = $1 AND mode = $2 AND state <> 'revoked'",
 );
 /// Everything that can change, on the version that the change was decided on.
 pub(crate) static UPDATE: Statement = Statement::new(

@@ -88,7 +88,7 @@ pub(crate) static DELETE: Statement = Statement::new(
 );
 pub(crate) static COUNT: Statement = Statement::new(
     "webhook_endpoint_count",
-    "SELECT COUNT(*) AS endpoints FROM webhook_endpoints WHERE account = $1 AND mode = $2",
+    "SELECT COUNT(*) AS found FROM webhook_endpoints WHERE account = $1 AND mode = $2",
 );
 /// Not when the merchant has just changed it, or turned it on again.
 pub(crate) static DISABLE: Statement = Statement::new(

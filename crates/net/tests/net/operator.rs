@@ -74,6 +74,28 @@ async fn the_admin_socket_is_for_its_owner_and_answers_json() {
 }
 
 #[tokio::test]
+async fn whoever_comes_to_a_full_admin_socket_waits_for_his_turn() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("admin.sock");
+    let tasks = Tasks::new();
+    let socket = AdminSocket::bind(&path).unwrap();
+    // All that have room are here before one is answered.
+    let together = Arc::new(tokio::sync::Barrier::new(16));
+    let wait = post(async move || {
+        together.wait().await;
+        Json(json!({}))
+    });
+    let app = Router::new().route("/wait", wait);
+    tasks.spawn("admin", socket.serve(app, tasks.clone()));
+    let client = AdminClient::new(path);
+    let calls = (0..64).map(|_| client.call("/wait", Method::POST, None));
+    for answer in futures_util::future::join_all(calls).await {
+        assert!(answer.is_ok());
+    }
+    assert!(tasks.stop(LONG).await);
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_socket_is_not_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("admin.sock");
