@@ -13,12 +13,9 @@ use zeroize::Zeroizing;
 
 use crate::problems::{self, Code, Problem};
 
-/// Headers that browsers send and nobody else (Fetch Metadata; scripts cannot remove them).
-const BROWSERS: [HeaderName; 3] = [
-    ORIGIN,
-    HeaderName::from_static("sec-fetch-mode"),
-    HeaderName::from_static("sec-fetch-site"),
-];
+/// Headers that browsers send and nobody else (Fetch Metadata; scripts cannot remove them). Not `Sec-Fetch-Mode`, which Node's
+/// `fetch` sends too.
+const BROWSERS: [HeaderName; 2] = [ORIGIN, HeaderName::from_static("sec-fetch-site")];
 
 /// What a route asks of a key.
 #[derive(Debug, Clone, Copy)]

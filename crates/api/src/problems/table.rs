@@ -63,7 +63,7 @@ codes! {
         "Publishable keys may be seen by anybody and can only ask for intakes. Secret keys act for the account and must never reach a browser. The endpoint asked for does not accept the kind of key that was sent.";
     KeyInBrowser "key_in_browser" 403 "A browser sent a secret key",
         "Call this from your server, and replace the key: whoever opens the page can read it.",
-        "The request has headers that only browsers send (Origin or Sec-Fetch-…), so the secret key is in a web page, where anybody can read it. It was marked as exposed. Pages use a publishable key (pk_…).";
+        "The request has headers that only browsers send (Origin or Sec-Fetch-Site), so the secret key is in a web page, where anybody can read it. It was marked as exposed. Pages use a publishable key (pk_…).";
     AddressNotAllowed "address_not_allowed" 403 "The key may not be used from this address",
         "Call from an address that the key lists, or add this one to the key.",
         "The key lists the addresses and networks from which it may be used, and the request came from another one. Behind a load balancer the operator has to configure it, or every request seems to come from there.";

@@ -163,6 +163,15 @@ async fn a_secret_key_in_a_page_or_an_address_is_marked_and_its_owner_told() {
 }
 
 #[tokio::test]
+async fn a_server_that_fetches_as_node_does_is_no_browser() {
+    let coffer = Coffer::start(BINARY).await;
+    let shop = coffer.merchant().await;
+    let (_, text) = key(&coffer, &shop, json!({})).await;
+    let like_node = [("sec-fetch-mode", "cors"), ("user-agent", "node")];
+    ping(&coffer, &shop, &text, &like_node).await.expect(200);
+}
+
+#[tokio::test]
 async fn whoever_finds_a_key_can_have_it_frozen() {
     let coffer = Coffer::start(BINARY).await;
     let shop = coffer.merchant().await;
