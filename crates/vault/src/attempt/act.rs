@@ -238,11 +238,12 @@ impl Vault {
         })
     }
 
-    /// Records that nothing left and gives the token back. If even that cannot be recorded, the attempt stays `sending`, and
-    /// settling finds out after its deadline.
+    /// Records that nothing left and gives the token back. If even that cannot be recorded, the attempt stays `sending` and
+    /// keeps the token: nobody may be told to try again, and settling finds out after its deadline.
     async fn not_sent(&self, attempt: &Attempt, error: contract::Error) -> Answer {
         if let Err(failure) = self.record_not_sent(attempt, &error).await {
             tracing::error!(error = %failure, attempt.id = %attempt.id, "an attempt that was not sent could not be recorded so");
+            return Err(contract::Error::Defect);
         }
         Err(error)
     }

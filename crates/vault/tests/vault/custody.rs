@@ -10,6 +10,7 @@ use std::{
 
 use coffer_core::id::{AttemptId, RecordId};
 use coffer_crypto::{Context, Key, mac, random_secret, unwrap, wrap};
+use coffer_db::Database;
 use coffer_net::contract::{
     Answer, Error, KeyOnLink, Place, Refusal,
     keys::{
@@ -27,6 +28,8 @@ pub(crate) struct FakeKeys {
     pub(crate) sealed: AtomicBool,
     /// Never answers, like a machine that was frozen.
     pub(crate) frozen: AtomicBool,
+    /// The vault's own store, which is gone after the next call.
+    pub(crate) takes_along: Mutex<Option<Database>>,
     pub(crate) calls: AtomicUsize,
     opened: Mutex<HashSet<AttemptId>>,
 }
@@ -37,6 +40,7 @@ impl FakeKeys {
             root: random_secret().unwrap(),
             sealed: AtomicBool::new(false),
             frozen: AtomicBool::new(false),
+            takes_along: Mutex::default(),
             calls: AtomicUsize::new(0),
             opened: Mutex::default(),
         }
@@ -50,6 +54,10 @@ impl FakeKeys {
         self.calls.fetch_add(1, Ordering::SeqCst);
         if self.frozen.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
+        }
+        let taken = self.takes_along.lock().unwrap().take();
+        if let Some(store) = taken {
+            store.close().await;
         }
         if self.sealed.load(Ordering::SeqCst) {
             Err(Error::Sealed)

@@ -46,6 +46,16 @@ async fn an_attempt_that_keys_did_not_open_was_not_sent_and_gives_the_token_back
 }
 
 #[tokio::test]
+async fn an_attempt_of_which_not_even_that_is_recorded_is_not_called_undone() {
+    let shop = Shop::open().await;
+    let charge = shop.charge(shop.token(CARD).await).await;
+    shop.keys.sealed.store(true, Ordering::SeqCst);
+    *shop.keys.takes_along.lock().unwrap() = Some(shop.db.clone());
+    // Its token is still its own, so whoever tried again would be told that it was used.
+    assert_eq!(shop.perform(&charge).await, Err(Error::Defect));
+}
+
+#[tokio::test]
 async fn a_security_code_has_no_column() {
     let schema = coffer_vault::MIGRATIONS
         .iter()
