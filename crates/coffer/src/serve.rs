@@ -5,6 +5,7 @@ mod acme;
 mod activation;
 pub(crate) mod api;
 pub(crate) mod certificates;
+mod disk;
 mod edge;
 pub(crate) mod keys;
 pub(crate) mod origin;

@@ -13,5 +13,7 @@ words! {
         CanaryUsed = "canary_used",
         /// What the world sees of a face's TLS or certificate is weak, or will soon be over.
         TlsWeak = "tls_weak",
+        /// The disk under a store was full: its reserve was given back, or requests were refused.
+        DiskFull = "disk_full",
     }
 }

@@ -13,6 +13,18 @@ pub struct Database {
     engine: Engine,
 }
 
+/// The extension of the file, beside a SQLite database, whose room is given back when the disk is full.
+pub const RESERVE: &str = "reserve";
+
+/// The disk under a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disk {
+    /// What can be given back when it is full; none where no reserve is kept.
+    pub reserve_bytes: Option<u64>,
+    /// How often it was found full since the database was opened.
+    pub full_times: u64,
+}
+
 #[derive(Clone)]
 enum Engine {
     Sqlite(Arc<Sqlite>),
@@ -31,6 +43,21 @@ impl Database {
         statements: &[&[&'static Statement]],
     ) -> Result<Self, Error> {
         let sqlite = Sqlite::open(path, migrations, statements)?;
+        Ok(Self {
+            engine: Engine::Sqlite(Arc::new(sqlite)),
+        })
+    }
+
+    /// As [`Database::open_sqlite`], and keeps a reserve of the disk beside it, which is given back when the disk is full.
+    ///
+    /// # Errors
+    /// As [`Database::open_sqlite`].
+    pub fn open_sqlite_reserved(
+        path: &Path,
+        migrations: &[Migration],
+        statements: &[&[&'static Statement]],
+    ) -> Result<Self, Error> {
+        let sqlite = Sqlite::open_reserved(path, migrations, statements)?;
         Ok(Self {
             engine: Engine::Sqlite(Arc::new(sqlite)),
         })
@@ -109,7 +136,16 @@ impl Database {
         }
     }
 
-    /// False after the storage failed, until something was committed again.
+    /// What is known of the disk.
+    #[must_use]
+    pub fn disk(&self) -> Disk {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.disk(),
+            Engine::Postgres(postgres) => postgres.disk(),
+        }
+    }
+
+    /// False after the storage failed, until something was committed again; on a full disk until there is room as well.
     #[must_use]
     pub fn healthy(&self) -> bool {
         match &self.engine {

@@ -18,7 +18,7 @@ mod transaction;
 mod value;
 
 pub use copy::{Filling, Snapshot, Table};
-pub use database::Database;
+pub use database::{Database, Disk, RESERVE};
 pub use error::{Conflict, ConflictKind, Error, Unavailable};
 pub use jobs::{JOBS_MIGRATION, Job};
 pub use migration::Migration;

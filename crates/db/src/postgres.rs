@@ -32,7 +32,7 @@ use self::readers::Readers;
 use self::run::Catalog;
 use self::writers::{Lent, Writers};
 use crate::health::Health;
-use crate::{Error, Migration, Outcome, Row, Statement, Transaction, Unavailable, Value};
+use crate::{Disk, Error, Migration, Outcome, Row, Statement, Transaction, Unavailable, Value};
 
 /// Transactions and reads that may wait or run; one more is answered `Overloaded` at once.
 const IN_FLIGHT_MAX: u32 = 4096;
@@ -125,6 +125,14 @@ impl Postgres {
 
     pub(crate) fn healthy(&self) -> bool {
         self.parts.health.is_good()
+    }
+
+    /// Its server's disk, of which nothing is known but what it says.
+    pub(crate) fn disk(&self) -> Disk {
+        Disk {
+            reserve_bytes: None,
+            full_times: self.parts.health.full_times(),
+        }
     }
 
     /// After the first failure someone looks until the server stores again, whether or not there is other work.

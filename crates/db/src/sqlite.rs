@@ -5,6 +5,7 @@ mod failure;
 mod group;
 mod proof;
 mod reader;
+mod reserve;
 mod run;
 mod schema;
 mod settings;
@@ -19,15 +20,17 @@ use rusqlite::{Connection, OpenFlags};
 
 pub(crate) use self::copy::{SqliteFilling, SqliteSnapshot};
 use self::reader::Readers;
-use self::writer::Writer;
+use self::reserve::Reserve;
+use self::writer::{Thread, Writer};
 use crate::health::Health;
-use crate::{Error, Migration, Outcome, Row, Statement, Transaction, Unavailable, Value};
+use crate::{Disk, Error, Migration, Outcome, Row, Statement, Transaction, Unavailable, Value};
 
 /// An open SQLite database.
 pub(crate) struct Sqlite {
     writer: Writer,
     readers: Readers,
     health: Arc<Health>,
+    reserve: Arc<Reserve>,
 }
 
 impl Sqlite {
@@ -36,20 +39,52 @@ impl Sqlite {
         migrations: &[Migration],
         statements: &[&[&'static Statement]],
     ) -> Result<Self, Error> {
+        Self::open_with(path, migrations, statements, Reserve::none())
+    }
+
+    /// As `open`, with a reserve for a full disk. A disk that is full at the start gets it back then.
+    pub(crate) fn open_reserved(
+        path: &Path,
+        migrations: &[Migration],
+        statements: &[&[&'static Statement]],
+    ) -> Result<Self, Error> {
+        let open = || Self::open_with(path, migrations, statements, Reserve::beside(path));
+        match open() {
+            Err(Error::Unavailable(Unavailable::DiskFull)) if Reserve::beside(path).free() => {
+                let opened = open()?;
+                opened.health.found_full();
+                Ok(opened)
+            }
+            opened => opened,
+        }
+    }
+
+    fn open_with(
+        path: &Path,
+        migrations: &[Migration],
+        statements: &[&[&'static Statement]],
+        reserve: Reserve,
+    ) -> Result<Self, Error> {
         secure_file(path)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection =
-            Connection::open_with_flags(path, flags).map_err(|error| failure::opening(&error))?;
-        settings::apply_to_writer(&connection)?;
+        let connection = connect(path)?;
         schema::migrate(&connection, migrations)?;
         let catalog = Arc::new(proof::catalog(&connection, statements)?);
         let health = Arc::new(Health::new());
         let readers = Readers::open(path, Arc::clone(&catalog), Arc::clone(&health))?;
-        let writer = Writer::start(connection, catalog, Arc::clone(&health))?;
+        reserve.make();
+        let reserve = Arc::new(reserve);
+        let thread = Thread {
+            path: path.to_owned(),
+            catalog,
+            health: Arc::clone(&health),
+            reserve: Arc::clone(&reserve),
+        };
+        let writer = Writer::start(connection, thread)?;
         Ok(Self {
             writer,
             readers,
             health,
+            reserve,
         })
     }
 
@@ -75,6 +110,22 @@ impl Sqlite {
     pub(crate) fn healthy(&self) -> bool {
         self.health.is_good()
     }
+
+    pub(crate) fn disk(&self) -> Disk {
+        Disk {
+            reserve_bytes: self.reserve.held(),
+            full_times: self.health.full_times(),
+        }
+    }
+}
+
+/// The writer's connection.
+fn connect(path: &Path) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection =
+        Connection::open_with_flags(path, flags).map_err(|error| failure::opening(&error))?;
+    settings::apply_to_writer(&connection)?;
+    Ok(connection)
 }
 
 /// Makes the file with mode 0600 before SQLite sees it (SQLite gives its log files the same mode), and refuses one

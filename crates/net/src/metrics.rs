@@ -18,8 +18,10 @@ use prometheus_client::{
 use crate::contract::Role;
 
 mod certificate;
+mod disk;
 
 pub use certificate::{CertificateMetrics, TlsCheckMetrics, TlsChecked};
+pub use disk::DiskMetrics;
 
 /// The registry that a role's parts share and `/metrics` shows.
 pub type SharedRegistry = Arc<Mutex<Registry>>;

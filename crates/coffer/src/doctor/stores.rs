@@ -1,6 +1,6 @@
 //! The stores: sound, of a schema that this program knows, on a disk or a server that keeps what it acknowledged.
 
-use coffer_db::Snapshot;
+use coffer_db::{RESERVE, Snapshot};
 use rustix::fs::StatVfs;
 
 use super::{
@@ -117,7 +117,11 @@ fn schema(seen: &Seen, version: i64) -> Option<Finding> {
 
 /// Room where the roles write.
 pub(super) fn room(sight: &Sight) -> Findings {
-    let mut found = Vec::new();
+    let mut found: Findings = sight
+        .roles
+        .iter()
+        .filter_map(|seen| reserve(sight, seen))
+        .collect();
     for seen in &sight.roles {
         let path = sight.directory.role(seen.role);
         match rustix::fs::statvfs(&path) {
@@ -130,6 +134,18 @@ pub(super) fn room(sight: &Sight) -> Findings {
         }
     }
     found
+}
+
+/// A running role keeps one beside its file.
+fn reserve(sight: &Sight, seen: &Seen) -> Option<Finding> {
+    let database = sight.directory.database(seen.role);
+    let path = database.with_extension(RESERVE);
+    if seen.running != Running::Yes || !database.exists() || path.exists() {
+        return None;
+    }
+    let what = format!("{} is not there", path.display());
+    let mend = "free room on its disk, a GiB for the whole of it: the role makes the reserve again by itself";
+    Some(Finding::of(Code::ReserveMissing, what, mend).at(seen.role))
 }
 
 fn left(stat: &StatVfs) -> Option<(Code, String)> {

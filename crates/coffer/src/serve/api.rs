@@ -31,7 +31,7 @@ use serde_json::json;
 
 use super::{
     certificates::{self, FaceCertificate},
-    edge, origin,
+    disk, edge, origin,
     process::{Edges, Process},
     renewal::{self, Issuer},
     store::Store,
@@ -144,6 +144,8 @@ async fn serve(
     let certified = certificate.readiness();
     certificate.overheard(api.overheard());
     certificate.keep(&registry, &tasks)?;
+    disk::watch(&db, &registry, &tasks);
+    disk::alert(&db, &engine, &tasks);
     let told = (&registry, alerts::alarm(&engine, AlertKind::TlsWeak));
     Watch::new(&origins.faces(), roots, process.clock.clone(), told)?.run(&tasks);
     let status = origins.status(&process);

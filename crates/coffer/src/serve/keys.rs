@@ -18,7 +18,7 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    certificates,
+    certificates, disk,
     process::{Edges, Process, listener},
     renewal::{self, Issuer},
 };
@@ -69,6 +69,7 @@ pub(super) fn run(mut process: Process) -> Result<(), Failure> {
         let tasks = Tasks::new();
         keys.run(&tasks);
         let registry = metrics::registry();
+        disk::watch(&db, &registry, &tasks);
         let revoked = keys.revoked();
         let inner = Arc::new(KeysHandler(Arc::new(keys.clone())));
         let handler = Arc::new(MeasuredHandler {

@@ -5,7 +5,7 @@ use coffer_simulator::{MIGRATIONS, STATEMENTS, Settings, Simulator, Switches};
 
 use super::{
     certificates::FaceCertificate,
-    edge, origin,
+    disk, edge, origin,
     process::{Edges, Process},
 };
 use crate::{
@@ -48,6 +48,7 @@ pub(super) fn run(mut process: Process) -> Result<(), Failure> {
         edge::serve(bound, certificate.face(simulator.router(), names), &tasks)?;
         let registry = metrics::registry();
         certificate.keep(&registry, &tasks)?;
+        disk::watch(&db, &registry, &tasks);
         let store = db.clone();
         let readiness = move || {
             if store.healthy() {

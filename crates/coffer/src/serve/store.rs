@@ -67,7 +67,7 @@ impl Store {
         statements: &[&[&'static Statement]],
     ) -> Result<Database, Failure> {
         let opened = match &self.place {
-            Place::File(path) => Database::open_sqlite(path, migrations, statements),
+            Place::File(path) => Database::open_sqlite_reserved(path, migrations, statements),
             Place::Server(address) => {
                 Database::open_postgres(address, migrations, statements).await
             }

@@ -17,7 +17,7 @@ use coffer_vault::{Adapter, MIGRATIONS, ProviderSettings, STATEMENTS, Settings, 
 
 use super::{
     certificates::{self, FaceCertificate},
-    edge, origin,
+    disk, edge, origin,
     process::{Edges, Process, listener},
     renewal::{self, Issuer},
     store::Store,
@@ -123,6 +123,7 @@ async fn serve(
     edge::serve(listeners.face, face, &tasks)?;
     let certified = certificate.readiness();
     certificate.keep(&registry, &tasks)?;
+    disk::watch(&db, &registry, &tasks);
     let readiness = Box::new(move || vault.ready().and_then(|()| certified()));
     let admin = axum::Router::new();
     process

@@ -11,12 +11,17 @@ use std::{
 
 use coffer_testkit::{Chance, Coffer, Installation, eventually};
 
+use axum::http::Method;
+use serde_json::json;
+
 use crate::{BINARY, STILL_MAX, Victim, load::Journal, seed, survive};
 
 /// Room for a day of tests, so that only the filler fills it.
 const SIZE: &str = "size=64m,mode=0700";
 const FILLER: &str = "filler";
 const PIECE: [u8; 4096] = [0xff; 4096];
+/// So many payments do not fit into what the write-ahead log already has of the disk.
+const ORDERS_MAX: u32 = 2_000;
 /// How many requests are refused before there is room again.
 const REFUSALS: u64 = 50;
 /// The longest until a role notices that it can store again.
@@ -47,6 +52,8 @@ impl SmallDisk {
             fs::rename(&aside, &directory).unwrap();
             return None;
         }
+        // Was made on a larger disk, if at all.
+        let _ = fs::remove_file(aside.join(role).with_extension("reserve"));
         for file in fs::read_dir(&aside).unwrap() {
             let file = file.unwrap();
             // With its mode.
@@ -58,6 +65,10 @@ impl SmallDisk {
 
     fn filler(&self) -> PathBuf {
         self.directory.join(FILLER)
+    }
+
+    fn reserve(&self) -> PathBuf {
+        self.directory.join(self.role).with_extension("reserve")
     }
 
     /// Until nothing more can be written.
@@ -77,6 +88,8 @@ impl Drop for SmallDisk {
         // Processes may still have files open on it.
         let place: &Path = &self.directory;
         let _ = Command::new("umount").arg("--lazy").arg(place).status();
+        // The installation could not take away what was mounted upon.
+        let _ = place.parent().map(fs::remove_dir_all);
     }
 }
 
@@ -95,9 +108,64 @@ pub(crate) async fn fill(coffer: &Coffer, disk: &SmallDisk, journal: &Journal) {
         (!coffer.is_ready(disk.role).await).then_some(())
     };
     eventually(READY_WITHIN, "the role says that it cannot store", says_so).await;
+    stays_unready(coffer, disk, journal).await;
+    assert!(!disk.reserve().exists(), "the reserve was given back");
     fs::remove_file(disk.filler()).unwrap();
     let ready = async || coffer.is_ready(disk.role).await.then_some(());
     eventually(READY_WITHIN, "the role stores again", ready).await;
+    let made = async || disk.reserve().exists().then_some(());
+    eventually(READY_WITHIN, "the reserve is made again", made).await;
+    if disk.role == "api" {
+        told(coffer).await;
+    }
+}
+
+/// It does not say that it is ready because something small still fitted in.
+async fn stays_unready(coffer: &Coffer, disk: &SmallDisk, journal: &Journal) {
+    let refusals = journal.refusals() + REFUSALS;
+    let refused = async || {
+        assert!(!coffer.is_ready(disk.role).await, "{}", disk.role);
+        (journal.refusals() >= refusals).then_some(())
+    };
+    eventually(STILL_MAX, "clients are told to come again", refused).await;
+}
+
+/// The operator is.
+async fn told(coffer: &Coffer) {
+    let admin = coffer.admin("api");
+    let alert = async || {
+        let alerts = admin.call("/alerts", Method::GET, None).await.ok()?;
+        let mut alerts = alerts.as_array()?.iter();
+        alerts
+            .any(|alert| alert["kind"] == "disk_full")
+            .then_some(())
+    };
+    eventually(READY_WITHIN, "an alert says that the disk was full", alert).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_gets_its_reserve_back_before_anybody_is_refused() {
+    let installation = Installation::make(BINARY, None);
+    let Some(disk) = SmallDisk::mount(&installation, "api") else {
+        println!("skipped: this user may not mount a file system; run it as root");
+        return;
+    };
+    let coffer = Coffer::up(BINARY, installation).await;
+    let shop = coffer.merchant().await;
+    assert!(disk.reserve().exists());
+    disk.fill();
+    for order in 0..ORDERS_MAX {
+        let body =
+            json!({"amount": 1_000 + order, "currency": "EUR", "token": "tok_test_approved"});
+        let paid = shop.post("/v1/payments", &body).await;
+        assert_eq!(paid.status, 201, "{}", paid.text);
+        if !disk.reserve().exists() {
+            assert!(coffer.is_ready("api").await);
+            told(&coffer).await;
+            return;
+        }
+    }
+    panic!("{ORDERS_MAX} payments fitted into a full disk");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -314,6 +314,8 @@ impl Desk<'_> {
                     "{}",
                     answer.text
                 );
+                let form = answer.headers.get("content-type").unwrap();
+                assert_eq!(form, "application/problem+json", "{}", answer.text);
                 self.journal.refusals.fetch_add(1, Ordering::SeqCst);
                 return None;
             }

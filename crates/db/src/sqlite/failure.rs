@@ -72,6 +72,10 @@ fn conflict(error: &rusqlite::Error) -> Option<ConflictKind> {
 }
 
 fn unavailable(error: &rusqlite::Error) -> Option<Unavailable> {
+    // No room for the index of the write-ahead log.
+    if extended_code(error) == ffi::SQLITE_IOERR_SHMSIZE {
+        return Some(Unavailable::DiskFull);
+    }
     match code(error) {
         ffi::SQLITE_FULL => Some(Unavailable::DiskFull),
         ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED | ffi::SQLITE_NOMEM => Some(Unavailable::Overloaded),
@@ -141,7 +145,9 @@ mod tests {
 
     #[test]
     fn a_failing_disk_is_unavailable_and_never_a_defect() {
-        assert_eq!(failure(ffi::SQLITE_FULL), Unavailable::DiskFull.into());
+        for full in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_SHMSIZE] {
+            assert_eq!(failure(full), Unavailable::DiskFull.into());
+        }
         assert_eq!(
             failure(ffi::SQLITE_BUSY_SNAPSHOT),
             Unavailable::Overloaded.into()

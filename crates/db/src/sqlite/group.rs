@@ -52,6 +52,21 @@ impl<'c> Group<'c> {
         })
     }
 
+    /// Rows that were changed since the connection was opened.
+    pub(super) fn changes(&self) -> u64 {
+        self.connection.total_changes()
+    }
+
+    /// Stores something, so that it is known whether anything can be.
+    pub(super) fn probe(&self) -> Result<(), Unavailable> {
+        const WRITE: &str = "UPDATE migrations SET applied = applied";
+        match self.connection.execute(WRITE, []) {
+            Ok(1..) => Ok(()),
+            Ok(0) => Err(Unavailable::ConnectionLost),
+            Err(error) => Err(failure::of_commit(&error)),
+        }
+    }
+
     /// The answer to each, all durable; or the one error that undid them all.
     pub(super) fn commit(&mut self, transactions: &[Transaction]) -> Result<Answers, Unavailable> {
         let committed = self.try_commit(transactions);
@@ -66,7 +81,10 @@ impl<'c> Group<'c> {
         act(&mut self.begin)?;
         let answers = match self.together(transactions) {
             Ok(answers) => answers,
-            Err(_) => self.apart(transactions)?,
+            Err(error) => match of_storage(&error) {
+                Some(unavailable) => return Err(unavailable),
+                None => self.apart(transactions)?,
+            },
         };
         act(&mut self.commit)?;
         Ok(answers)
@@ -100,7 +118,10 @@ impl<'c> Group<'c> {
         act(&mut self.savepoint)?;
         let outcome = self.steps(transaction);
         if let Err(error) = &outcome {
-            // A full or failing disk can make SQLite undo more than the savepoint: then nobody's work is left.
+            if let Some(unavailable) = of_storage(error) {
+                return Err(unavailable);
+            }
+            // SQLite may have undone more than the savepoint: then nobody's work is left.
             if self.connection.is_autocommit() {
                 return Err(everybodys(error));
             }
@@ -126,6 +147,21 @@ impl<'c> Group<'c> {
             outcome.record(step.statement, touched, rows);
         }
         Ok(outcome)
+    }
+}
+
+/// A full or failing disk is everybody's: what SQLite still knows of the transaction is not relied upon.
+fn of_storage(error: &Error) -> Option<Unavailable> {
+    match error {
+        Error::Unavailable(unavailable @ (Unavailable::DiskFull | Unavailable::Io(_))) => {
+            Some(unavailable.clone())
+        }
+        Error::Unavailable(
+            Unavailable::ConnectionLost | Unavailable::Overloaded | Unavailable::Closed,
+        )
+        | Error::Conflict(_)
+        | Error::Refused(_)
+        | Error::Defect(_) => None,
     }
 }
 

@@ -1,8 +1,9 @@
 //! The writer: one thread owns the connection and commits what waits, many callers' transactions with one fsync.
 
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
@@ -10,6 +11,7 @@ use tokio::sync::{oneshot, watch};
 use super::failure;
 use super::group::Group;
 use super::proof::Catalog;
+use super::reserve::Reserve;
 use crate::health::Health;
 use crate::{Error, Outcome, Transaction, Unavailable};
 
@@ -17,7 +19,7 @@ use crate::{Error, Outcome, Transaction, Unavailable};
 const WRITER_QUEUE: usize = 4096;
 /// Transactions that share one commit.
 const GROUP_MAX: usize = 128;
-/// How often an idle writer looks whether a failed storage works again.
+/// How often the writer looks whether a failed storage works again, and the longest pause while it does not.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A transaction and who waits for it.
@@ -38,28 +40,19 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(
-        connection: Connection,
-        catalog: Arc<Catalog>,
-        health: Arc<Health>,
-    ) -> Result<Self, Error> {
+    pub(super) fn start(connection: Connection, thread: Thread) -> Result<Self, Error> {
         let (queue, works) = sync_channel(WRITER_QUEUE);
         let (ready, started) = sync_channel(1);
         let (ending, ended) = watch::channel(());
-        let thread_health = Arc::clone(&health);
-        let thread = move || {
-            let thread = Thread {
-                connection,
-                catalog,
-                health: thread_health,
-            };
-            thread.run(&works, &ready);
+        let health = Arc::clone(&thread.health);
+        let run = move || {
+            thread.run(connection, &works, ready);
             // Dropped last, so that whoever waits for the end finds the files at rest.
-            drop((thread.connection, ending));
+            drop(ending);
         };
         let spawned = std::thread::Builder::new()
             .name("db-writer".to_owned())
-            .spawn(thread);
+            .spawn(run);
         spawned.map_err(|error| Unavailable::Io(error.to_string()))?;
         started.recv().map_err(|_| Unavailable::ConnectionLost)??;
         Ok(Self {
@@ -113,58 +106,115 @@ impl Writer {
 }
 
 /// The writer's own side.
-struct Thread {
-    connection: Connection,
-    catalog: Arc<Catalog>,
-    health: Arc<Health>,
+pub(super) struct Thread {
+    pub(super) path: PathBuf,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) health: Arc<Health>,
+    pub(super) reserve: Arc<Reserve>,
+}
+
+/// Why a connection is not used any more.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// The database was closed.
+    Closed,
+    /// The storage failed under it.
+    Failed,
 }
 
 impl Thread {
-    fn run(&self, works: &Receiver<Work>, ready: &SyncSender<Result<(), Error>>) {
-        let prepared = Group::prepare(&self.connection, &self.catalog);
-        match prepared {
-            Ok(mut group) => {
-                // The opener waits for this; if it is gone, the queue is too and the loop ends at once.
-                let _ = ready.send(Ok(()));
-                self.serve(&mut group, works);
+    fn run(
+        &self,
+        mut connection: Connection,
+        works: &Receiver<Work>,
+        ready: SyncSender<Result<(), Error>>,
+    ) {
+        let mut opener = Some(ready);
+        loop {
+            match Group::prepare(&connection, &self.catalog) {
+                Ok(mut group) => {
+                    if let Some(opener) = opener.take() {
+                        // If the opener is gone, the queue is too and serving ends at once.
+                        let _ = opener.send(Ok(()));
+                    }
+                    if self.serve(&mut group, works) == End::Closed {
+                        drop(group);
+                        return self.rest(&connection);
+                    }
+                }
+                Err(error) => match opener.take() {
+                    Some(opener) => return drop(opener.send(Err(error))),
+                    None => self.health.failed(&error),
+                },
             }
-            Err(error) => drop(ready.send(Err(error))),
+            drop(connection);
+            match self.reopen(works) {
+                Some(again) => connection = again,
+                None => return,
+            }
         }
-        self.rest();
     }
 
-    fn serve(&self, group: &mut Group<'_>, works: &Receiver<Work>) {
+    fn serve(&self, group: &mut Group<'_>, works: &Receiver<Work>) -> End {
+        let mut looked = Instant::now();
         loop {
-            match works.recv_timeout(PROBE_INTERVAL) {
+            let done = match works.recv_timeout(PROBE_INTERVAL) {
                 Ok(first) => self.commit(group, first, works),
-                Err(RecvTimeoutError::Timeout) => self.probe(),
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => Ok(()),
+                Err(RecvTimeoutError::Disconnected) => return End::Closed,
+            };
+            let lacking = !self.health.is_good() || self.reserve.is_missing();
+            let looks = lacking && looked.elapsed() >= PROBE_INTERVAL;
+            let done = done.and_then(|()| {
+                if looks {
+                    looked = Instant::now();
+                    self.look(group)
+                } else {
+                    Ok(())
+                }
+            });
+            if matches!(done, Err(Unavailable::Io(_))) {
+                return End::Failed;
             }
         }
     }
 
     /// Takes what waits now, commits it, and only then answers.
-    fn commit(&self, group: &mut Group<'_>, first: Work, works: &Receiver<Work>) {
+    fn commit(
+        &self,
+        group: &mut Group<'_>,
+        first: Work,
+        works: &Receiver<Work>,
+    ) -> Result<(), Unavailable> {
         let waiting = std::iter::once(first)
             .chain(works.try_iter())
             .take(GROUP_MAX);
         let (transactions, replies): (Vec<_>, Vec<_>) =
             waiting.map(|work| (work.transaction, work.reply)).unzip();
-        let changes = self.connection.total_changes();
-        match group.commit(&transactions) {
+        let changes = group.changes();
+        let mut committed = group.commit(&transactions);
+        // Nothing of it is stored, and with the room of the reserve all may be.
+        if matches!(committed, Err(Unavailable::DiskFull)) && self.reserve.free() {
+            self.health.found_full();
+            committed = group.commit(&transactions);
+        }
+        match committed {
             Ok(answers) => {
-                if self.connection.total_changes() != changes {
+                // On a full disk one that fitted in is no sign that the next does.
+                if group.changes() != changes && !self.health.is_full() {
                     self.health.committed();
                 }
                 let done = replies.into_iter().zip(transactions);
                 for ((reply, transaction), answer) in done.zip(answers) {
                     self.answer(reply, answer, transaction);
                 }
+                Ok(())
             }
             Err(error) => {
                 for (reply, transaction) in replies.into_iter().zip(transactions) {
                     self.answer(reply, Err(error.clone().into()), transaction);
                 }
+                Err(error)
             }
         }
     }
@@ -177,29 +227,79 @@ impl Thread {
         let _ = reply.send((answer, transaction));
     }
 
-    /// A process that is taken out of traffic gets no writes to recover by, so it makes one itself.
-    fn probe(&self) {
-        const WRITE: &str = "UPDATE migrations SET applied = applied";
-        if !self.health.is_good()
-            && self
-                .connection
-                .execute(WRITE, [])
-                .is_ok_and(|touched| touched > 0)
-        {
+    /// Whether a failed storage works again: a process that is taken out of traffic gets no writes to find out by. And
+    /// whether there is room for the reserve again.
+    fn look(&self, group: &Group<'_>) -> Result<(), Unavailable> {
+        if !self.health.is_good() {
+            if self.health.is_full() && !self.reserve.is_roomy() {
+                return Ok(());
+            }
+            group.probe()?;
             self.health.committed();
+        }
+        if self.reserve.is_missing() {
+            self.reserve.make();
+        }
+        Ok(())
+    }
+
+    /// A new connection, once there can be one. After a failed fsync nobody knows what of the last writes is on the disk, and
+    /// a second fsync may say that all is well (the kernel reports a failure once). So nothing that the old connection
+    /// remembers is used again, and what the log holds is written once more before anything is acknowledged.
+    fn reopen(&self, works: &Receiver<Work>) -> Option<Connection> {
+        loop {
+            match connect_anew(&self.path) {
+                Ok(connection) => {
+                    tracing::info!("the database was opened again after its storage failed");
+                    return Some(connection);
+                }
+                Err(error) => {
+                    self.health.failed(&error);
+                    if !self.turn_away(works, &error) {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Answers whoever comes with this error, for a while. False when nobody will come any more.
+    fn turn_away(&self, works: &Receiver<Work>, error: &Error) -> bool {
+        let begun = Instant::now();
+        loop {
+            let left = PROBE_INTERVAL.saturating_sub(begun.elapsed());
+            match works.recv_timeout(left) {
+                Ok(work) => self.answer(work.reply, Err(error.clone()), work.transaction),
+                Err(RecvTimeoutError::Timeout) => return true,
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
         }
     }
 
     /// Moves the write-ahead log into the database. If that fails the log stays and the next start reads it.
-    fn rest(&self) {
-        let checkpoint = self
-            .connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        if let Err(error) = checkpoint {
-            let error = failure::of_commit(&error);
+    fn rest(&self, connection: &Connection) {
+        let mut merged = merge(connection, "TRUNCATE");
+        if merged == Err(Unavailable::DiskFull) && self.reserve.free() {
+            merged = merge(connection, "TRUNCATE");
+        }
+        if let Err(error) = merged {
             tracing::warn!(db.error = %error, "the write-ahead log could not be merged; the next start will do it");
         }
     }
+}
+
+fn connect_anew(path: &Path) -> Result<Connection, Error> {
+    let connection = super::connect(path)?;
+    // As far as no reader is in the way.
+    merge(&connection, "PASSIVE")?;
+    Ok(connection)
+}
+
+/// Moves the write-ahead log into the database.
+fn merge(connection: &Connection, how: &'static str) -> Result<(), Unavailable> {
+    connection
+        .query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |_| Ok(()))
+        .map_err(|error| failure::of_commit(&error))
 }
 
 #[cfg(test)]
@@ -222,29 +322,36 @@ mod tests {
         connection
     }
 
-    fn thread(connection: Connection) -> Thread {
+    /// The writer's side of a database in this folder, and its connection.
+    fn thread(folder: &tempfile::TempDir, reserve: Reserve) -> (Thread, Connection) {
+        let connection = connection(folder);
         let catalog = Arc::new(crate::sqlite::proof::catalog(&connection, &[&[&INSERT]]).unwrap());
-        Thread {
-            connection,
+        let thread = Thread {
+            path: folder.path().join("t.db"),
             catalog,
             health: Arc::new(Health::new()),
-        }
+            reserve: Arc::new(reserve),
+        };
+        (thread, connection)
     }
 
     /// Commits one insert on this thread.
-    fn commit(thread: &Thread, bytes: usize) -> Result<Outcome, Error> {
+    fn commit(thread: &Thread, group: &mut Group<'_>, bytes: usize) -> Result<Outcome, Error> {
         let (reply, mut answer) = oneshot::channel();
         let (_queue, works) = sync_channel(1);
         let work = Work {
             transaction: insert(bytes),
             reply,
         };
-        thread.commit(
-            &mut Group::prepare(&thread.connection, &thread.catalog).unwrap(),
-            work,
-            &works,
-        );
+        // What everybody is told is this one's answer, too.
+        let _ = thread.commit(group, work, &works);
         answer.try_recv().unwrap().0
+    }
+
+    fn limit(connection: &Connection, pages: i64) {
+        connection
+            .execute_batch(&format!("PRAGMA max_page_count={pages}"))
+            .unwrap();
     }
 
     fn insert(bytes: usize) -> Transaction {
@@ -252,57 +359,110 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_unhealthy_until_something_is_stored_again() {
+    fn a_full_disk_is_unhealthy_until_there_is_room_whatever_fits_in_meanwhile() {
         let folder = tempfile::tempdir().unwrap();
-        let thread = thread(connection(&folder));
-        let limit = |pages: i64| {
-            thread
-                .connection
-                .execute_batch(&format!("PRAGMA max_page_count={pages}"))
-                .unwrap()
-        };
-        limit(10);
+        let (thread, connection) = thread(&folder, Reserve::none());
+        let mut group = Group::prepare(&connection, &thread.catalog).unwrap();
+        limit(&connection, 10);
         let full = Error::from(Unavailable::DiskFull);
-        assert_eq!(commit(&thread, 1 << 20).unwrap_err(), full);
+        assert_eq!(commit(&thread, &mut group, 1 << 20).unwrap_err(), full);
         assert!(!thread.health.is_good());
-        limit(1_000_000);
-        assert!(commit(&thread, 1 << 20).is_ok());
+        commit(&thread, &mut group, 1).unwrap();
+        assert!(!thread.health.is_good());
+        limit(&connection, 1_000_000);
+        thread.look(&group).unwrap();
         assert!(thread.health.is_good());
+        assert!(commit(&thread, &mut group, 1 << 20).is_ok());
+        assert_eq!(thread.health.full_times(), 1);
+    }
+
+    #[test]
+    fn a_full_disk_gets_its_reserve_back_and_a_failing_one_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let reserve = Reserve::beside(&folder.path().join("t.db"));
+        reserve.make();
+        let (thread, mut connection) = thread(&folder, reserve);
+        connection.commit_hook(Some(|| true)).unwrap();
+        let mut group = Group::prepare(&connection, &thread.catalog).unwrap();
+        let refused = commit(&thread, &mut group, 1).unwrap_err();
+        assert!(
+            matches!(refused, Error::Unavailable(Unavailable::Io(_))),
+            "{refused}"
+        );
+        assert!(!thread.reserve.is_missing());
+        limit(&connection, 10);
+        let full = Error::from(Unavailable::DiskFull);
+        assert_eq!(commit(&thread, &mut group, 1 << 20).unwrap_err(), full);
+        assert!(thread.reserve.is_missing());
     }
 
     #[test]
     fn an_idle_writer_finds_out_that_the_storage_works_again() {
         let folder = tempfile::tempdir().unwrap();
-        let thread = thread(connection(&folder));
+        let (thread, connection) = thread(&folder, Reserve::none());
+        let group = Group::prepare(&connection, &thread.catalog).unwrap();
         thread.health.failed(&Unavailable::DiskFull.into());
-        thread
-            .connection
-            .execute_batch("PRAGMA query_only=ON")
-            .unwrap();
-        thread.probe();
+        connection.execute_batch("PRAGMA query_only=ON").unwrap();
+        assert!(thread.look(&group).is_err());
         assert!(!thread.health.is_good());
-        thread
-            .connection
-            .execute_batch("PRAGMA query_only=OFF")
-            .unwrap();
-        thread.probe();
+        connection.execute_batch("PRAGMA query_only=OFF").unwrap();
+        thread.look(&group).unwrap();
         assert!(thread.health.is_good());
+    }
+
+    #[test]
+    fn after_its_storage_failed_a_connection_is_not_used_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (thread, mut connection) = thread(&folder, Reserve::none());
+        // Every commit of this connection fails, and of no other.
+        connection.commit_hook(Some(|| true)).unwrap();
+        let mut group = Group::prepare(&connection, &thread.catalog).unwrap();
+        let (queue, works) = sync_channel(1);
+        let (reply, mut answer) = oneshot::channel();
+        let transaction = insert(1);
+        queue.send(Work { transaction, reply }).unwrap();
+        assert_eq!(thread.serve(&mut group, &works), End::Failed);
+        assert!(answer.try_recv().unwrap().0.is_err());
+        let again = thread.reopen(&works).unwrap();
+        let mut group = Group::prepare(&again, &thread.catalog).unwrap();
+        commit(&thread, &mut group, 1).unwrap();
+        assert!(thread.health.is_good());
+    }
+
+    #[test]
+    fn while_a_database_cannot_be_opened_again_whoever_comes_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (thread, connection) = thread(&folder, Reserve::none());
+        drop(connection);
+        std::fs::remove_file(folder.path().join("t.db")).unwrap();
+        let (queue, works) = sync_channel(1);
+        let (reply, mut answer) = oneshot::channel();
+        let transaction = insert(1);
+        queue.send(Work { transaction, reply }).unwrap();
+        drop(queue);
+        assert!(thread.reopen(&works).is_none());
+        let refused = answer.try_recv().unwrap().0.unwrap_err();
+        assert!(
+            matches!(refused, Error::Unavailable(Unavailable::Io(_))),
+            "{refused}"
+        );
     }
 
     #[test]
     fn a_foreign_lock_is_overload_and_does_not_touch_health() {
         let folder = tempfile::tempdir().unwrap();
-        let thread = thread(connection(&folder));
-        thread.connection.busy_timeout(Duration::ZERO).unwrap();
+        let (thread, writer) = thread(&folder, Reserve::none());
+        let mut group = Group::prepare(&writer, &thread.catalog).unwrap();
+        writer.busy_timeout(Duration::ZERO).unwrap();
         let other = connection(&folder);
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         assert_eq!(
-            commit(&thread, 1).unwrap_err(),
+            commit(&thread, &mut group, 1).unwrap_err(),
             Unavailable::Overloaded.into()
         );
         assert!(thread.health.is_good());
         other.execute_batch("ROLLBACK").unwrap();
-        assert!(commit(&thread, 1).is_ok());
+        assert!(commit(&thread, &mut group, 1).is_ok());
     }
 
     #[tokio::test]
@@ -310,13 +470,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let held = connection(&folder);
         held.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let Thread {
-            connection,
-            catalog,
-            health,
-        } = thread(Connection::open(folder.path().join("t.db")).unwrap());
+        let catalog = crate::sqlite::proof::catalog(&held, &[&[&INSERT]]).unwrap();
+        let path = folder.path().join("t.db");
+        let thread = Thread {
+            path: path.clone(),
+            catalog: Arc::new(catalog),
+            health: Arc::new(Health::new()),
+            reserve: Arc::new(Reserve::none()),
+        };
+        let connection = Connection::open(path).unwrap();
         connection.busy_timeout(Duration::from_secs(60)).unwrap();
-        let writer = Writer::start(connection, catalog, health).unwrap();
+        let writer = Writer::start(connection, thread).unwrap();
         let mut answers = Vec::new();
         let refused = loop {
             let (reply, answer) = oneshot::channel();
