@@ -11,6 +11,7 @@ mod exposed;
 mod floods;
 mod front;
 mod heads;
+mod slow;
 mod waiting;
 
 use std::{net::SocketAddr, time::Duration};
