@@ -19,9 +19,12 @@ use crate::contract::Role;
 
 mod certificate;
 mod disk;
+mod evictions;
 
 pub use certificate::{CertificateMetrics, TlsCheckMetrics, TlsChecked};
 pub use disk::DiskMetrics;
+pub(crate) use evictions::Eviction;
+pub use evictions::register_evictions;
 
 /// The registry that a role's parts share and `/metrics` shows.
 pub type SharedRegistry = Arc<Mutex<Registry>>;

@@ -145,6 +145,7 @@ async fn serve(
     certificate.overheard(api.overheard());
     certificate.keep(&registry, &tasks)?;
     disk::watch(&db, &registry, &tasks);
+    metrics::register_evictions(&registry);
     disk::alert(&db, &engine, &tasks);
     let told = (&registry, alerts::alarm(&engine, AlertKind::TlsWeak));
     Watch::new(&origins.faces(), roots, process.clock.clone(), told)?.run(&tasks);

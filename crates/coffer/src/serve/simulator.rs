@@ -49,6 +49,7 @@ pub(super) fn run(mut process: Process) -> Result<(), Failure> {
         let registry = metrics::registry();
         certificate.keep(&registry, &tasks)?;
         disk::watch(&db, &registry, &tasks);
+        metrics::register_evictions(&registry);
         let store = db.clone();
         let readiness = move || {
             if store.healthy() {

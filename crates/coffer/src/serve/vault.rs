@@ -124,6 +124,7 @@ async fn serve(
     let certified = certificate.readiness();
     certificate.keep(&registry, &tasks)?;
     disk::watch(&db, &registry, &tasks);
+    metrics::register_evictions(&registry);
     let readiness = Box::new(move || vault.ready().and_then(|()| certified()));
     let admin = axum::Router::new();
     process

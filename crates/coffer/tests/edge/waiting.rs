@@ -68,5 +68,14 @@ async fn a_thousand_who_wait_are_left_behind_while_others_are_served() {
     println!("all here after {all_here:?}, the last of each way waited {longest:?}");
     let left_behind = |waited: &Duration| *waited <= LEFT_BEHIND_WITHIN;
     assert!(longest.iter().all(left_behind), "{longest:?}");
+    // A thousand of one address are more than may be unfinished at a time; the listener had room.
+    let metrics = coffer.metrics("api").await;
+    let evicted = |reason| format!("coffer_face_evictions_total{{reason=\"{reason}\"}} ");
+    assert!(metrics.contains(&evicted("unfinished")), "{metrics}");
+    assert!(
+        !metrics.contains(&(evicted("unfinished") + "0")),
+        "{metrics}"
+    );
+    assert!(metrics.contains(&(evicted("full") + "0")), "{metrics}");
     serves(api, "/openapi.json").await;
 }

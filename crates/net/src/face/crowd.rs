@@ -18,6 +18,7 @@ use std::{
 use tokio::{sync::Notify, time::timeout};
 
 use super::limits::FaceLimits;
+use crate::metrics::Eviction;
 
 /// Bits of an IPv6 address that stand for one client: whoever has one address of a network usually has all.
 const IPV6_CLIENT_BITS: u32 = 64;
@@ -265,7 +266,7 @@ impl Guests {
             let Some(oldest) = unfinished.min_by_key(|guest| guest.waits_since()).cloned() else {
                 return;
             };
-            self.show_out(client, &oldest);
+            self.show_out(client, &oldest, Eviction::Unfinished);
         }
     }
 
@@ -293,12 +294,13 @@ impl Guests {
         let Some(oldest) = oldest else {
             return false;
         };
-        self.show_out(client, &oldest);
+        self.show_out(client, &oldest, Eviction::Full);
         true
     }
 
-    fn show_out(&mut self, client: IpAddr, guest: &Arc<Guest>) {
+    fn show_out(&mut self, client: IpAddr, guest: &Arc<Guest>, why: Eviction) {
         self.remove(client, guest);
+        why.count();
         guest.shown_out.notify_one();
     }
 }
