@@ -1,7 +1,13 @@
 //! The load: HTTP/1.1 over TLS 1.3 on connections that are kept open, unless the server ends them. It does little, so that it costs little: requests are
 //! bytes that were written before, of an answer only the status, the length and the body are looked at.
 
-use std::{borrow::Cow, cell::RefCell, net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    borrow::Cow,
+    cell::RefCell,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
+};
 
 use futures_util::future::join_all;
 use memchr::memmem;
@@ -17,7 +23,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -60,6 +66,19 @@ impl Target {
     /// The value of the header `Host`.
     pub(crate) fn host(&self) -> String {
         format!("localhost:{}", self.address.port())
+    }
+
+    /// A connection from this address of ours, after its handshake, or whatever became of it.
+    pub(crate) async fn try_connect_from(
+        &self,
+        from: IpAddr,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((from, 0).into())?;
+        let tcp = socket.connect(self.address).await?;
+        let name = ServerName::try_from("localhost").expect("a name");
+        let connector = TlsConnector::from(Arc::clone(&self.tls));
+        connector.connect(name, tcp).await
     }
 
     /// A connection after its handshake.

@@ -17,6 +17,7 @@ mod memory;
 mod openings;
 mod payment;
 mod ping;
+mod waiting;
 
 type Work<'s> = Pin<Box<dyn Future<Output = Measured> + 's>>;
 
@@ -50,6 +51,7 @@ macro_rules! row {
 pub(crate) const ALL: &[Row] = &[
     row!(memory, SQLITE),
     row!(ping, ALONE),
+    row!(waiting, ALONE),
     row!(payment, ALONE, POSTGRES),
     row!(handshake, ALONE),
     row!(cards, SQLITE, POSTGRES),
