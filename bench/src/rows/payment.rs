@@ -50,7 +50,7 @@ pub(super) async fn measure(stage: &Stage, plan: Plan) -> Measured {
     };
     let notes = match stage.store {
         Store::Sqlite => {
-            vec!["Reads are not recorded in packed groups and limits not counted yet.".to_owned()]
+            vec!["Each read is limited, counted as usage and recorded in packs.".to_owned()]
         }
         Store::Postgres => Vec::new(),
     };

@@ -65,7 +65,10 @@ pub(super) async fn measure(stage: &Stage, plan: Plan) -> Measured {
     Measured {
         judged: vec![judged],
         lines,
-        notes: vec!["Coffer does not compare addresses or count rates yet: that comes with limits and permissions.".to_owned()],
+        notes: vec![
+            "Coffer compares the address, counts the rates of key and account, and adds up usage."
+                .to_owned(),
+        ],
     }
 }
 
