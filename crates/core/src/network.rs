@@ -59,7 +59,8 @@ impl fmt::Display for Network {
 }
 
 /// The same network as connections are judged by: IPv4 as itself and not mapped into IPv6, nothing beyond the prefix.
-fn canonical(network: IpNet) -> IpNet {
+#[must_use]
+pub fn canonical(network: IpNet) -> IpNet {
     let unmapped = match network {
         IpNet::V6(v6) => v6
             .prefix_len()

@@ -161,14 +161,12 @@ impl Engine {
         Ok(uses.into_iter().next().map(|(_, used)| used))
     }
 
-    /// What keys need from time to time: ended rotations, reminders, counts and usage written and forgotten.
+    /// What keys need from time to time: ended rotations, reminders, counts and usage written.
     pub(crate) async fn keep_keys(&self) -> Result<(), Error> {
         self.write_uses().await?;
         self.write_usage().await?;
         self.end_rotations().await?;
-        self.tell_expiries().await?;
-        self.prune_uses().await?;
-        self.prune_usage().await
+        self.tell_expiries().await
     }
 
     /// Live keys are for production, once the account is activated.

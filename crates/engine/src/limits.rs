@@ -4,7 +4,7 @@
 //! up to a ceiling, and is forgiven after a while.
 
 use std::{
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -17,6 +17,7 @@ use coffer_core::{
     rate::{Left, Rate, Verdict, ceil_s},
     words,
 };
+use coffer_net::face::client_of;
 use quick_cache::sync::Cache;
 
 use crate::{Caller, Engine};
@@ -126,7 +127,7 @@ impl Limits {
 
     /// Whether an address may try a key that this node does not know.
     pub(crate) fn may_try(&self, address: IpAddr, now_us: i64) -> Result<(), i64> {
-        let Some(cell) = self.failures.get(&client(address)) else {
+        let Some(cell) = self.failures.get(&client_of(address)) else {
             return Ok(());
         };
         cell.peek(self.settings.failures, now_us).map_err(ceil_s)
@@ -134,7 +135,7 @@ impl Limits {
 
     /// A key from this address did not work.
     pub(crate) fn failed(&self, address: IpAddr, now_us: i64) {
-        let cell = found(&self.failures, client(address));
+        let cell = found(&self.failures, client_of(address));
         // What was tried was answered already; the next try is refused.
         let _ = cell.take(self.settings.failures, now_us, 1);
     }
@@ -184,17 +185,6 @@ fn found<K: std::hash::Hash + Eq + Clone, V: Default>(cells: &Cache<K, Arc<V>>, 
     match found {
         Ok(cell) => cell,
         Err(never) => match never {},
-    }
-}
-
-/// Whose address it is: one of IPv4, the first half of IPv6, which one customer has for himself.
-fn client(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        v4 @ IpAddr::V4(_) => v4,
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
     }
 }
 
@@ -433,7 +423,7 @@ mod tests {
 
     #[test]
     fn one_customer_of_ipv6_is_one_address() {
-        let of = |text: &str| client(text.parse().unwrap());
+        let of = |text: &str| client_of(text.parse().unwrap());
         assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
         assert_ne!(of("2001:db8:0:1::1"), of("2001:db8::1"));
         assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));

@@ -263,6 +263,8 @@ impl Engine {
 
     /// Forgets what is kept only for a time.
     pub(crate) async fn prune(&self) -> Result<(), Error> {
+        self.prune_uses().await?;
+        self.prune_usage().await?;
         let now = self.now();
         let changes = now.plus_millis(-CHANGES_KEPT_MS).as_millis();
         let forget = Transaction::new().any(&accounts::CHANGES_PRUNE, params![changes]);

@@ -7,6 +7,7 @@ use coffer_core::{
     event::EventType,
     id::WebhookEndpointId,
     limits::{DESCRIPTION_MAX, WEBHOOK_ENDPOINTS_MAX},
+    rotation::Overlap,
     words,
 };
 use coffer_db::{Transaction, params};
@@ -22,8 +23,6 @@ use crate::{
 };
 
 const OBJECT: &str = "webhook_endpoint";
-/// How long the old secret of a rotated endpoint signs beside the new one: 24 hours.
-const ROTATION_OVERLAP_MS: i64 = 24 * 60 * 60 * 1000;
 
 words! {
     /// Whether an endpoint is told.
@@ -230,7 +229,7 @@ impl Engine {
             mode,
             id.to_string(),
             read_version,
-            now.plus_millis(ROTATION_OVERLAP_MS).as_millis(),
+            Overlap::default().closes(now).as_millis(),
             self.seal(caller.place, id, Column::Secret, &keys.secret)?,
             self.seal(caller.place, id, Column::Seed, &keys.seed)?,
             now.as_millis(),

@@ -33,6 +33,7 @@ mod preread;
 pub(crate) mod proxies;
 mod visit;
 
+pub use crowd::client_of;
 pub use fault::Fault;
 pub use front::{Front, Passage};
 pub use limits::FaceLimits;

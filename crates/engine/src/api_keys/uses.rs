@@ -229,23 +229,13 @@ pub struct KeyUses {
     pub refused_permissions: Vec<UseCount>,
 }
 
-impl Caller {
-    /// Whether the key allows what a route needs. What its observed permissions would refuse is counted.
-    pub(crate) fn counts_as_refused(&self, needed: Permission) -> bool {
-        let observed = &self.known.key().observed;
-        observed
-            .permissions
-            .as_ref()
-            .is_some_and(|rights| !rights.allow(needed))
-    }
-}
-
 impl Engine {
     /// Whether the caller's key allows what a route needs. What its observed permissions would refuse is counted.
     #[must_use]
     pub fn allows(&self, caller: &Caller, needed: Permission) -> bool {
         let allowed = caller.settings().permissions.allow(needed);
-        if allowed && caller.counts_as_refused(needed) {
+        let observed = caller.known.key().observed.permissions.as_ref();
+        if allowed && observed.is_some_and(|rights| !rights.allow(needed)) {
             let refused = Seen::RefusedPermission(needed);
             self.0
                 .uses

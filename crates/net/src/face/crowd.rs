@@ -306,7 +306,8 @@ impl Guests {
 }
 
 /// The client who has this address.
-fn client_of(address: IpAddr) -> IpAddr {
+#[must_use]
+pub fn client_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {

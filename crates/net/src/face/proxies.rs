@@ -6,7 +6,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use coffer_core::words;
+use coffer_core::{network::canonical, words};
 use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
 use ipnet::IpNet;
 use tokio::{
@@ -93,18 +93,6 @@ impl TrustedProxies {
         }
         client
     }
-}
-
-/// A network of IPv4 addresses that is written as one of IPv6 is what it means.
-fn canonical(network: IpNet) -> IpNet {
-    let bits = network.prefix_len().checked_sub(96);
-    let (IpNet::V6(v6), Some(bits)) = (network, bits) else {
-        return network;
-    };
-    v6.addr()
-        .to_ipv4_mapped()
-        .and_then(|address| IpNet::new(address.into(), bits).ok())
-        .unwrap_or(network)
 }
 
 fn hops_backwards(line: &HeaderValue) -> impl Iterator<Item = &str> {
