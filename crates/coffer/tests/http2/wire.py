@@ -26,6 +26,11 @@ WINDOW_MAX = 2**31 - 1
 PATIENCE_S = 10
 
 
+def frame(kind, flags=0, stream=0, payload=b"", length=None):
+    length = len(payload) if length is None else length
+    return struct.pack(">I", length)[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+
+
 class Failed(Exception):
     """The server did not do what the standard says."""
 
@@ -68,9 +73,8 @@ class Connection:
         except OSError:
             pass
 
-    def send(self, kind, flags=0, stream=0, payload=b"", length=None):
-        length = len(payload) if length is None else length
-        self.send_raw(struct.pack(">I", length)[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload)
+    def send(self, *arguments, **named):
+        self.send_raw(frame(*arguments, **named))
 
     def settings(self, values):
         pairs = values.items() if isinstance(values, dict) else values
