@@ -128,10 +128,11 @@ fn secret_withheld(body: Vec<u8>) -> Vec<u8> {
     let Ok(serde_json::Value::Object(mut object)) = serde_json::from_slice(&body) else {
         return body;
     };
-    object.insert(
-        "code".to_owned(),
-        Code::SecretAlreadyShown.row().name.into(),
-    );
+    // A signing key that was registered has no secret of ours.
+    if object.get("generated") != Some(&serde_json::Value::Bool(false)) {
+        let code = Code::SecretAlreadyShown.row().name;
+        object.insert("code".to_owned(), code.into());
+    }
     serde_json::to_vec(&object).unwrap_or(body)
 }
 

@@ -16,8 +16,10 @@ use serde_json::{Map, Value};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, schema::ArrayBuilder};
 
 mod rights;
+mod signing;
 
 pub(crate) use rights::{Addresses, Granted, KeyFound};
+pub(crate) use signing::PublicKeyField;
 
 use crate::{
     problems::Problem,

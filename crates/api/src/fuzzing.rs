@@ -17,6 +17,7 @@ use crate::{
     query::{self, Query},
     refunds::NewRefundRequest,
     routes,
+    signing_keys::{NewSigningKeyRequest, SigningKeyRotateRequest},
     webhooks::{NewWebhookEndpointRequest, WebhookEndpointChangeRequest},
 };
 
@@ -37,6 +38,8 @@ const READERS: &[Reader] = &[
     accepted::<NewWebhookEndpointRequest>,
     accepted::<WebhookEndpointChangeRequest>,
     accepted::<AccountChangeRequest>,
+    accepted::<NewSigningKeyRequest>,
+    accepted::<SigningKeyRotateRequest>,
 ];
 
 fn accepted<T: Request>(fields: Fields) -> Option<Accepted> {

@@ -36,6 +36,7 @@ mod refunds;
 mod room;
 pub mod routes;
 mod shape;
+mod signing_keys;
 mod usage;
 mod views;
 mod webhooks;
@@ -57,7 +58,7 @@ use room::Room;
 
 pub use openapi::openapi;
 pub use permissions::permissions;
-pub use views::{RENDER, api_key_json, api_key_uses_json};
+pub use views::{RENDER, api_key_json, api_key_uses_json, signing_key_json};
 
 /// What the faces need to know.
 #[derive(Clone)]

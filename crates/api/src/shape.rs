@@ -15,6 +15,7 @@ use coffer_core::{
     money::AMOUNT_MAX,
     payment::{AttemptStatus, CaptureMode, Operation, PaymentStatus, RefundStatus},
     permission::{Access, Preset},
+    signing_key::{SignatureAlgorithm, SigningKeyState},
 };
 use coffer_core::{Mode, words};
 use coffer_engine::{
@@ -192,6 +193,8 @@ words! {
         Card = "card",
         /// An API key.
         ApiKey = "api_key",
+        /// A signing key.
+        SigningKey = "signing_key",
         /// Usage in an hour.
         Usage = "usage",
         /// An entry of the log.
@@ -233,6 +236,8 @@ word_shapes!(
     PaymentStatus,
     Preset,
     RefundStatus,
+    SignatureAlgorithm,
+    SigningKeyState,
     WebhookEndpointState,
 );
 

@@ -11,6 +11,7 @@ mod event;
 mod intake;
 mod payment;
 mod refund;
+mod signing_key;
 mod usage;
 mod webhook_endpoint;
 
@@ -24,11 +25,12 @@ pub(crate) use event::EventView;
 pub(crate) use intake::IntakeView;
 pub(crate) use payment::PaymentView;
 pub(crate) use refund::RefundView;
+pub(crate) use signing_key::SigningKeyView;
 pub(crate) use usage::UsageView;
 pub(crate) use webhook_endpoint::WebhookEndpointView;
 
 use coffer_core::Timestamp;
-use coffer_engine::{ApiKey, KeyUses, LastUse, Render, Text};
+use coffer_engine::{ApiKey, KeyUses, LastUse, Render, SigningKey, Text};
 use serde::Serialize;
 use utoipa::openapi::Object;
 
@@ -47,6 +49,7 @@ pub const RENDER: Render = Render {
     customer: |customer| json(&CustomerView::of(customer.clone())),
     card: |card| json(&CardView::of(card.clone())),
     api_key: |key, now| json(&ApiKeyView::of(key.clone(), now, None, None)),
+    signing_key: |key, now| json(&SigningKeyView::of(key.clone(), now, None)),
     webhook_endpoint: |endpoint| json(&WebhookEndpointView::of(endpoint.clone(), None)),
     event: |event| json(&EventView::of(event.clone())),
 };
@@ -61,6 +64,12 @@ pub fn api_key_json(key: &ApiKey, now: Timestamp, last_use: Option<LastUse>) -> 
 #[must_use]
 pub fn api_key_uses_json(uses: KeyUses) -> serde_json::Value {
     serde_json::to_value(ApiKeyUsesView::of(uses)).unwrap_or_default()
+}
+
+/// A signing key as callers see it, for the operator's command line.
+#[must_use]
+pub fn signing_key_json(key: SigningKey, now: Timestamp) -> serde_json::Value {
+    serde_json::to_value(SigningKeyView::of(key, now, None)).unwrap_or_default()
 }
 
 /// A view as JSON.
@@ -113,6 +122,8 @@ pub(crate) fn components() -> Vec<(&'static str, Object)> {
         entry::<ApiKeyUsesView>(),
         entry::<api_key::UseView>(),
         entry::<SuggestionView>(),
+        entry::<SigningKeyView>(),
+        entry::<signing_key::SigningKeyRotationView>(),
         entry::<AuditRecordView>(),
         entry::<audit_record::ActorView>(),
         entry::<UsageView>(),

@@ -2,6 +2,7 @@
 //! api's admin socket, or directly when no api runs.
 
 mod keys;
+mod signing_keys;
 
 use axum::{
     Json, Router,
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 pub(crate) use keys::{KeyAct, KeyMade, KeyTask, KeyWanted, KeysWanted};
+pub(crate) use signing_keys::{SigningKeyAct, SigningKeyTask, SigningKeyWanted};
 
 use crate::{
     admin::Socket,
@@ -114,6 +116,24 @@ impl Desk {
                 "/api-keys/task",
                 post(async |State(desk): State<Self>, Json(body)| {
                     answer(desk.key_task(body).await)
+                }),
+            )
+            .route(
+                "/signing-keys",
+                post(async |State(desk): State<Self>, Json(body)| {
+                    answer(desk.signing_key_create(body).await)
+                }),
+            )
+            .route(
+                "/signing-keys/list",
+                post(async |State(desk): State<Self>, Json(body)| {
+                    answer(desk.signing_key_list(body).await)
+                }),
+            )
+            .route(
+                "/signing-keys/task",
+                post(async |State(desk): State<Self>, Json(body)| {
+                    answer(desk.signing_key_task(body).await)
                 }),
             )
             .route(
@@ -275,6 +295,27 @@ impl Reach {
         match self {
             Self::Running(socket) => ask(socket, "/api-keys/task", &task).await,
             Self::Direct(desk) => desk.key_task(task).await,
+        }
+    }
+
+    pub(crate) async fn signing_key(&self, wanted: SigningKeyWanted) -> Result<Value, Failure> {
+        match self {
+            Self::Running(socket) => ask(socket, "/signing-keys", &wanted).await,
+            Self::Direct(desk) => desk.signing_key_create(wanted).await,
+        }
+    }
+
+    pub(crate) async fn signing_keys(&self, wanted: KeysWanted) -> Result<Value, Failure> {
+        match self {
+            Self::Running(socket) => ask(socket, "/signing-keys/list", &wanted).await,
+            Self::Direct(desk) => desk.signing_key_list(wanted).await,
+        }
+    }
+
+    pub(crate) async fn signing_key_task(&self, task: SigningKeyTask) -> Result<Value, Failure> {
+        match self {
+            Self::Running(socket) => ask(socket, "/signing-keys/task", &task).await,
+            Self::Direct(desk) => desk.signing_key_task(task).await,
         }
     }
 }

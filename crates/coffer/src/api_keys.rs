@@ -14,6 +14,18 @@ use crate::{
     runtime,
 };
 
+/// What a list shows of a key.
+const COLUMNS: [(&str, &str); 8] = [
+    ("ID", "/id"),
+    ("KIND", "/kind"),
+    ("STATE", "/state"),
+    ("LAST4", "/last4"),
+    ("EXPIRES", "/expires"),
+    ("LAST USED", "/last_use/time"),
+    ("FROM", "/last_use/address"),
+    ("NAME", "/name"),
+];
+
 /// Runs a command.
 pub(crate) fn run(command: ApiKeysCommand) -> Result<(), Failure> {
     match command {
@@ -29,7 +41,11 @@ pub(crate) fn run(command: ApiKeysCommand) -> Result<(), Failure> {
         } => {
             let directory = Directory::open(&place.dir)?;
             let keys = runtime::command(list(&directory, account, mode))?;
-            console::print(&if json { pretty(&keys) } else { table(&keys) });
+            console::print(&if json {
+                pretty(&keys)
+            } else {
+                table(&keys, COLUMNS)
+            });
             Ok(())
         }
         ApiKeysCommand::Show(key) => task(&key, KeyAct::Show),
@@ -82,42 +98,39 @@ async fn create(directory: &Directory, new: NewKeyArguments) -> Result<(), Failu
 async fn list(directory: &Directory, account: String, mode: Mode) -> Result<Value, Failure> {
     let (reach, _lock) = Reach::open(directory).await?;
     let account = account_of(&reach, account, false).await?;
-    all(
-        &reach,
-        KeysWanted {
-            account,
-            mode,
-            after: None,
-        },
-    )
-    .await
+    all((account, mode), async |page| reach.keys(page).await).await
 }
 
-async fn account_of(reach: &Reach, name: String, create: bool) -> Result<AccountId, Failure> {
+/// The account of this name.
+pub(crate) async fn account_of(
+    reach: &Reach,
+    name: String,
+    create: bool,
+) -> Result<AccountId, Failure> {
     let wanted = AccountWanted { name, create };
     Ok(reach.account(wanted).await?.account)
 }
 
 /// Every page of a list.
-async fn all(reach: &Reach, mut wanted: KeysWanted) -> Result<Value, Failure> {
-    let mut keys = Vec::new();
+pub(crate) async fn all(
+    (account, mode): (AccountId, Mode),
+    page: impl AsyncFn(KeysWanted) -> Result<Value, Failure>,
+) -> Result<Value, Failure> {
+    let (mut keys, mut after) = (Vec::new(), None);
     loop {
-        let KeysWanted { account, mode, .. } = wanted;
-        let mut page = reach.keys(wanted).await?;
+        let mut page = page(KeysWanted {
+            account,
+            mode,
+            after,
+        })
+        .await?;
         if let Some(Value::Array(some)) = page.get_mut("data").map(Value::take) {
             keys.extend(some);
         }
         let last = keys.last().and_then(|key| key.get("id")?.as_str());
-        match last {
-            Some(last) if page.get("has_more") == Some(&Value::Bool(true)) => {
-                let after = Some(last.to_owned());
-                wanted = KeysWanted {
-                    account,
-                    mode,
-                    after,
-                };
-            }
-            Some(_) | None => return Ok(Value::Array(keys)),
+        after = last.map(str::to_owned);
+        if after.is_none() || page.get("has_more") != Some(&Value::Bool(true)) {
+            return Ok(Value::Array(keys));
         }
     }
 }
@@ -132,26 +145,17 @@ fn task(key: &KeyNamed, act: KeyAct) -> Result<(), Failure> {
     })
 }
 
-fn pretty(value: &Value) -> String {
+/// JSON for people.
+pub(crate) fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
-/// One line per key.
-fn table(keys: &Value) -> String {
+/// One line per key, with what stands at these places of it.
+pub(crate) fn table<const N: usize>(keys: &Value, columns: [(&str, &str); N]) -> String {
     let cell = |key: &Value, pointer: &str| {
         let text = key.pointer(pointer).and_then(Value::as_str);
         text.unwrap_or("–").to_owned()
     };
-    let columns = [
-        ("ID", "/id"),
-        ("KIND", "/kind"),
-        ("STATE", "/state"),
-        ("LAST4", "/last4"),
-        ("EXPIRES", "/expires"),
-        ("LAST USED", "/last_use/time"),
-        ("FROM", "/last_use/address"),
-        ("NAME", "/name"),
-    ];
     let keys = keys.as_array().map_or(&[][..], Vec::as_slice);
     let mut rows = vec![columns.map(|(title, _)| title.to_owned())];
     rows.extend(keys.iter().map(|key| columns.map(|(_, at)| cell(key, at))));

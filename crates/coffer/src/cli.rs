@@ -3,7 +3,10 @@
 mod manage;
 mod operate;
 
-pub(crate) use manage::{AccountsCommand, ApiKeysCommand, AuditCommand, KeyNamed, NewKeyArguments};
+pub(crate) use manage::{
+    AccountsCommand, ApiKeysCommand, AuditCommand, KeyNamed, NewKeyArguments, SigningKeyOwner,
+    SigningKeySource, SigningKeysCommand,
+};
 pub(crate) use operate::{BackupCommand, DoctorArguments};
 
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
@@ -51,6 +54,11 @@ pub(crate) enum Command {
     ApiKeys {
         #[command(subcommand)]
         command: ApiKeysCommand,
+    },
+    /// Make, register and revoke keys that sign requests.
+    SigningKeys {
+        #[command(subcommand)]
+        command: SigningKeysCommand,
     },
     /// Show accounts, and activate one for live payments.
     Accounts {

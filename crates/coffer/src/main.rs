@@ -27,6 +27,7 @@ mod sandbox;
 mod secret_file;
 mod serve;
 mod signals;
+mod signing_keys;
 mod supervisor;
 mod tls;
 
@@ -65,6 +66,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             command: TlsCommand::Check(arguments),
         } => tls::check(&arguments),
         Command::ApiKeys { command } => api_keys::run(command),
+        Command::SigningKeys { command } => signing_keys::run(command),
         Command::Accounts { command } => activation::run(command),
         Command::Alerts(arguments) => alerts::list(&arguments),
         Command::Pages {

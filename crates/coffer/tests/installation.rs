@@ -363,3 +363,59 @@ fn keys_are_managed_without_a_running_api() {
     let missing = made.refused(&["accounts", "activate", "shop"], &[]);
     assert!(missing.contains("not activated"), "{missing}");
 }
+
+#[test]
+fn a_signing_key_that_is_made_here_is_kept_here() {
+    let made = Installation::development();
+    let files = tempfile::tempdir().unwrap();
+    let file = |name: &str| files.path().join(name).to_str().unwrap().to_owned();
+    let (private, next) = (file("shop.pem"), file("next.pem"));
+    let generate = ["signing-keys", "generate", "--account", "shop", "--out"];
+    let task = |arguments: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&made.accepted(arguments, &[])).unwrap()
+    };
+    let key = task(&[&generate[..], &[&private]].concat());
+    let (id, text) = (key["id"].as_str().unwrap(), fs::read_to_string(&private));
+    assert!(text.unwrap().starts_with("-----BEGIN PRIVATE KEY-----"));
+    assert_eq!(
+        fs::metadata(&private).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    assert_eq!(
+        (&key["generated"], &key["private_key"]),
+        (&false.into(), &serde_json::Value::Null)
+    );
+    // Neither a file that is there is written over, nor is one left of a key that was not registered.
+    made.refused(&[&generate[..], &[&private]].concat(), &[]);
+    let closed = file("closed.pem");
+    let rotate = ["signing-keys", "rotate", id, "--overlap-hours"];
+    made.refused(&[&rotate[..], &["1000", "--out", &closed]].concat(), &[]);
+    assert!(!Path::new(&closed).exists());
+    let rotated = task(
+        &[
+            &rotate[..],
+            &["1", "--algorithm", "rsa-pss-sha512", "--out", &next],
+        ]
+        .concat(),
+    );
+    assert_eq!(rotated["algorithm"], "rsa-pss-sha512");
+    let public = file("public.pem");
+    fs::write(&public, rotated["public_key"].as_str().unwrap()).unwrap();
+    let register = [
+        "signing-keys",
+        "register",
+        "--account",
+        "shop",
+        "--public-key",
+    ];
+    let refused = made.refused(&[&register[..], &[&public]].concat(), &[]);
+    assert!(refused.contains("never registered before"), "{refused}");
+    let refused = made.refused(&[&register[..], &[&private]].concat(), &[]);
+    assert!(refused.contains("public half alone"), "{refused}");
+    assert_eq!(task(&["signing-keys", "revoke", id])["state"], "revoked");
+    let table = made.accepted(&["signing-keys", "list", "--account", "shop"], &[]);
+    assert!(
+        table.contains("revoked") && table.contains("active"),
+        "{table}"
+    );
+}

@@ -53,6 +53,14 @@ words! {
         ApiKeyRevoked = "api_key.revoked",
         /// An API key was seen where it must not be.
         ApiKeyExposed = "api_key.exposed",
+        /// A signing key was registered, or made.
+        SigningKeyCreated = "signing_key.created",
+        /// A signing key has a successor, beside which it works for a while.
+        SigningKeyRotated = "signing_key.rotated",
+        /// A signing key that has a successor works no more.
+        SigningKeyRotationEnded = "signing_key.rotation_ended",
+        /// A signing key was revoked.
+        SigningKeyRevoked = "signing_key.revoked",
         /// A webhook endpoint was made.
         WebhookEndpointCreated = "webhook_endpoint.created",
         /// A webhook endpoint was changed.
@@ -121,6 +129,7 @@ mod tests {
                 "customer",
                 "card",
                 "api_key",
+                "signing_key",
                 "webhook_endpoint",
                 "alert"
             ]

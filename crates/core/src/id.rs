@@ -199,6 +199,8 @@ kinds! {
     WebhookEndpoint, WebhookEndpointId = "we";
     /// An API key.
     ApiKey, ApiKeyId = "key";
+    /// A key that signs requests.
+    SigningKey, SigningKeyId = "sigkey";
     /// A request to a public face.
     Request, RequestId = "req";
     /// Something that needs a person's attention.

@@ -24,6 +24,7 @@ pub mod permission;
 pub mod provider;
 pub mod rate;
 pub mod rotation;
+pub mod signing_key;
 pub mod time;
 
 pub use card::{CardSummary, Expiry, Last4};

@@ -54,6 +54,12 @@ pub const DATA_KEY_BATCH_MAX: usize = 256;
 pub const API_KEYS_MAX: i64 = 20_000;
 /// The longest name of an API key.
 pub const API_KEY_NAME_MAX: usize = 100;
+/// Signing keys per account and mode that work.
+pub const SIGNING_KEYS_MAX: i64 = 20;
+/// The longest name of a signing key.
+pub const SIGNING_KEY_NAME_MAX: usize = 100;
+/// The longest public key that is registered, as PEM or JWK: RSA of 4096 bits takes 800.
+pub const PUBLIC_KEY_MAX: usize = 2048;
 /// How long a live key lasts at most, and unless told: 365 days.
 pub const LIVE_KEY_TTL_MAX_MS: i64 = 365 * crate::time::DAY_MS;
 /// Addresses and networks that an API key may list.

@@ -10,6 +10,7 @@ mod error;
 mod key;
 mod mac;
 pub mod pki;
+pub mod public_key;
 mod random;
 mod signing;
 mod stream;

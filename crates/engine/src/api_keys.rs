@@ -166,6 +166,7 @@ impl Engine {
         self.write_uses().await?;
         self.write_usage().await?;
         self.end_rotations().await?;
+        self.end_signing_key_rotations().await?;
         self.tell_expiries().await
     }
 

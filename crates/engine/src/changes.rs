@@ -60,7 +60,7 @@ impl Engine {
         let polled = Timestamp::from_millis(self.0.changes.polled.load(Ordering::Acquire));
         if Timestamp::from_millis(asked).since(polled) >= CHANGES_KEPT_MS / 2 {
             // What changed since the last poll may have been pruned without a trace.
-            self.0.key_cache.forget_all();
+            self.forget_all();
         }
         let seen = self.0.changes.seen.load(Ordering::Acquire);
         let mut expected = seen;
@@ -69,15 +69,21 @@ impl Engine {
             expected = expected.saturating_add(1);
             if sequence != expected {
                 // Pruned before this node read it: what is cached may be wrong.
-                self.0.key_cache.forget_all();
+                self.forget_all();
                 expected = sequence;
             }
-            if row.text("kind")? == "api_key" {
-                self.0.key_cache.forget(rows::word(&row, "id")?);
+            match row.text("kind")? {
+                "api_key" => self.0.key_cache.forget(rows::word(&row, "id")?),
+                "signing_key" => self.0.verifiers.forget(rows::word(&row, "id")?),
+                _ => {}
             }
             self.0.changes.seen.store(sequence, Ordering::Release);
         }
         self.0.changes.polled.store(asked, Ordering::Release);
         Ok(())
+    }
+    fn forget_all(&self) {
+        self.0.key_cache.forget_all();
+        self.0.verifiers.forget_all();
     }
 }

@@ -13,13 +13,15 @@ use coffer_net::{
 };
 
 use crate::{
-    ApiKey, Card, Customer, Error, LimitSettings, Payment, ReadRecords, Refund, WebhookEndpoint,
+    ApiKey, Card, Customer, Error, LimitSettings, Payment, ReadRecords, Refund, SigningKey,
+    WebhookEndpoint,
     api_keys::{KeyCache, Uses},
     calls::Calls,
     changes::Changes,
     checkout::Checkout,
     drive::OrderSigner,
     limits::Limits,
+    signing_keys::VerifierCache,
     sweeper::Settling,
     usage::Usage,
 };
@@ -45,6 +47,8 @@ pub struct Render {
     pub card: fn(&Card) -> Vec<u8>,
     /// An API key at a time, without its secret.
     pub api_key: fn(&ApiKey, Timestamp) -> Vec<u8>,
+    /// A signing key at a time, without its private half.
+    pub signing_key: fn(&SigningKey, Timestamp) -> Vec<u8>,
     /// A webhook endpoint, without its secret.
     pub webhook_endpoint: fn(&WebhookEndpoint) -> Vec<u8>,
     /// An event, as it is sent to webhook endpoints.
@@ -99,6 +103,7 @@ pub(crate) struct Parts {
     pub(crate) checkout: Checkout,
     pub(crate) audit: Audit,
     pub(crate) key_cache: KeyCache,
+    pub(crate) verifiers: VerifierCache,
     pub(crate) uses: Uses,
     pub(crate) limits: Limits,
     pub(crate) calls: Calls,
@@ -148,7 +153,8 @@ impl Engine {
         Ok(Self(Arc::new(Parts {
             audit: log_of(&settings.service_key, &settings.instance),
             orders: OrderSigner::new(),
-            key_cache: KeyCache::new(),
+            key_cache: KeyCache::empty(),
+            verifiers: VerifierCache::empty(),
             uses: Uses::default(),
             limits: Limits::new(settings.limits),
             calls: Calls::new(settings.reads),

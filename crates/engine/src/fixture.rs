@@ -73,6 +73,7 @@ const RENDER: Render = Render {
     customer: |customer| customer.id.to_string().into_bytes(),
     card: |card| card.id.to_string().into_bytes(),
     api_key: |key, _| key.id.to_string().into_bytes(),
+    signing_key: |key, _| key.id.to_string().into_bytes(),
     webhook_endpoint: |endpoint| endpoint.id.to_string().into_bytes(),
     event: |event| event.id.to_string().into_bytes(),
 };

@@ -8,6 +8,7 @@
 mod accounts;
 mod alerts;
 mod api_keys;
+mod cache;
 mod caller;
 mod calls;
 mod cards;
@@ -39,6 +40,7 @@ mod records;
 mod refunds;
 mod rows;
 mod signature;
+mod signing_keys;
 mod steward;
 mod store;
 mod sweeper;
@@ -68,6 +70,10 @@ pub use page::{Listed, Page};
 pub use payment::{CardInput, LastAttempt, NewPayment, Payment, PaymentFilter, TokenRef};
 pub use records::{AuditRecord, RecordFilter, RecordName};
 pub use refunds::{NewRefund, Refund, RefundFilter};
+pub use signing_keys::{
+    MadeSigningKey, NewSigningKey, RegisteredKey, SigningKey, SigningKeyError, SigningKeyRotation,
+    Verifier,
+};
 pub use steward::Steward;
 pub use store::{MIGRATIONS, STATEMENTS};
 pub use text::{Metadata, Text};

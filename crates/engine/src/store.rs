@@ -11,6 +11,7 @@ pub(crate) mod events;
 pub(crate) mod idempotency;
 pub(crate) mod payments;
 pub(crate) mod refunds;
+pub(crate) mod signing_keys;
 pub(crate) mod usage;
 pub(crate) mod webhooks;
 
@@ -92,6 +93,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "found by key",
         sql: FOUND_BY_KEY,
     },
+    Migration {
+        version: 18,
+        name: "signing keys",
+        sql: signing_keys::SCHEMA,
+    },
 ];
 
 /// Beside the key of a table, an index begins with what tells its rows apart, not with account and mode. PostgreSQL knows
@@ -129,6 +135,7 @@ pub const STATEMENTS: &[&[&Statement]] = &[
     idempotency::STATEMENTS,
     alerts::STATEMENTS,
     usage::STATEMENTS,
+    signing_keys::STATEMENTS,
 ];
 
 #[cfg(test)]

@@ -32,11 +32,15 @@ use crate::{
     ping::ping,
     query,
     refunds::{NewRefundRequest, refund, refund_create, refund_list},
+    signing_keys::{
+        NewSigningKeyRequest, SigningKeyRotateRequest, signing_key, signing_key_create,
+        signing_key_list, signing_key_revoke, signing_key_rotate,
+    },
     usage::usage_list,
     views::{
         AccountView, AlertView, ApiKeyUsesView, ApiKeyView, AuditRecordView, CardView,
-        CustomerView, EventView, IntakeView, PaymentView, PingView, RefundView, SuggestionView,
-        UsageView, WebhookEndpointView,
+        CustomerView, EventView, IntakeView, PaymentView, PingView, RefundView, SigningKeyView,
+        SuggestionView, UsageView, WebhookEndpointView,
     },
     webhooks::{
         NewWebhookEndpointRequest, WebhookEndpointChangeRequest, webhook_endpoint,
@@ -211,6 +215,21 @@ static ROUTES: &[RouteRow] = &[
         .yields::<ApiKeyView>(&[200]),
     post!("/v1/api_keys/{id}/revoke", api_key_revoke, write(Resource::ApiKeys), "Revoke an API key, for ever.")
         .yields::<ApiKeyView>(&[200]),
+    post!("/v1/signing_keys", signing_key_create, write(Resource::ApiKeys), "Register a signing key, or have one made, whose private half is shown once.")
+        .takes::<NewSigningKeyRequest>()
+        .yields::<SigningKeyView>(&[201])
+        .located("/v1/signing_keys")
+        .showing_secret(),
+    get!("/v1/signing_keys", signing_key_list, read(Resource::ApiKeys), "List signing keys, the newest first.")
+        .lists::<SigningKeyView>(query::PAGE),
+    get!("/v1/signing_keys/{id}", signing_key, read(Resource::ApiKeys), "Show a signing key.").yields::<SigningKeyView>(&[200]),
+    post!("/v1/signing_keys/{id}/rotate", signing_key_rotate, write(Resource::ApiKeys), "Give a signing key a successor; the old one works for a while.")
+        .takes::<SigningKeyRotateRequest>()
+        .yields::<SigningKeyView>(&[201])
+        .located("/v1/signing_keys")
+        .showing_secret(),
+    post!("/v1/signing_keys/{id}/revoke", signing_key_revoke, write(Resource::ApiKeys), "Revoke a signing key, for ever.")
+        .yields::<SigningKeyView>(&[200]),
     RouteRow::new(
         name!(Post "POST" "/v1/exposed_keys" exposed_key_report "Report an API key that was found where it should not be; if it works, it is frozen at once."),
         AuditRule::InTransaction,

@@ -100,11 +100,11 @@ fn rate(per_minute: Option<i64>) -> Result<Option<Rate>, Failure> {
         .map_err(|malformed| wrong("per_minute", malformed))
 }
 
-fn named<const MAX: usize>(name: String) -> Result<Text<MAX>, Failure> {
+pub(super) fn named<const MAX: usize>(name: String) -> Result<Text<MAX>, Failure> {
     Text::parse(name).map_err(|malformed| wrong("name", malformed))
 }
 
-fn wrong(field: &str, malformed: Malformed) -> Failure {
+pub(super) fn wrong(field: &str, malformed: Malformed) -> Failure {
     Failure::Operator(format!("{field}: {malformed}"))
 }
 

@@ -3,7 +3,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use coffer_core::{Mode, api_key::KeyKind, id::ApiKeyId};
+use coffer_core::{
+    Mode,
+    api_key::KeyKind,
+    id::{ApiKeyId, SigningKeyId},
+    signing_key::SignatureAlgorithm,
+};
 
 use super::Place;
 
@@ -126,6 +131,96 @@ pub(crate) enum ApiKeysCommand {
     Unfreeze(KeyNamed),
     /// Revoke a key, for good.
     Revoke(KeyNamed),
+}
+
+/// A signing key, by its id.
+#[derive(Args)]
+pub(crate) struct SigningKeyNamed {
+    /// The key's id, `sigkey_…`.
+    #[arg(value_name = "KEY")]
+    pub(crate) key: SigningKeyId,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+/// Whose a new signing key is.
+#[derive(Args)]
+pub(crate) struct SigningKeyOwner {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// The account, by name; it is created when there is none.
+    #[arg(long)]
+    pub(crate) account: String,
+    /// Test or live.
+    #[arg(long, default_value = "test")]
+    pub(crate) mode: Mode,
+    /// What the key is called.
+    #[arg(long, default_value = "command line")]
+    pub(crate) name: String,
+}
+
+/// Where the next key comes from.
+#[derive(Args)]
+#[group(required = true)]
+pub(crate) struct SigningKeySource {
+    /// Make a key, and put its private half into this new file.
+    #[arg(long, value_name = "FILE", conflicts_with = "public_key")]
+    pub(crate) out: Option<PathBuf>,
+    /// How the key that is made signs: `rsa-pss-sha512` or `ed25519`.
+    #[arg(long, default_value = "ed25519")]
+    pub(crate) algorithm: SignatureAlgorithm,
+    /// Register the public key in this file, PEM or JWK.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) public_key: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum SigningKeysCommand {
+    /// Make a key here: its private half goes into a file, its public half is registered.
+    Generate {
+        #[command(flatten)]
+        owner: SigningKeyOwner,
+        /// `rsa-pss-sha512` (answers can be encrypted to it too) or `ed25519`.
+        #[arg(long, default_value = "ed25519")]
+        algorithm: SignatureAlgorithm,
+        /// The new file for the private key.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Register a public key.
+    Register {
+        #[command(flatten)]
+        owner: SigningKeyOwner,
+        /// The file with the public key, PEM or JWK.
+        #[arg(long, value_name = "FILE")]
+        public_key: PathBuf,
+    },
+    /// Show the signing keys of an account.
+    List {
+        #[command(flatten)]
+        place: Place,
+        /// The account, by name.
+        #[arg(long)]
+        account: String,
+        /// Test or live.
+        #[arg(long, default_value = "test")]
+        mode: Mode,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give a key a successor, with an id of its own; the old one works for a while.
+    Rotate {
+        #[command(flatten)]
+        key: SigningKeyNamed,
+        #[command(flatten)]
+        source: SigningKeySource,
+        /// How long the old key works: 24 hours unless told, 0 to end it at once.
+        #[arg(long, value_name = "HOURS")]
+        overlap_hours: Option<i64>,
+    },
+    /// Revoke a key, for good.
+    Revoke(SigningKeyNamed),
 }
 
 #[derive(Subcommand)]

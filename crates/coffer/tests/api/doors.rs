@@ -58,6 +58,8 @@ const DOORS: &[(&str, Door)] = &[
     ("GET /v1/ping", AnyKey),
     ("GET /v1/refunds", Secret("refunds:read")),
     ("GET /v1/refunds/{id}", Secret("refunds:read")),
+    ("GET /v1/signing_keys", Secret("api_keys:read")),
+    ("GET /v1/signing_keys/{id}", Secret("api_keys:read")),
     ("GET /v1/usage", Secret("usage:read")),
     ("GET /v1/webhook_endpoints", Secret("webhooks:read")),
     ("GET /v1/webhook_endpoints/{id}", Secret("webhooks:read")),
@@ -84,6 +86,15 @@ const DOORS: &[(&str, Door)] = &[
     ("POST /v1/payments/{id}/cancel", Secret("payments:write")),
     ("POST /v1/payments/{id}/capture", Secret("payments:write")),
     ("POST /v1/refunds", Secret("refunds:write")),
+    ("POST /v1/signing_keys", Secret("api_keys:write")),
+    (
+        "POST /v1/signing_keys/{id}/revoke",
+        Secret("api_keys:write"),
+    ),
+    (
+        "POST /v1/signing_keys/{id}/rotate",
+        Secret("api_keys:write"),
+    ),
     ("POST /v1/webhook_endpoints", Secret("webhooks:write")),
     (
         "POST /v1/webhook_endpoints/{id}/rotate_secret",

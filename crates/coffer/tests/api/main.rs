@@ -17,6 +17,7 @@ mod payments;
 mod problems;
 mod rates;
 mod records;
+mod signing_keys;
 mod strangers;
 
 use coffer_testkit::{Answer, Merchant};

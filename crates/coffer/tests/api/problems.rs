@@ -74,6 +74,7 @@ fn least(schema: Option<&str>) -> Value {
         Some("NewCardRequest") => json!({"token": "tok_00000000000000000000000000"}),
         Some("NewWebhookEndpointRequest") => json!({"url": "https://shop.test/hook"}),
         Some("NewApiKeyRequest") => json!({"name": "another", "permissions": {}}),
+        Some("NewSigningKeyRequest") => json!({"name": "another", "generate": "ed25519"}),
         Some("ExposedKeyRequest") => json!({"key": "sk_test_cut"}),
         Some(_) | None => json!({}),
     }
@@ -94,6 +95,7 @@ async fn unknown_and_read_only_fields_are_refused_in_every_write() {
             "api_keys" => "key",
             "customers" => "cus",
             "payments" => "pay",
+            "signing_keys" => "sigkey",
             _ => "we",
         };
         let path = operation.at(&format!("{prefix}_00000000000000000000000000"));

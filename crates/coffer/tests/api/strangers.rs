@@ -49,6 +49,14 @@ impl Belongings {
                 .await,
             ),
             (
+                "signing_keys",
+                post(
+                    "/v1/signing_keys",
+                    json!({"name": "mine", "generate": "ed25519"}),
+                )
+                .await,
+            ),
+            (
                 "webhook_endpoints",
                 post("/v1/webhook_endpoints", hook).await,
             ),
@@ -122,6 +130,7 @@ async fn body(operation: &Operation, stranger: &Merchant) -> Option<Value> {
         Some("NewCardRequest") => Some(json!({"token": stranger.deposit(Card::APPROVED).await})),
         Some("ApiKeyChangeRequest") => Some(json!({"name": "mine"})),
         Some("RotateRequest") => Some(json!({"overlap_hours": 0})),
+        Some("SigningKeyRotateRequest") => Some(json!({"generate": "ed25519"})),
         Some("CaptureRequest") => Some(json!({"amount": 1})),
         Some("CustomerChangeRequest") => Some(json!({"description": "mine"})),
         Some("WebhookEndpointChangeRequest") => Some(json!({"state": "disabled"})),

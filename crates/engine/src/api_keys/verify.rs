@@ -1,12 +1,6 @@
 //! A presented key becomes a [`Caller`], or it is said why not.
 
-use std::{
-    net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{net::IpAddr, sync::Arc};
 
 use coffer_core::{
     api_key::{KeyKind, KeyState, KeyText},
@@ -14,13 +8,12 @@ use coffer_core::{
 };
 use coffer_crypto::{Context, Mac, mac};
 use coffer_db::params;
-use quick_cache::sync::Cache;
 
 use super::{
     key::{self, ApiKey, StoredKey},
     uses::{KeyUse, Seen},
 };
-use crate::{CallOrigin, Caller, Engine, Error, store::api_keys as sql};
+use crate::{CallOrigin, Caller, Engine, Error, cache::ObjectCache, store::api_keys as sql};
 
 /// API keys held in memory; more are read from the store each time.
 const CACHED_MAX: usize = 100_000;
@@ -76,41 +69,12 @@ impl Known {
     }
 }
 
-/// Keys by id, so that a call costs no query. A change empties it on every node within a second.
-pub(crate) struct KeyCache {
-    keys: Cache<ApiKeyId, Arc<Known>>,
-    /// Grows with each forgetting, so that what was read before it is not put in after it.
-    forgotten: AtomicU64,
-}
+/// Keys by id.
+pub(crate) type KeyCache = ObjectCache<ApiKeyId, Known>;
 
 impl KeyCache {
-    pub(crate) fn new() -> Self {
-        Self {
-            keys: Cache::new(CACHED_MAX),
-            forgotten: AtomicU64::new(0),
-        }
-    }
-
-    pub(crate) fn forget(&self, id: ApiKeyId) {
-        self.forgotten.fetch_add(1, Ordering::SeqCst);
-        self.keys.remove(&id);
-    }
-
-    pub(crate) fn forget_all(&self) {
-        self.forgotten.fetch_add(1, Ordering::SeqCst);
-        self.keys.clear();
-    }
-
-    fn forgotten(&self) -> u64 {
-        self.forgotten.load(Ordering::SeqCst)
-    }
-
-    /// Keeps what was read when [`KeyCache::forgotten`] was `before`. A revocation that came between may have missed it.
-    fn keep(&self, id: ApiKeyId, known: &Arc<Known>, before: u64) {
-        self.keys.insert(id, Arc::clone(known));
-        if self.forgotten() != before {
-            self.keys.remove(&id);
-        }
+    pub(crate) fn empty() -> Self {
+        Self::new(CACHED_MAX)
     }
 }
 
@@ -201,7 +165,7 @@ impl Engine {
         address: IpAddr,
     ) -> Result<Option<Arc<Known>>, AuthenticationError> {
         let fresh = self.0.changes.is_fresh(self.now());
-        if let Some(known) = self.0.key_cache.keys.get(&id).filter(|_| fresh) {
+        if let Some(known) = self.0.key_cache.get(&id).filter(|_| fresh) {
             return Ok(Some(known));
         }
         self.0
@@ -339,10 +303,10 @@ mod tests {
         let shop = Shop::open().await;
         let id = shop.caller("GET /v1/ping").await.api_key();
         let cache = &shop.engine.0.key_cache;
-        let (known, before) = (cache.keys.get(&id).unwrap(), cache.forgotten());
+        let (known, before) = (cache.get(&id).unwrap(), cache.forgotten());
         cache.forget(id);
         cache.keep(id, &known, before);
-        assert!(cache.keys.get(&id).is_none());
+        assert!(cache.get(&id).is_none());
     }
 
     #[tokio::test]

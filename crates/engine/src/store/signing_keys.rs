@@ -1,0 +1,73 @@
+//! Signing keys, of which only the public half is stored.
+
+use coffer_db::Statement;
+
+/// A key that was registered once never comes back: not after its revocation, and not under another name.
+pub(crate) const SCHEMA: &str = "
+CREATE TABLE signing_keys (
+    account TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    signing_key TEXT NOT NULL,
+    name TEXT NOT NULL,
+    algorithm TEXT NOT NULL,
+    public_key TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    generated {bigint} NOT NULL,
+    state TEXT NOT NULL,
+    successor TEXT,
+    rotated {bigint},
+    closes {bigint},
+    last_use {bigint},
+    version {bigint} NOT NULL,
+    created {bigint} NOT NULL,
+    updated {bigint} NOT NULL,
+    PRIMARY KEY (account, mode, signing_key)
+) {strict};
+CREATE UNIQUE INDEX signing_keys_by_id ON signing_keys (signing_key, account, mode);
+CREATE UNIQUE INDEX signing_keys_by_fingerprint ON signing_keys (fingerprint, account, mode);
+CREATE INDEX signing_keys_rotating ON signing_keys (closes) WHERE closes IS NOT NULL AND state = 'active'";
+
+pub(crate) const STATEMENTS: &[&Statement] =
+    &[&INSERT, &FIND, &LIST, &COUNT, &UPDATE, &ROTATIONS_DUE];
+
+pub(crate) static INSERT: Statement = Statement::new(
+    "signing_key_insert",
+    "INSERT INTO signing_keys (account, mode, signing_key, name, algorithm, public_key, fingerprint, generated, state, version,
+        created, updated)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'active', 1, $9, $9)",
+);
+macro_rules! select_keys {
+    ($rest:literal) => {
+        concat!(
+            "SELECT account, mode, signing_key, name, algorithm, public_key, fingerprint, generated, state, successor, rotated,
+                closes, last_use, version, created, updated
+             FROM signing_keys WHERE ",
+            $rest
+        )
+    };
+}
+/// By its id alone, as the operator names it.
+pub(crate) static FIND: Statement =
+    Statement::new("signing_key_find", select_keys!("signing_key = $1"));
+pub(crate) static LIST: Statement = Statement::new(
+    "signing_key_list",
+    select_keys!(
+        "account = $1 AND mode = $2 AND signing_key < $3 ORDER BY signing_key DESC LIMIT $4"
+    ),
+);
+pub(crate) static COUNT: Statement = Statement::new(
+    "signing_key_count",
+    "SELECT COUNT(*) AS found FROM signing_keys WHERE account = $1 AND mode = $2 AND state = 'active'",
+);
+pub(crate) static UPDATE: Statement = Statement::new(
+    "signing_key_update",
+    "UPDATE signing_keys SET version = $4 + 1, state = $5, successor = $6, rotated = $7, closes = $8, updated = $9
+     WHERE account = $1 AND mode = $2 AND signing_key = $3 AND version = $4",
+);
+/// Of every account: their time is over, or nobody has used them for a day.
+pub(crate) static ROTATIONS_DUE: Statement = Statement::new(
+    "signing_key_rotations_due",
+    select_keys!(
+        "closes IS NOT NULL AND state = 'active' AND (closes <= $1 OR rotated <= $2 AND (last_use IS NULL OR last_use <= $2)) ORDER BY closes LIMIT 100"
+    ),
+);
