@@ -6,7 +6,7 @@ use crate::{
     Api,
     answer::{Answer, Outcome},
     call::Incoming,
-    problems::{Problem, page::page_of},
+    problems::{Problem, page},
 };
 
 /// Where to begin.
@@ -28,7 +28,7 @@ pub(crate) async fn index(api: Api, _incoming: Incoming) -> Outcome {
     };
     let (openapi, errors) = (
         format!("{}/openapi.json", settings.api_origin),
-        format!("{}/docs/errors/{{code}}", settings.api_origin),
+        format!("{}/docs/errors", settings.api_origin),
     );
     Ok(Answer::json(
         200,
@@ -46,9 +46,14 @@ pub(crate) async fn openapi_document(api: Api, _incoming: Incoming) -> Outcome {
     Ok(Answer::bytes(200, api.0.openapi.clone()))
 }
 
+/// The pages of all codes.
+pub(crate) async fn error_list(_api: Api, _incoming: Incoming) -> Outcome {
+    Ok(Answer::response(page::list_page()))
+}
+
 /// The page of a code.
-pub(crate) async fn error_page(_api: Api, incoming: Incoming) -> Outcome {
-    page_of(&incoming.name)
+pub(crate) async fn error_page(api: Api, incoming: Incoming) -> Outcome {
+    page::page_of(&incoming.name, &api.settings().api_origin)
         .map(Answer::response)
         .ok_or_else(|| Problem::not_found("error code").into())
 }

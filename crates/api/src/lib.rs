@@ -58,6 +58,7 @@ use room::Room;
 
 pub use openapi::openapi;
 pub use permissions::permissions;
+pub use problems::page::error_pages;
 pub use views::{RENDER, api_key_json, api_key_uses_json, signing_key_json};
 
 /// What the faces need to know.

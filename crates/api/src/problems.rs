@@ -2,6 +2,7 @@
 //!
 //! A problem never holds a value of the request, beyond the name of a field, nor anything about how the server is built.
 
+mod example;
 pub mod page;
 pub mod table;
 
@@ -156,10 +157,10 @@ impl Problem {
         self.field.as_deref()
     }
 
-    /// The answer to the request with this id, at the API of this origin.
-    pub(crate) fn answer(self, api_origin: &str, request_id: RequestId) -> Response {
+    /// The body of the answer to the request with this id, at the API of this origin.
+    fn view(self, api_origin: &str, request_id: RequestId) -> ProblemView {
         let row = self.code.row();
-        let view = ProblemView {
+        ProblemView {
             r#type: page::address(api_origin, self.code),
             title: row.title,
             status: i64::from(row.status),
@@ -172,7 +173,13 @@ impl Problem {
             amount_left: self.amount_left,
             limit: self.limited.map(|(limit, _)| limit),
             request_id,
-        };
+        }
+    }
+
+    /// The answer to the request with this id, at the API of this origin.
+    pub(crate) fn answer(self, api_origin: &str, request_id: RequestId) -> Response {
+        let (code, row, limited) = (self.code, self.code.row(), self.limited);
+        let view = self.view(api_origin, request_id);
         let mut response = Response::new(Body::from(serde_json::to_vec(&view).unwrap_or_default()));
         *response.status_mut() =
             StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -184,8 +191,8 @@ impl Problem {
         if row.status == StatusCode::UNAUTHORIZED.as_u16() {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        let told = self.limited.map(|(_, seconds)| HeaderValue::from(seconds));
-        let usual = || retry_after(self.code).map(HeaderValue::from_static);
+        let told = limited.map(|(_, seconds)| HeaderValue::from(seconds));
+        let usual = || retry_after(code).map(HeaderValue::from_static);
         if let Some(seconds) = told.or_else(usual) {
             headers.insert(RETRY_AFTER, seconds);
         }

@@ -22,7 +22,7 @@ use crate::{
         CustomerChangeRequest, NewCustomerRequest, customer, customer_create, customer_delete,
         customer_list, customer_update,
     },
-    documents::{error_page, index, openapi_document},
+    documents::{error_list, error_page, index, openapi_document},
     events::{event, event_list},
     intakes::{NewIntakeRequest, intake_create, intake_options},
     payments::{
@@ -250,6 +250,7 @@ static ROUTES: &[RouteRow] = &[
         .yields::<PingView>(&[200]),
     public!("/", index, "Show where to begin.").serves(Content::Json),
     public!("/openapi.json", openapi_document, "Show this document.").serves(Content::Json),
+    public!("/docs/errors", error_list, "List the codes of errors.").serves(Content::Page),
     public!("/docs/errors/{code}", error_page, "Explain a code.").serves(Content::Page),
 ];
 
