@@ -71,18 +71,27 @@ impl Actor {
     }
 }
 
-/// The part of an entry that everyone who may read the log can read.
+/// What everyone who may read the log can read of an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Public {
-    pub(crate) actor: Actor,
-    pub(crate) action: String,
-    pub(crate) route: String,
-    pub(crate) outcome: Outcome,
-    pub(crate) objects: Vec<String>,
-    pub(crate) mode: Option<Mode>,
-    pub(crate) request: Option<RequestId>,
-    pub(crate) latency_ms: i64,
-    pub(crate) tls: String,
+pub struct Public {
+    /// Who did it.
+    pub actor: Actor,
+    /// What was done.
+    pub action: String,
+    /// By which route.
+    pub route: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it concerned.
+    pub objects: Vec<String>,
+    /// In which mode, where there is one.
+    pub mode: Option<Mode>,
+    /// In the course of which request.
+    pub request: Option<RequestId>,
+    /// How long it took.
+    pub latency_ms: i64,
+    /// The version of TLS that it came by; empty when there was none, or it is not known.
+    pub tls: String,
 }
 
 impl Public {

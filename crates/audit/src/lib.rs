@@ -20,7 +20,7 @@ mod tiles;
 mod verify;
 
 pub use checkpoint::{Checkpoint, Growth, Notary, Signature, checkpoint_text, last_signed};
-pub use entry::{Actor, ActorKind, Entry, Outcome};
+pub use entry::{Actor, ActorKind, Entry, Outcome, Public};
 pub use error::Error;
 pub use listing::Listed;
 pub use log::{Audit, Head};

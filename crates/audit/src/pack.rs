@@ -99,51 +99,14 @@ struct Personals {
 pub struct Recorded {
     /// When it happened.
     pub time: Timestamp,
-    /// Who did it.
-    pub actor: Actor,
-    /// What was done.
-    pub action: String,
-    /// By which route.
-    pub route: String,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// What it concerned.
-    pub objects: Vec<String>,
-    /// In which mode, where there is one.
-    pub mode: Option<Mode>,
-    /// In the course of which request.
-    pub request: Option<RequestId>,
-    /// How long it took.
-    pub latency_ms: i64,
-    /// The version of TLS that it came by; empty when there was none, or it is not known.
-    pub tls: String,
+    /// What it says.
+    pub public: Public,
 }
 
-impl Recorded {
-    fn new(time: i64, public: Public) -> Self {
-        let Public {
-            actor,
-            action,
-            route,
-            outcome,
-            objects,
-            mode,
-            request,
-            latency_ms,
-            tls,
-        } = public;
-        Self {
-            time: Timestamp::from_millis(time),
-            actor,
-            action,
-            route,
-            outcome,
-            objects,
-            mode,
-            request,
-            latency_ms,
-            tls,
-        }
+impl std::ops::Deref for Recorded {
+    type Target = Public;
+    fn deref(&self) -> &Public {
+        &self.public
     }
 }
 
@@ -157,11 +120,13 @@ pub fn read(recorded: Timestamp, public: &[u8]) -> Result<Vec<Recorded>, Error> 
     match *version {
         PUBLIC_VERSION => {
             let public = postcard::from_bytes(body).map_err(|_| UNREADABLE)?;
-            Ok(vec![Recorded::new(recorded.as_millis(), public)])
+            let time = recorded;
+            Ok(vec![Recorded { time, public }])
         }
         PUBLIC_VERSION_FIRST => {
             let first: First = postcard::from_bytes(body).map_err(|_| UNREADABLE)?;
-            Ok(vec![Recorded::new(recorded.as_millis(), first.into())])
+            let (time, public) = (recorded, first.into());
+            Ok(vec![Recorded { time, public }])
         }
         PACK_VERSION => {
             let groups: Vec<Group> = postcard::from_bytes(body).map_err(|_| UNREADABLE)?;
@@ -184,15 +149,17 @@ impl Group {
         } = self;
         items.into_iter().map(move |item| Recorded {
             time: Timestamp::from_millis(item.time),
-            actor: actor.clone(),
-            action: action.clone(),
-            route: route.clone(),
-            outcome,
-            objects: item.objects,
-            mode,
-            request: item.request,
-            latency_ms: item.latency_ms,
-            tls: tls.clone(),
+            public: Public {
+                actor: actor.clone(),
+                action: action.clone(),
+                route: route.clone(),
+                outcome,
+                objects: item.objects,
+                mode,
+                request: item.request,
+                latency_ms: item.latency_ms,
+                tls: tls.clone(),
+            },
         })
     }
 

@@ -58,7 +58,7 @@ pub use caller::{CallOrigin, Caller};
 pub use calls::{Called, ReadRecords};
 pub use cards::Card;
 pub use checkout::{CheckoutView, LastTry, Payer};
-pub use coffer_audit::{ActorKind, Outcome, Recorded};
+pub use coffer_audit::{ActorKind, Outcome, Public, Recorded};
 pub use customers::{Customer, CustomerChange, NewCustomer};
 pub use engine::{Engine, Render, Settings, log_of};
 pub use error::Error;

@@ -1,7 +1,7 @@
 //! An entry of the log.
 
 use coffer_core::Mode;
-use coffer_engine::{ActorKind, AuditRecord, Outcome, RecordName, Recorded};
+use coffer_engine::{ActorKind, AuditRecord, Outcome, Public, RecordName, Recorded};
 
 use crate::shape::{ObjectType, Time, object};
 
@@ -53,8 +53,8 @@ impl AuditRecordView {
     /// An entry as its account sees it.
     pub(crate) fn of(record: AuditRecord) -> Self {
         let AuditRecord { id, entry } = record;
-        let Recorded {
-            time,
+        let Recorded { time, public } = entry.recorded;
+        let Public {
             actor,
             action,
             route,
@@ -64,7 +64,7 @@ impl AuditRecordView {
             request,
             latency_ms,
             tls,
-        } = entry.recorded;
+        } = public;
         Self {
             id,
             r#type: ObjectType::AuditRecord,

@@ -1,7 +1,9 @@
 //! Many entries in one leaf.
 
 use crate::fixture::*;
-use coffer_audit::{Actor, ActorKind, Entry, Error, Fault, PACK_ENTRIES_MAX, Recorded, read};
+use coffer_audit::{
+    Actor, ActorKind, Entry, Error, Fault, PACK_ENTRIES_MAX, Public, Recorded, read,
+};
 use coffer_core::{
     Mode, Timestamp,
     id::{AccountId, LeafId},
@@ -39,15 +41,17 @@ async fn a_pack_is_one_leaf_that_says_all_of_each_entry() {
     for (number, recorded) in (0..).zip(packed) {
         let expected = Recorded {
             time: now().plus_millis(number),
-            actor: Actor::new(ActorKind::ApiKey, "key_1"),
-            action: "payment.read".to_owned(),
-            route: "GET /v1/payments/{id}".to_owned(),
-            outcome: coffer_audit::Outcome::Succeeded,
-            objects: vec![format!("pay_{number}")],
-            mode: Some(Mode::Test),
-            request: None,
-            latency_ms: if number == 2 { 9 } else { 0 },
-            tls: String::new(),
+            public: Public {
+                actor: Actor::new(ActorKind::ApiKey, "key_1"),
+                action: "payment.read".to_owned(),
+                route: "GET /v1/payments/{id}".to_owned(),
+                outcome: coffer_audit::Outcome::Succeeded,
+                objects: vec![format!("pay_{number}")],
+                mode: Some(Mode::Test),
+                request: None,
+                latency_ms: if number == 2 { 9 } else { 0 },
+                tls: String::new(),
+            },
         };
         assert_eq!(*recorded, expected);
     }
