@@ -44,6 +44,14 @@ CREATE TABLE audit_lease (
 /// For whoever reads the log by account: an index, as a migration of its own.
 pub const BY_ACCOUNT: &str = "CREATE INDEX audit_leaves_by_account ON audit_leaves (account, leaf)";
 
+/// What was announced to be pruned, as a migration of its own.
+pub const RETENTION: &str = "CREATE TABLE audit_retention (
+  log {bigint} NOT NULL PRIMARY KEY,
+  entries {bigint} NOT NULL,
+  leaf TEXT NOT NULL,
+  announced {bigint} NOT NULL
+) {strict}";
+
 /// Every statement of this crate, to be registered with the database.
 pub const STATEMENTS: &[&Statement] = &[
     &LEAF_INSERT,
@@ -61,6 +69,11 @@ pub const STATEMENTS: &[&Statement] = &[
     &CHECKPOINT_PAGE,
     &CHECKPOINT_INSERT,
     &LEASE_TAKE,
+    &RETENTION_READ,
+    &RETENTION_ANNOUNCE,
+    &LEAF_OLD,
+    &LEAF_PRUNE,
+    &CHECKPOINT_PRUNE,
 ];
 
 pub(crate) const LEAF_INSERT: Statement = Statement::new(
@@ -150,4 +163,36 @@ pub(crate) const LEASE_TAKE: Statement = Statement::new(
     "INSERT INTO audit_lease (log, holder, lease_until) VALUES (1, $1, $3)
      ON CONFLICT (log) DO UPDATE SET holder = excluded.holder, lease_until = excluded.lease_until
      WHERE audit_lease.holder = $1 OR audit_lease.lease_until < $2 OR audit_lease.lease_until > $3 + ($3 - $2)",
+);
+
+/// `first` is the oldest entry that has its contents, `place` where the announcement stands in the log.
+pub(crate) const RETENTION_READ: Statement = Statement::new(
+    "audit_retention_read",
+    "SELECT (SELECT MIN(sequence) FROM audit_leaves) AS first,
+            (SELECT entries FROM audit_retention WHERE log = 1) AS entries,
+            (SELECT announced FROM audit_retention WHERE log = 1) AS announced,
+            (SELECT l.sequence FROM audit_retention r JOIN audit_leaves l ON l.leaf = r.leaf WHERE r.log = 1) AS place",
+);
+
+pub(crate) const RETENTION_ANNOUNCE: Statement = Statement::new(
+    "audit_retention_announce",
+    "INSERT INTO audit_retention (log, entries, leaf, announced) VALUES (1, $1, $2, $3)
+     ON CONFLICT (log) DO UPDATE SET entries = excluded.entries, leaf = excluded.leaf, announced = excluded.announced
+     WHERE audit_retention.entries < excluded.entries",
+);
+
+/// Ids of leaves begin with their time.
+pub(crate) const LEAF_OLD: Statement = Statement::new(
+    "audit_leaf_old",
+    "SELECT sequence FROM audit_leaves WHERE leaf < $1 AND sequence IS NOT NULL ORDER BY leaf DESC LIMIT 1",
+);
+
+pub(crate) const LEAF_PRUNE: Statement = Statement::new(
+    "audit_leaf_prune",
+    "DELETE FROM audit_leaves WHERE sequence < $1",
+);
+
+pub(crate) const CHECKPOINT_PRUNE: Statement = Statement::new(
+    "audit_checkpoint_prune",
+    "DELETE FROM audit_checkpoints WHERE size < $1",
 );

@@ -3,14 +3,18 @@
 //! It needs no key and no role: only the store and, to trust the signatures, the notary's public key. It may run beside
 //! the sequencer. The first bad record is named.
 
+use coffer_core::Timestamp;
 use coffer_crypto::VerifyingKey;
 use coffer_db::{Database, Row, params};
 
 use crate::{
     Audit, Checkpoint, Error, Hash, checkpoint, checkpoint_text,
     edge::{Edge, TILE_HASHES, Tile},
+    fault::Fault,
+    leaf::Leaf,
     log::{size, stored},
     merkle::Tree,
+    retention::Pruned,
     sequencer::leaf,
     store::{CHECKPOINT_LAST, CHECKPOINT_PAGE, LEAF_COUNTS, LEAF_PAGE},
     tiles,
@@ -28,6 +32,8 @@ pub struct Trust<'a> {
     pub remembered: Option<Tree>,
     /// The role's own handle; without it sealed personal values are not checked.
     pub audit: Option<&'a Audit>,
+    /// What time it is: nothing can have been pruned later.
+    pub now: Timestamp,
 }
 
 /// What the verification found.
@@ -39,77 +45,12 @@ pub struct Verdict {
     pub unsequenced: u64,
     /// Checkpoints that were checked.
     pub checkpoints: u64,
+    /// The first entries, which were pruned: their hashes were checked, their contents are gone.
+    pub pruned: u64,
+    /// When the first entry was recorded whose contents were checked.
+    pub contents_from: Option<Timestamp>,
     /// The first thing that is wrong.
     pub fault: Option<Fault>,
-}
-
-/// What is wrong with a log.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// An entry is not there.
-    #[error("entry {sequence} is missing")]
-    Missing {
-        /// Its place.
-        sequence: u64,
-    },
-    /// An entry is not the one that was sequenced: changed, swapped or inserted.
-    #[error("entry {sequence} ({leaf}) is not the one that was recorded")]
-    Changed {
-        /// Its place.
-        sequence: u64,
-        /// Its id.
-        leaf: String,
-    },
-    /// The sealed personal values of an entry are not its own.
-    #[error("the personal values of entry {sequence} ({leaf}) are not those that were recorded")]
-    Personal {
-        /// Its place.
-        sequence: u64,
-        /// Its id.
-        leaf: String,
-    },
-    /// An entry has a place outside the log.
-    #[error("entry {sequence} is outside the log")]
-    Outside {
-        /// Its place.
-        sequence: i64,
-    },
-    /// A tile is not what the entries give.
-    #[error("tile {index} of level {level} does not match the entries")]
-    Tile {
-        /// Its level.
-        level: u32,
-        /// Its place in the level.
-        index: u64,
-    },
-    /// The head is not what the entries give.
-    #[error("the head of {size} entries does not match them")]
-    Head {
-        /// Its size.
-        size: u64,
-    },
-    /// A checkpoint carries no valid signature of the notary's.
-    #[error("the checkpoint at {size} entries is not signed by the notary")]
-    Forged {
-        /// Its size.
-        size: u64,
-    },
-    /// The entries are not those that were signed: the first that differs comes after `after`.
-    #[error("the first {size} entries are not those that were signed; the first {after} are")]
-    Contradicted {
-        /// Entries under the checkpoint.
-        size: u64,
-        /// Entries under the checkpoint before, which agrees.
-        after: u64,
-    },
-    /// More entries were signed than there are: the end was cut off or the log was rolled back.
-    #[error("{signed} entries were signed, but there are only {size}")]
-    Cut {
-        /// Entries that there are.
-        size: u64,
-        /// Entries that were signed.
-        signed: u64,
-    },
 }
 
 /// Verifies the log of one database.
@@ -128,6 +69,8 @@ pub async fn verify(db: &Database, trust: &Trust<'_>) -> Result<Verdict, Error> 
         tree,
         unsequenced: size(counts.integer("unsequenced")?)?,
         checkpoints: 0,
+        pruned: 0,
+        contents_from: None,
         fault: None,
     };
     if signed > tree.size {
@@ -137,9 +80,11 @@ pub async fn verify(db: &Database, trust: &Trust<'_>) -> Result<Verdict, Error> 
         });
         return Ok(verdict);
     }
-    let mut scan = Scan::new(db, trust, tree);
+    let mut scan = Scan::new(db, trust, tree, Pruned::claimed(db).await?);
     let found = scan.run().await?;
     verdict.checkpoints = scan.checked;
+    verdict.pruned = scan.pruned.end();
+    verdict.contents_from = scan.pruned.contents_from;
     verdict.fault = found.or(outside(&counts, tree.size)?);
     Ok(verdict)
 }
@@ -170,19 +115,21 @@ struct Scan<'a> {
     edge: Edge,
     /// The first leaf that is not in its tile. Which of the two is wrong, the roots will tell.
     suspect: Option<(u64, String)>,
+    pruned: Pruned,
     checkpoints: Checkpoints<'a>,
     checked: u64,
     agreed: u64,
 }
 
 impl<'a> Scan<'a> {
-    const fn new(db: &'a Database, trust: &'a Trust<'a>, head: Tree) -> Self {
+    const fn new(db: &'a Database, trust: &'a Trust<'a>, head: Tree, pruned: Pruned) -> Self {
         Self {
             db,
             trust,
             head,
             edge: Edge::empty(),
             suspect: None,
+            pruned,
             checkpoints: Checkpoints::new(db),
             checked: 0,
             agreed: 0,
@@ -211,7 +158,7 @@ impl<'a> Scan<'a> {
                 return Ok(Some(fault));
             }
         }
-        Ok(None)
+        self.pruned.judge(self.db, self.trust.now).await
     }
 
     /// Checks the leaves of one tile of level 0.
@@ -223,16 +170,21 @@ impl<'a> Scan<'a> {
             .read(&LEAF_PAGE, params![stored(start)?, stored(end)?])
             .await?;
         let recorded = tiles::tile(self.db, 0, start / tile_hashes()).await?;
-        let mut rows = rows.iter();
+        let mut rows = rows.iter().peekable();
         for (offset, sequence) in (start..end).enumerate() {
-            let row = rows.next().filter(|row| {
+            let row = rows.next_if(|row| {
                 row.integer("sequence").ok().and_then(|at| size(at).ok()) == Some(sequence)
             });
-            let Some(row) = row else {
-                return Ok(Some(Fault::Missing { sequence }));
+            let recorded = recorded.get(offset);
+            let fault = match row {
+                Some(row) => self.entry(sequence, leaf(row)?, recorded).await?,
+                None => match self.pruned.absent(sequence, recorded) {
+                    Some(hash) => self.push(hash).await?,
+                    None => Some(Fault::Missing { sequence }),
+                },
             };
-            if let Some(fault) = self.entry(sequence, row, recorded.get(offset)).await? {
-                return Ok(Some(fault));
+            if fault.is_some() {
+                return Ok(fault);
             }
         }
         Ok(None)
@@ -241,11 +193,11 @@ impl<'a> Scan<'a> {
     async fn entry(
         &mut self,
         sequence: u64,
-        row: &Row,
+        leaf: Leaf,
         recorded: Option<&Hash>,
     ) -> Result<Option<Fault>, Error> {
-        let leaf = leaf(row)?;
         let hash = leaf.hash();
+        self.pruned.present(&leaf);
         if recorded != Some(&hash) && self.suspect.is_none() {
             self.suspect = Some((sequence, leaf.id.clone()));
         }
@@ -256,6 +208,10 @@ impl<'a> Scan<'a> {
                 leaf: leaf.id,
             }));
         }
+        self.push(hash).await
+    }
+
+    async fn push(&mut self, hash: Hash) -> Result<Option<Fault>, Error> {
         for tile in self.edge.push(hash).iter().filter(|tile| tile.level > 0) {
             if let Some(fault) = self.compare(tile).await? {
                 return Ok(Some(self.blame(fault)));

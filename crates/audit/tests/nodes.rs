@@ -8,8 +8,8 @@
 )]
 
 use coffer_audit::{
-    Actor, ActorKind, Audit, Entry, Error, Growth, Notary, SCHEMA, STATEMENTS, Signature, Trust,
-    checkpoint_text, merkle::Tree, verify,
+    Actor, ActorKind, Audit, Entry, Error, Growth, Notary, RETENTION, SCHEMA, STATEMENTS,
+    Signature, Trust, checkpoint_text, merkle::Tree, verify,
 };
 use coffer_core::{Timestamp, id::LeafId};
 use coffer_crypto::{Key, SigningKey};
@@ -17,11 +17,18 @@ use coffer_db::{Database, Migration, Transaction};
 use coffer_testkit::TestStore;
 
 const ROUNDS: u8 = 10;
-const MIGRATION: Migration = Migration {
-    version: 1,
-    name: "audit",
-    sql: SCHEMA,
-};
+const MIGRATIONS: [Migration; 2] = [
+    Migration {
+        version: 1,
+        name: "audit",
+        sql: SCHEMA,
+    },
+    Migration {
+        version: 2,
+        name: "retention",
+        sql: RETENTION,
+    },
+];
 
 fn now() -> Timestamp {
     Timestamp::from_millis(1_795_341_600_000)
@@ -75,6 +82,7 @@ async fn verified(db: &Database, signer: &Signer, audit: &Audit) {
         public_key: Some(signer.key.public()),
         remembered: Some(*signer.remembered.lock().unwrap()),
         audit: Some(audit),
+        now: now(),
     };
     let verdict = verify(db, &trust).await.unwrap();
     assert_eq!(verdict.fault, None);
@@ -84,7 +92,7 @@ async fn verified(db: &Database, signer: &Signer, audit: &Audit) {
 
 /// `names` are those that the nodes take the lease by.
 async fn keep_log(names: [&str; 2], sign: bool) {
-    let store = TestStore::open(&[MIGRATION], &[STATEMENTS]).await;
+    let store = TestStore::open(&MIGRATIONS, &[STATEMENTS]).await;
     let (one, two) = (node(names[0]), node(names[1]));
     let (db, other) = (store.db.clone(), store.another().await);
     let signer = Signer {

@@ -11,7 +11,7 @@ use coffer_audit::{Checkpoint, Trust, Verdict, merkle::Tree};
 use coffer_core::Timestamp;
 use coffer_crypto::VerifyingKey;
 use coffer_db::Database;
-use coffer_net::contract;
+use coffer_net::{Clock, contract};
 use data_encoding::{BASE64, HEXLOWER};
 use serde::{Deserialize, Serialize};
 
@@ -221,6 +221,7 @@ impl Site {
             public_key,
             remembered,
             audit: audit.as_ref(),
+            now: Clock::system().now(),
         };
         coffer_audit::verify(db, &trust).await
     }
@@ -240,12 +241,19 @@ fn told(role: Role, verdict: Result<Verdict, coffer_audit::Error>) -> Option<Str
             tree,
             unsequenced,
             checkpoints,
+            pruned,
+            contents_from,
             fault: None,
         }) => {
             console::say(&format!(
                 "{role}: {} entries as they were recorded, {checkpoints} signed heads, {unsequenced} waiting",
                 tree.size
             ));
+            if let (1.., Some(from)) = (pruned, contents_from) {
+                console::say(&format!(
+                    "{role}: the first {pruned} of them were pruned; contents are there since {from}"
+                ));
+            }
             return None;
         }
         Ok(Verdict {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use coffer_audit::Audit;
+use coffer_audit::{Audit, Retention};
 use coffer_core::{Timestamp, provider::Provider};
 use coffer_crypto::{Context, Key};
 use coffer_db::Database;
@@ -30,6 +30,7 @@ use crate::{
 const POLL_EVERY: Duration = Duration::from_millis(250);
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
 const SEQUENCE_EVERY: Duration = Duration::from_millis(500);
+const RETAIN_EVERY: Duration = Duration::from_secs(10);
 const RECORD_EVERY: Duration = Duration::from_millis(250);
 const KEEP_KEYS_EVERY: Duration = Duration::from_secs(30);
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
@@ -73,6 +74,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// When what was read is on record.
     pub reads: ReadRecords,
+    /// How long what is on record keeps its contents.
+    pub retention: Retention,
     /// How webhooks are sent; its address policy decides whom they can reach.
     pub webhooks: Outbound,
     /// Who takes live payments.
@@ -102,6 +105,7 @@ pub(crate) struct Parts {
     pub(crate) secrets: Secrets,
     pub(crate) checkout: Checkout,
     pub(crate) audit: Audit,
+    pub(crate) retention: Retention,
     pub(crate) key_cache: KeyCache,
     pub(crate) verifiers: VerifierCache,
     pub(crate) uses: Uses,
@@ -152,6 +156,7 @@ impl Engine {
         let changes = Changes::open(&db, settings.clock.now()).await?;
         Ok(Self(Arc::new(Parts {
             audit: log_of(&settings.service_key, &settings.instance),
+            retention: settings.retention,
             orders: OrderSigner::new(),
             key_cache: KeyCache::empty(),
             verifiers: VerifierCache::empty(),
@@ -190,6 +195,9 @@ impl Engine {
             self,
             |engine| async move { engine.keep_log().await },
         );
+        tasks.every("audit retention", RETAIN_EVERY, self, |engine| async move {
+            engine.retain_log().await
+        });
         tasks.every("record of calls", RECORD_EVERY, self, |engine| async move {
             engine.write_calls().await
         });

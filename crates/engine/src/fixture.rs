@@ -222,6 +222,7 @@ fn settings(clock: &Clock, instance: &str) -> Settings {
             concurrent: 100,
         },
         reads: ReadRecords::Grouped,
+        retention: coffer_audit::Retention::default(),
         webhooks: Outbound::new(AddressPolicy::public_only(), Roots::public()),
         live_provider: None,
         render: RENDER,

@@ -16,6 +16,14 @@ impl Engine {
             Err(error) => Err(error),
         }
     }
+
+    /// One step of pruning what is older than the log is kept.
+    pub(crate) async fn retain_log(&self) -> Result<(), Error> {
+        let (now, id) = (self.now(), self.0.clock.id());
+        let retained = self.0.audit.retain(self.db(), self.0.retention, now, id);
+        retained.await?;
+        Ok(())
+    }
 }
 
 impl Notary for Engine {

@@ -98,6 +98,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "signing keys",
         sql: signing_keys::SCHEMA,
     },
+    Migration {
+        version: 21,
+        name: "retention of the log",
+        sql: coffer_audit::RETENTION,
+    },
 ];
 
 /// Beside the key of a table, an index begins with what tells its rows apart, not with account and mode. PostgreSQL knows

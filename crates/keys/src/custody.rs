@@ -24,7 +24,9 @@ use crate::{
 
 /// How often the log is sequenced and signed, and revoked certificates are read.
 const TICK: Duration = Duration::from_secs(1);
-/// Ticks between two prunings.
+/// Ticks between two steps of pruning the log.
+const RETAIN_TICKS: u32 = 10;
+/// Ticks between two prunings of the rest.
 const PRUNE_TICKS: u32 = 60;
 /// Api certificates whose order keys are remembered.
 const SIGNERS_MAX: usize = 1_024;
@@ -172,12 +174,24 @@ impl Keys {
                 () = &mut stopping => break,
             }
             log_failure(self.tick().await);
+            if round.is_multiple_of(RETAIN_TICKS) {
+                log_failure(self.retain().await);
+            }
             if round.is_multiple_of(PRUNE_TICKS) {
                 log_failure(self.prune().await);
             }
         }
         // What was written last gets its place too.
         log_failure(self.tick().await);
+    }
+
+    async fn retain(&self) -> Result<(), Error> {
+        let (now, id) = (self.clock().now(), self.clock().id());
+        let retained = self
+            .audit()
+            .retain(self.db(), self.0.settings.retention, now, id);
+        retained.await?;
+        Ok(())
     }
 
     async fn prune(&self) -> Result<(), Error> {

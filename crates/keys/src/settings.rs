@@ -1,5 +1,6 @@
 //! What the process is told at its start.
 
+use coffer_audit::Retention;
 use coffer_net::Clock;
 
 /// Records that an account may have opened per hour and mode, unless configured otherwise.
@@ -18,6 +19,8 @@ pub struct Settings {
     pub open_per_hour: i64,
     /// Fingerprints that each account may ask for per hour and mode.
     pub fingerprint_per_hour: i64,
+    /// How long what is on record keeps its contents.
+    pub retention: Retention,
 }
 
 impl Settings {
@@ -29,6 +32,7 @@ impl Settings {
             clock,
             open_per_hour: OPEN_PER_HOUR,
             fingerprint_per_hour: FINGERPRINT_PER_HOUR,
+            retention: Retention::default(),
         }
     }
 }

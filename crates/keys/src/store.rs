@@ -14,6 +14,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "custody",
         sql: CUSTODY,
     },
+    Migration {
+        version: 3,
+        name: "retention of the log",
+        sql: coffer_audit::RETENTION,
+    },
 ];
 
 /// Every statement that runs on keys.db.

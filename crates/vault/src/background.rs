@@ -49,7 +49,8 @@ impl Vault {
         }
     }
 
-    /// Drops expired tokens with their cards, unless these were kept; expired intakes; and codes of expired tokens.
+    /// Drops expired tokens with their cards, unless these were kept; expired intakes; codes of expired tokens; and what the
+    /// log has kept long enough.
     /// [`Vault::run`] does it every ten seconds.
     ///
     /// # Errors
@@ -65,6 +66,11 @@ impl Vault {
         ] {
             self.prune_table(statement, before).await?;
         }
+        let parts = &self.parts;
+        let retained = parts
+            .audit
+            .retain(&parts.db, parts.retention, now, parts.clock.id());
+        retained.await?;
         Ok(())
     }
 

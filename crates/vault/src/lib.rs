@@ -30,7 +30,7 @@ mod tries;
 
 use std::sync::Arc;
 
-use coffer_audit::Audit;
+use coffer_audit::{Audit, Retention};
 use coffer_db::Database;
 use coffer_net::{Clock, contract::keys::Keys, outbound::Outbound};
 
@@ -69,6 +69,7 @@ pub(crate) struct Parts {
     pub(crate) tries: Tries,
     pub(crate) fields: Fields,
     pub(crate) outside: Outbound,
+    pub(crate) retention: Retention,
 }
 
 impl Vault {
@@ -101,6 +102,7 @@ impl Vault {
             tries: Tries::new(),
             fields: Fields::new(),
             outside: settings.outside,
+            retention: settings.retention,
             providers,
             service_keys,
             db,

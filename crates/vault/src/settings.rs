@@ -1,5 +1,6 @@
 //! What the binary tells the vault at start, and the keys that are derived from its service key.
 
+use coffer_audit::Retention;
 use coffer_core::{Mode, provider::Provider};
 use coffer_crypto::{Context, Key, SecretBytes};
 use coffer_net::{Clock, outbound::Outbound};
@@ -23,6 +24,8 @@ pub struct Settings {
     pub allow_networks: Vec<IpNet>,
     /// The way on which the vault looks at its own face from outside, as payers do.
     pub outside: Outbound,
+    /// How long what is on record keeps its contents.
+    pub retention: Retention,
 }
 
 /// One payment provider in one mode.

@@ -27,6 +27,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "found by key",
         sql: FOUND_BY_KEY,
     },
+    Migration {
+        version: 5,
+        name: "retention of the log",
+        sql: coffer_audit::RETENTION,
+    },
 ];
 
 /// Every statement that runs on the vault's database.

@@ -1,8 +1,8 @@
 //! A log in a real store, a notary for it, and the hands of a thief.
 
 use coffer_audit::{
-    Actor, ActorKind, Audit, Entry, Error, Fault, Growth, Notary, Recorded, SCHEMA, STATEMENTS,
-    Signature, Trust, Verdict, checkpoint_text,
+    Actor, ActorKind, Audit, Entry, Error, Fault, Growth, Notary, RETENTION, Recorded, SCHEMA,
+    STATEMENTS, Signature, Trust, Verdict, checkpoint_text,
     merkle::{Tree, consistent},
     read, verify,
 };
@@ -11,11 +11,18 @@ use coffer_crypto::{Key, SigningKey};
 use coffer_db::{Database, Migration, Statement, Transaction, Value, params};
 use coffer_testkit::TestStore;
 
-pub(crate) const MIGRATION: Migration = Migration {
-    version: 1,
-    name: "audit",
-    sql: SCHEMA,
-};
+pub(crate) const MIGRATIONS: [Migration; 2] = [
+    Migration {
+        version: 1,
+        name: "audit",
+        sql: SCHEMA,
+    },
+    Migration {
+        version: 2,
+        name: "retention",
+        sql: RETENTION,
+    },
+];
 
 pub(crate) const FLIP_PUBLIC: Statement = Statement::new(
     "flip_public",
@@ -72,12 +79,18 @@ pub(crate) const NO_CHECKPOINTS: Statement = Statement::new(
 );
 pub(crate) const SIGNATURE: Statement =
     Statement::new("signature", "UPDATE audit_checkpoints SET signature = $1");
+pub(crate) const CLAIM: Statement = Statement::new(
+    "claim",
+    "INSERT INTO audit_retention (log, entries, leaf, announced) VALUES (1, $1, 'leaf_1', 0)",
+);
+
 pub(crate) const LEAVES: Statement = Statement::new(
     "leaves",
     "SELECT account, recorded, public, sealed FROM audit_leaves ORDER BY leaf",
 );
 pub(crate) const TAMPER: &[&Statement] = &[
     &LEAVES,
+    &CLAIM,
     &FLIP_PUBLIC,
     &FLIP_ACCOUNT,
     &FLIP_TIME,
@@ -130,6 +143,7 @@ pub(crate) struct Log {
     pub(crate) audit: Audit,
     pub(crate) signer: Signer,
     pub(crate) written: u32,
+    pub(crate) now: Timestamp,
     pub(crate) _store: TestStore,
 }
 
@@ -145,7 +159,7 @@ pub(crate) fn entry(number: u32) -> Entry {
 
 impl Log {
     pub(crate) async fn new() -> Self {
-        let store = TestStore::open(&[MIGRATION], &[STATEMENTS, TAMPER]).await;
+        let store = TestStore::open(&MIGRATIONS, &[STATEMENTS, TAMPER]).await;
         let signer = Signer {
             key: SigningKey::generate().unwrap(),
             remembered: std::sync::Mutex::new(Tree::empty()),
@@ -155,16 +169,24 @@ impl Log {
             audit: Audit::new(Key::from_array([7; 32]), "one"),
             signer,
             written: 0,
+            now: now(),
             _store: store,
         }
+    }
+
+    /// Later ones are greater.
+    pub(crate) fn id(&mut self) -> LeafId {
+        self.written += 1;
+        let mut random = [0; 10];
+        random[6..].copy_from_slice(&self.written.to_be_bytes());
+        LeafId::from_parts(self.now, random)
     }
 
     pub(crate) async fn write(&mut self, count: u32) {
         let mut steps = Transaction::new();
         for _ in 0..count {
-            self.written += 1;
-            let id = LeafId::from_bytes((u128::from(self.written) << 8).to_be_bytes());
-            steps = steps.append(self.audit.leaf(now(), id, entry(self.written)).unwrap());
+            let id = self.id();
+            steps = steps.append(self.audit.leaf(self.now, id, entry(self.written)).unwrap());
         }
         self.db.transact(steps).await.unwrap();
     }
@@ -177,11 +199,11 @@ impl Log {
 
     pub(crate) async fn grow_by_what_waits(&self, count: u32) {
         assert_eq!(
-            self.audit.sequence(&self.db, now()).await.unwrap(),
+            self.audit.sequence(&self.db, self.now).await.unwrap(),
             u64::from(count)
         );
         self.audit
-            .checkpoint(&self.db, &self.signer, now())
+            .checkpoint(&self.db, &self.signer, self.now)
             .await
             .unwrap()
             .unwrap();
@@ -197,12 +219,10 @@ impl Log {
 
     /// Writes these entries as packs.
     pub(crate) async fn pack(&mut self, entries: Vec<(Timestamp, Entry)>) {
-        let written = &mut self.written;
-        let id = || {
-            *written += 1;
-            LeafId::from_bytes((u128::from(*written) << 8).to_be_bytes())
-        };
-        let steps = self.audit.pack(now(), id, entries).unwrap();
+        let mut ids: Vec<_> = entries.iter().map(|_| self.id()).collect();
+        ids.reverse();
+        let id = || ids.pop().unwrap();
+        let steps = self.audit.pack(self.now, id, entries).unwrap();
         self.db.transact(steps).await.unwrap();
     }
 
@@ -234,6 +254,7 @@ impl Log {
                 public_key,
                 remembered,
                 audit: Some(&self.audit),
+                now: self.now,
             },
         )
         .await
@@ -248,6 +269,7 @@ impl Log {
                 public_key: None,
                 remembered: None,
                 audit: None,
+                now: self.now,
             },
         )
         .await

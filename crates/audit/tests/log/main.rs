@@ -9,4 +9,5 @@
 
 mod fixture;
 mod packs;
+mod retention;
 mod verification;

@@ -95,7 +95,7 @@ async fn a_log_rolled_back_is_found() {
 }
 
 /// Makes tiles and head agree with the leaves as they are, as a thief of the whole database can.
-async fn rechain(log: &Log) {
+pub(crate) async fn rechain(log: &Log) {
     log.tamper(&CLEAR, params![0_i64]).await;
     log.tamper(&NO_TILES, params![0_i64]).await;
     log.tamper(&NO_HEAD, params![1_i64]).await;
@@ -118,6 +118,7 @@ async fn a_checkpoint_of_another_role_is_forged() {
         public_key,
         remembered: None,
         audit: None,
+        now: log.now,
     };
     assert_eq!(
         verify(&log.db, &trust).await.unwrap().fault,
@@ -226,7 +227,7 @@ async fn a_log_over_many_tiles_verifies_and_proves_its_growth() {
 }
 
 #[derive(Debug, Clone)]
-enum Mutation {
+pub(crate) enum Mutation {
     Public(i64),
     Account(i64),
     Time(i64),
@@ -237,14 +238,14 @@ enum Mutation {
     Head(i64),
 }
 
-fn mutation(size: i64) -> impl Strategy<Value = Mutation> {
+fn mutation(first: i64, size: i64) -> impl Strategy<Value = Mutation> {
     prop_oneof![
-        (0..size).prop_map(Mutation::Public),
-        (0..size).prop_map(Mutation::Account),
-        (0..size).prop_map(Mutation::Time),
-        (0..size).prop_map(Mutation::Digest),
-        (0..size).prop_map(Mutation::Delete),
-        (0..size - 1)
+        (first..size).prop_map(Mutation::Public),
+        (first..size).prop_map(Mutation::Account),
+        (first..size).prop_map(Mutation::Time),
+        (first..size).prop_map(Mutation::Digest),
+        (first..size).prop_map(Mutation::Delete),
+        (first..size - 1)
             .prop_flat_map(move |one| (Just(one), one + 1..size))
             .prop_map(|(one, two)| Mutation::Swap(one, two)),
         (size..2 * size).prop_map(Mutation::Outside),
@@ -273,14 +274,35 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_mutation_goes_unseen((size, mutation) in (2..40_i64).prop_flat_map(|size| (Just(size), mutation(size)))) {
+    fn no_mutation_goes_unseen((size, mutation) in (2..40_i64).prop_flat_map(|size| (Just(size), mutation(0, size)))) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let log = Log::with(&[u32::try_from(size).unwrap()]).await;
-            assert_eq!(log.fault().await, None);
-            mutate(&log, &mutation).await;
-            assert!(log.verdict().await.is_ok_and(|verdict| verdict.fault.is_some()), "{mutation:?} of {size}");
-            assert!(log.verdict_of_a_stranger().await.fault.is_some(), "{mutation:?} of {size}");
+            seen(&Log::with(&[u32::try_from(size).unwrap()]).await, &mutation).await;
         });
     }
+
+    #[test]
+    fn no_mutation_goes_unseen_when_half_of_the_log_is_pruned(
+        (size, mutation) in (5..40_i64).prop_flat_map(|half| (Just(2 * half), mutation(half, 2 * half)))
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            seen(&crate::retention::pruned(u32::try_from(size / 2).unwrap()).await, &mutation).await;
+        });
+    }
+}
+
+async fn seen(log: &Log, mutation: &Mutation) {
+    assert_eq!(log.fault().await, None);
+    mutate(log, mutation).await;
+    assert!(
+        log.verdict()
+            .await
+            .is_ok_and(|verdict| verdict.fault.is_some()),
+        "{mutation:?}"
+    );
+    assert!(
+        log.verdict_of_a_stranger().await.fault.is_some(),
+        "{mutation:?}"
+    );
 }

@@ -200,6 +200,7 @@ async fn prove_log(site: &Site, path: &Path) -> Result<Tree, Failure> {
         public_key,
         remembered: None,
         audit: None,
+        now: Clock::system().now(),
     };
     let verdict = coffer_audit::verify(&db, &trust).await;
     db.close().await;

@@ -337,6 +337,7 @@ impl Parts {
             development: configuration.profile == Profile::Development,
             limits,
             reads: configuration.audit.reads,
+            retention: configuration.audit.retention_months,
             webhooks,
             live_provider: configuration.api.live_provider.clone(),
             render: coffer_api::RENDER,

@@ -103,6 +103,7 @@ pub(super) fn run(mut process: Process) -> Result<(), Failure> {
 fn settings(process: &Process) -> Settings {
     let section = &process.configuration.keys;
     let mut settings = Settings::new(&section.instance, process.clock.clone());
+    settings.retention = process.configuration.audit.retention_months;
     settings.open_per_hour = section.open_per_hour.unwrap_or(settings.open_per_hour);
     settings.fingerprint_per_hour = section
         .fingerprint_per_hour

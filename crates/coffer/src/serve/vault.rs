@@ -152,6 +152,7 @@ fn settings(process: &Process) -> Result<Settings, Failure> {
         providers: providers(process)?,
         allow_networks: super::allowed(configuration, &configuration.vault.allow_networks),
         outside: super::outside(&process.directory, configuration)?,
+        retention: configuration.audit.retention_months,
     })
 }
 

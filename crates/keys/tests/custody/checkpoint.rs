@@ -151,6 +151,7 @@ async fn its_own_log_is_signed_and_verifies() {
         public_key: Some(checkpoint_key(&fixture.db).await.unwrap()),
         remembered: Some(fixture.keys.remembered(Role::Keys).await.unwrap()),
         audit: None,
+        now: coffer_net::Clock::system().now(),
     };
     let verdict = verify(&fixture.db, &trust).await.unwrap();
     assert_eq!(
@@ -174,6 +175,7 @@ async fn stopping_gives_the_last_entries_their_place() {
         public_key: None,
         remembered: None,
         audit: None,
+        now: coffer_net::Clock::system().now(),
     };
     assert_eq!(verify(&fixture.db, &trust).await.unwrap().unsequenced, 0);
 }

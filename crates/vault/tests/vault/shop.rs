@@ -333,6 +333,7 @@ async fn vault(
         providers: vec![provider(Mode::Test), provider(Mode::Live)],
         allow_networks: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
         outside: Outbound::new(AddressPolicy::public_only(), Roots::public()),
+        retention: coffer_audit::Retention::default(),
     };
     Vault::open(db.clone(), Arc::clone(keys) as _, settings)
         .await
