@@ -28,6 +28,8 @@ const HEADERS: usize = 9;
 struct ListView<T> {
     data: Vec<T>,
     has_more: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 /// An answer on its way out.
@@ -51,11 +53,26 @@ impl Answer {
     /// A page of a list.
     pub(crate) fn list<T, V: Serialize>(listed: Listed<T>, view: impl FnMut(T) -> V) -> Self {
         let data = listed.items.into_iter().map(view).collect();
+        let has_more = listed.has_more;
         Self::json(
             200,
             &ListView {
                 data,
-                has_more: listed.has_more,
+                has_more,
+                next: None,
+            },
+        )
+    }
+
+    /// A page of a list of which only parts are looked at at a time, and where the next one begins.
+    pub(crate) fn part<V: Serialize>(data: Vec<V>, next: Option<impl ToString>) -> Self {
+        let next = next.map(|next| next.to_string());
+        Self::json(
+            200,
+            &ListView {
+                data,
+                has_more: next.is_some(),
+                next,
             },
         )
     }

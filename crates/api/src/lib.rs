@@ -14,6 +14,7 @@ mod call;
 mod card_numbers;
 mod cards;
 mod checkout;
+mod csv;
 mod customers;
 mod documents;
 mod events;
@@ -56,6 +57,7 @@ use coffer_net::{
 use face::ApiFace;
 use room::Room;
 
+pub use audit_records::{ExportFormat, export};
 pub use openapi::openapi;
 pub use permissions::permissions;
 pub use problems::page::error_pages;

@@ -1,9 +1,9 @@
 //! The OpenAPI 3.1 document, made from the table of routes and the shapes of what they take and yield.
 
 use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, HttpMethod, InfoBuilder, LicenseBuilder, ObjectBuilder,
-    OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref, RefOr, Required, ResponseBuilder, Schema,
-    ServerBuilder,
+    ComponentsBuilder, ContentBuilder, HeaderBuilder, HttpMethod, InfoBuilder, LicenseBuilder,
+    ObjectBuilder, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref, RefOr, Required,
+    ResponseBuilder, Schema, ServerBuilder,
     path::{Operation, OperationBuilder, ParameterBuilder, ParameterIn},
     request_body::RequestBodyBuilder,
     schema::{AdditionalProperties, ArrayBuilder},
@@ -204,6 +204,12 @@ fn success(content: Content, status: u16) -> ResponseBuilder {
         }
         Content::List(name) => answer.content("application/json", json(list(name))),
         Content::Json => answer.content("application/json", json(ObjectBuilder::new().into())),
+        Content::Export => answer
+            .header("Link", HeaderBuilder::new().schema(Some(text())).description(Some(
+                "The address of the next part, as rel=\"next\" (RFC 8288), unless this is the last.",
+            )).build())
+            .content("application/jsonl", json(text().into()))
+            .content("text/csv", json(text().into())),
         Content::Page => answer.content("text/html", json(text().into())),
         Content::Empty => answer,
     }
@@ -217,6 +223,12 @@ fn list(name: &str) -> RefOr<Schema> {
             ArrayBuilder::new().items(Ref::from_schema_name(name)),
         )
         .property("has_more", bool::schema())
+        .property(
+            "next",
+            text().description(Some(
+                "Where the next page begins, if not after the last object of this one.",
+            )),
+        )
         .required("data")
         .required("has_more")
         .additional_properties(Some(AdditionalProperties::FreeForm(false)))

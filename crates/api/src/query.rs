@@ -1,6 +1,6 @@
 //! The address of a request: its query parameters, and what must never stand in it.
 
-use std::{borrow::Cow, str::FromStr};
+use std::{borrow::Cow, fmt::Write as _, str::FromStr};
 
 use axum::extract::Query as UriQuery;
 use coffer_core::{
@@ -17,6 +17,7 @@ use utoipa::openapi::{RefOr, Schema};
 use zeroize::Zeroizing;
 
 use crate::{
+    audit_records::ExportFormat,
     card_numbers,
     problems::{Code, Problem},
     shape::{Shape, Time, integer, text},
@@ -111,34 +112,56 @@ pub(crate) const EVENTS: &[Parameter] = &[
     },
 ];
 
+const AFTER_RECORD: Parameter = Parameter {
+    name: "after",
+    about: "The id of the last record of the page before.",
+    schema: RecordName::schema,
+};
+const ACTOR: Parameter = Parameter {
+    name: "actor",
+    about: "Only what this key, member or process did.",
+    schema: String::schema,
+};
+const ACTION: Parameter = Parameter {
+    name: "action",
+    about: "Only this action, such as payment.captured or payment_list.",
+    schema: String::schema,
+};
+const OBJECT: Parameter = Parameter {
+    name: "object",
+    about: "Only what concerned the object with this id.",
+    schema: String::schema,
+};
+const OUTCOME: Parameter = Parameter {
+    name: "outcome",
+    about: "Only what ended like this.",
+    schema: Outcome::schema,
+};
+
 /// Of the record of what was done.
 pub(crate) const RECORDS: &[Parameter] = &[
     LIMIT,
+    AFTER_RECORD,
+    ACTOR,
+    ACTION,
+    OBJECT,
+    OUTCOME,
+    CREATED_AFTER,
+    CREATED_BEFORE,
+];
+
+/// Of its export.
+pub(crate) const RECORDS_EXPORT: &[Parameter] = &[
     Parameter {
-        name: "after",
-        about: "The id of the last record of the page before.",
-        schema: RecordName::schema,
+        name: "format",
+        about: "JSON Lines, unless told otherwise.",
+        schema: ExportFormat::schema,
     },
-    Parameter {
-        name: "actor",
-        about: "Only what this key, member or process did.",
-        schema: String::schema,
-    },
-    Parameter {
-        name: "action",
-        about: "Only this action, such as payment.captured or payment_list.",
-        schema: String::schema,
-    },
-    Parameter {
-        name: "object",
-        about: "Only what concerned the object with this id.",
-        schema: String::schema,
-    },
-    Parameter {
-        name: "outcome",
-        about: "Only what ended like this.",
-        schema: Outcome::schema,
-    },
+    AFTER_RECORD,
+    ACTOR,
+    ACTION,
+    OBJECT,
+    OUTCOME,
     CREATED_AFTER,
     CREATED_BEFORE,
 ];
@@ -187,6 +210,17 @@ impl Query {
             .map(|(_, value)| value.clone())
     }
 
+    /// The same parameters with this one, percent-encoded (RFC 3986, 2.1).
+    pub(crate) fn with(&self, name: &str, value: &str) -> String {
+        let others = self.0.iter().filter(|(other, _)| other != name);
+        let all = others.map(|(name, value)| (name.as_str(), value.as_str()));
+        let all = all.chain([(name, value)]);
+        let pairs: Vec<_> = all
+            .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)))
+            .collect();
+        pairs.join("&")
+    }
+
     /// A parameter of this type.
     pub(crate) fn parse<T: FromStr<Err = Malformed>>(
         &self,
@@ -230,6 +264,20 @@ fn pairs(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
                 "Send query parameters as name=value, percent-encoded.",
             )
         })
+}
+
+fn encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            // Writing to a String cannot fail.
+            other => drop(write!(encoded, "%{other:02X}")),
+        }
+    }
+    encoded
 }
 
 /// How every API key begins.
@@ -314,6 +362,16 @@ mod tests {
 
     fn read(uri: &'static str) -> Result<Query, Problem> {
         Query::read(&Uri::from_static(uri), PAYMENTS)
+    }
+
+    #[test]
+    fn parameters_are_written_as_they_are_read() {
+        let query = read("/p?reference=a%26b%3D%C3%A4+%2B&limit=3").unwrap();
+        let with = query.with("limit", "4&5");
+        assert_eq!(with, "reference=a%26b%3D%C3%A4%20%2B&limit=4%265");
+        let again = Query::read(&format!("/p?{with}").parse().unwrap(), PAYMENTS).unwrap();
+        assert_eq!(again.text("reference"), query.text("reference"));
+        assert_eq!(again.text("limit").as_deref(), Some("4&5"));
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl Worth {
             .any(|path| row.path().starts_with(path));
         match (row.verb(), row.content()) {
             (Verb::Post, _) if moves_money => Self::Money,
-            (_, Content::List(_)) => Self::List,
+            (_, Content::List(_) | Content::Export) => Self::List,
             (_, Content::Object(_) | Content::Json | Content::Page | Content::Empty) => Self::Plain,
         }
     }

@@ -86,6 +86,8 @@ pub(crate) enum Content {
     List(&'static str),
     /// JSON of no fixed form.
     Json,
+    /// Many objects as a file.
+    Export,
     /// A page for people.
     Page,
     /// Nothing.
@@ -163,6 +165,13 @@ impl RouteRow {
             content: Content::List(T::NAME),
             query,
             ..self
+        }
+    }
+
+    const fn exports(self, query: &'static [Parameter]) -> Self {
+        Self {
+            query,
+            ..self.serves(Content::Export)
         }
     }
 
@@ -259,9 +268,10 @@ impl RouteRow {
         }
     }
 
-    /// How many units of a key's rate a call takes: a list is worth two objects.
+    /// How many units of a key's rate a call takes: a list is worth two objects, an export ten.
     pub(crate) const fn cost(&self) -> i64 {
         match self.content {
+            Content::Export => 10,
             Content::List(_) => 2,
             Content::Object(_) | Content::Json | Content::Page | Content::Empty => 1,
         }

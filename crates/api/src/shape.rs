@@ -27,6 +27,8 @@ use utoipa::openapi::{
     schema::{AdditionalProperties, ArrayBuilder, KnownFormat, SchemaFormat, SchemaType, Type},
 };
 
+use crate::audit_records::ExportFormat;
+
 /// A type that can stand in public JSON.
 pub(crate) trait Shape {
     /// How it looks.
@@ -226,6 +228,7 @@ word_shapes!(
     DeclineReason,
     AlertKind,
     EventType,
+    ExportFormat,
     KeyKind,
     KeyState,
     LimitName,

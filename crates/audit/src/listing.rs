@@ -33,17 +33,18 @@ pub struct Listed {
 }
 
 impl Audit {
-    /// The entries of so many leaves of an account up to the one with this id, the newest first.
+    /// The entries of so many leaves of an account, or of none, up to the one with this id, the newest first.
     ///
     /// # Errors
     /// `Store`; `Damaged` when an entry cannot be read.
     pub async fn of_account(
         &self,
         db: &Database,
-        account: AccountId,
+        account: Option<AccountId>,
         (up_to, leaves): (&str, i64),
     ) -> Result<Vec<Listed>, Error> {
-        let row = params![account.to_string(), up_to, leaves];
+        let account = account.map(|account| account.to_string());
+        let row = params![account.unwrap_or_default(), up_to, leaves];
         let mut listed = Vec::new();
         for row in db.read(&LEAF_OF_ACCOUNT, row).await? {
             self.list(&row, &mut listed)?;

@@ -23,6 +23,7 @@ pub(crate) use signing_keys::{SigningKeyAct, SigningKeyTask, SigningKeyWanted};
 use crate::{
     admin::Socket,
     alerts,
+    audit::{self, Records, RecordsWanted},
     directory::{Directory, Role},
     failure::Failure,
     serve::api as api_role,
@@ -134,6 +135,12 @@ impl Desk {
                 "/signing-keys/task",
                 post(async |State(desk): State<Self>, Json(body)| {
                     answer(desk.signing_key_task(body).await)
+                }),
+            )
+            .route(
+                "/audit-records",
+                post(async |State(desk): State<Self>, Json(body)| {
+                    answer(audit::records(&desk.engine, body).await.map_err(failed))
                 }),
             )
             .route(
@@ -264,6 +271,13 @@ impl Reach {
         match self {
             Self::Running(socket) => read(socket.get("/alerts").await?),
             Self::Direct(desk) => alerts::newest(&desk.engine).await,
+        }
+    }
+
+    pub(crate) async fn records(&self, wanted: RecordsWanted) -> Result<Records, Failure> {
+        match self {
+            Self::Running(socket) => ask(socket, "/audit-records", &wanted).await,
+            Self::Direct(desk) => audit::records(&desk.engine, wanted).await.map_err(failed),
         }
     }
 

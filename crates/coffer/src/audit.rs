@@ -1,6 +1,8 @@
 //! `coffer audit …`: the logs of all roles verified from their stores alone, without a running process and without trust in
 //! one, and their heads kept elsewhere, so that all of it together cannot be rolled back unnoticed.
 
+mod export;
+
 use std::{
     fs::{self, OpenOptions},
     io::Write as _,
@@ -40,8 +42,10 @@ struct Anchor {
     signature: String,
 }
 
+pub(crate) use export::{Records, RecordsWanted, records};
+
 /// Runs a command.
-pub(crate) fn run(command: &AuditCommand) -> Result<(), Failure> {
+pub(crate) fn run(command: AuditCommand) -> Result<(), Failure> {
     coffer_net::tls::install_provider();
     match command {
         AuditCommand::Verify { place, anchor } => {
@@ -52,8 +56,9 @@ pub(crate) fn run(command: &AuditCommand) -> Result<(), Failure> {
         AuditCommand::Anchor { place, to } => {
             let site = Site::open(&place.dir)?;
             let anchors = runtime::command(site.anchors())?;
-            write_anchors(to, &anchors)
+            write_anchors(&to, &anchors)
         }
+        AuditCommand::Export(arguments) => runtime::command(export::run(arguments)),
     }
 }
 

@@ -4,8 +4,8 @@ mod manage;
 mod operate;
 
 pub(crate) use manage::{
-    AccountsCommand, ApiKeysCommand, AuditCommand, KeyNamed, NewKeyArguments, SigningKeyOwner,
-    SigningKeySource, SigningKeysCommand,
+    AccountsCommand, ApiKeysCommand, AuditCommand, ExportArguments, KeyNamed, NewKeyArguments,
+    SigningKeyOwner, SigningKeySource, SigningKeysCommand,
 };
 pub(crate) use operate::{BackupCommand, DoctorArguments};
 

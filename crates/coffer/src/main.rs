@@ -72,7 +72,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Pages {
             command: PagesCommand::Check(place),
         } => alerts::pages_check(&place),
-        Command::Audit { command } => audit::run(&command),
+        Command::Audit { command } => audit::run(command),
         Command::Backup { command } => backup::run(&command),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Openapi => serve::api::print_openapi(),

@@ -72,6 +72,26 @@ async fn the_logs_of_a_running_installation_verify() {
 }
 
 #[tokio::test]
+async fn the_operator_exports_what_an_account_and_the_installation_did_and_that_is_on_record() {
+    let coffer = used().await;
+    let directory = coffer.installation().directory();
+    let export = |arguments: &[&str]| {
+        let output = audit(directory, &[&["export"], arguments].concat());
+        assert!(output.status.success(), "{}", said(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let account = export(&["--account", "merchant 1"]);
+    assert!(account.contains("payment.create"), "{account}");
+    let again = export(&["--account", "merchant 1"]);
+    assert_eq!(again.matches("audit.export").count(), 2, "{again}");
+    let own = export(&["--format", "csv"]);
+    assert!(own.starts_with("\"time\",\"id\""), "{own}");
+    assert!(!own.contains("payment.create"), "{own}");
+    let future = export(&["--account", "merchant 1", "--from", "2100-01-01T00:00:00Z"]);
+    assert_eq!(future, "");
+}
+
+#[tokio::test]
 async fn a_changed_record_is_named_and_the_exit_status_says_so() {
     static CHANGE: Statement = Statement::new(
         "test_leaf_change",

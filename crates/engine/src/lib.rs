@@ -68,7 +68,7 @@ pub use intakes::IntakeGrant;
 pub use limits::{Allowance, Excess, LimitName, LimitSettings, Passage};
 pub use page::{Listed, Page};
 pub use payment::{CardInput, LastAttempt, NewPayment, Payment, PaymentFilter, TokenRef};
-pub use records::{AuditRecord, RecordFilter, RecordName};
+pub use records::{AuditRecord, RecordFilter, RecordName, RecordPage};
 pub use refunds::{NewRefund, Refund, RefundFilter};
 pub use signing_keys::{
     MadeSigningKey, NewSigningKey, RegisteredKey, SigningKey, SigningKeyError, SigningKeyRotation,

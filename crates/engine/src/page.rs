@@ -31,6 +31,11 @@ impl Page {
         }
     }
 
+    /// So many.
+    pub(crate) const fn limit(&self) -> i64 {
+        self.limit
+    }
+
     /// The cursor as an id of the list's kind.
     pub(crate) fn after<T: std::str::FromStr<Err = Malformed>>(&self) -> Result<Option<T>, Error> {
         let parsed = self.after.as_deref().map(str::parse).transpose();

@@ -1,15 +1,22 @@
 //! The account's own view of the log: what was done, read and refused in its name, the newest first.
 
 use coffer_audit::{Listed as Entry, Outcome};
-use coffer_core::{Malformed, Timestamp, id::LeafId};
+use coffer_core::{Malformed, Timestamp, id::LeafId, time::DAY_MS};
+use coffer_db::Transaction;
 use coffer_net::contract::Place;
 
-use crate::{Engine, Error, Listed, Page};
+use crate::{Engine, Error, Page, commit::By};
 
 /// Leaves that are read at a time.
 const LEAVES_PER_READ: i64 = 100;
 /// How often more are read for one page when few of them match; then the page ends early, with a cursor.
 const READS_MAX: usize = 20;
+/// Entries exported at a time.
+const EXPORT_RECORDS_MAX: usize = 1_000;
+/// As [`READS_MAX`], for an export.
+const EXPORT_READS_MAX: usize = 100;
+/// No entry waits longer to be written.
+const WRITTEN_WITHIN_MS: i64 = DAY_MS;
 /// After every id of a leaf.
 const NEWEST: &str = "~";
 
@@ -56,6 +63,15 @@ impl std::str::FromStr for RecordName {
     }
 }
 
+/// A page of entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordPage {
+    /// The entries; few or none where few match.
+    pub items: Vec<AuditRecord>,
+    /// After which one the next page begins, unless this is the last.
+    pub next: Option<RecordName>,
+}
+
 /// Which entries.
 #[derive(Debug, Clone, Default)]
 pub struct RecordFilter {
@@ -74,13 +90,25 @@ pub struct RecordFilter {
 }
 
 impl RecordFilter {
-    fn takes(&self, place: Place, entry: &Entry) -> bool {
+    /// Before which leaf there is nothing to be found. Ids of leaves begin with the time at which they were made, which is
+    /// that of their entries or a little later.
+    fn newest(&self, now: Timestamp) -> String {
+        let made = self.to.map(|to| to.plus_millis(WRITTEN_WITHIN_MS));
+        made.filter(|made| *made < now).map_or_else(
+            || NEWEST.to_owned(),
+            |made| LeafId::from_parts(made, [u8::MAX; 10]).to_string(),
+        )
+    }
+
+    fn takes(&self, of: Option<Place>, entry: &Entry) -> bool {
         let recorded = &entry.recorded;
         let is = |wanted: &Option<String>, found: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == found)
         };
         // What belongs to no mode, such as the making of the account, is seen in both.
-        recorded.mode.is_none_or(|mode| mode == place.mode)
+        recorded
+            .mode
+            .is_none_or(|mode| of.is_none_or(|place| place.mode == mode))
             && is(&self.actor, &recorded.actor.id)
             && is(&self.action, &recorded.action)
             && self
@@ -105,39 +133,77 @@ impl Engine {
         place: Place,
         filter: &RecordFilter,
         page: Page,
-    ) -> Result<Listed<AuditRecord>, Error> {
-        let after: Option<RecordName> = page.after()?;
-        let wanted = usize::try_from(page.fetch()).unwrap_or(usize::MAX);
-        let (mut found, mut last) = (Vec::new(), None);
-        let mut up_to = after.map_or_else(|| NEWEST.to_owned(), |after| after.leaf.to_string());
-        for _ in 0..READS_MAX {
-            let reading =
-                self.0
-                    .audit
-                    .of_account(self.db(), place.account, (&up_to, LEAVES_PER_READ));
-            let entries = reading.await?.into_iter().map(named);
-            let next: Vec<_> = entries
-                .filter(|record| after.is_none_or(|after| record.id < after))
-                .filter(|record| last.is_none_or(|last| record.id < last))
-                .collect();
-            let Some(oldest) = next.last().map(|record| record.id) else {
-                break;
-            };
-            (last, up_to) = (Some(oldest), oldest.leaf.to_string());
-            found.extend(
-                next.into_iter()
-                    .filter(|one| filter.takes(place, &one.entry)),
-            );
-            if found.len() >= wanted {
-                break;
+    ) -> Result<RecordPage, Error> {
+        let most = usize::try_from(page.limit()).unwrap_or(usize::MAX);
+        self.record_page(Some(place), filter, page.after()?, (most, READS_MAX))
+            .await
+    }
+
+    /// As many entries as are exported at a time, the newest first: about an account and mode, or about none.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn record_export(
+        &self,
+        of: Option<Place>,
+        filter: &RecordFilter,
+        after: Option<RecordName>,
+    ) -> Result<RecordPage, Error> {
+        let most = (EXPORT_RECORDS_MAX, EXPORT_READS_MAX);
+        self.record_page(of, filter, after, most).await
+    }
+
+    /// As [`Engine::record_export`], by the operator, which is on record before anything is told.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub async fn record_export_by_operator(
+        &self,
+        of: Option<Place>,
+        filter: &RecordFilter,
+        after: Option<RecordName>,
+    ) -> Result<RecordPage, Error> {
+        let first = after.map_or_else(|| "newest".to_owned(), |after| after.to_string());
+        self.commit(By::Operator, of, "audit.export", &first, Transaction::new())
+            .await?;
+        self.record_export(of, filter, after).await
+    }
+
+    async fn record_page(
+        &self,
+        of: Option<Place>,
+        filter: &RecordFilter,
+        after: Option<RecordName>,
+        (most, reads): (usize, usize),
+    ) -> Result<RecordPage, Error> {
+        let account = of.map(|place| place.account);
+        let newest = filter.newest(self.now());
+        let oldest = filter.from.map(|from| LeafId::from_parts(from, [0; 10]));
+        let (mut items, mut last): (Vec<AuditRecord>, _) = (Vec::new(), after);
+        for _ in 0..reads {
+            let up_to = last.map_or_else(|| newest.clone(), |last| last.leaf.to_string());
+            let part = (up_to.as_str(), LEAVES_PER_READ);
+            let entries = self.0.audit.of_account(self.db(), account, part).await?;
+            let before = last;
+            for record in entries.into_iter().map(named) {
+                if before.is_some_and(|before| record.id >= before) {
+                    continue;
+                }
+                if filter.takes(of, &record.entry) {
+                    if items.len() == most {
+                        let next = items.last().map(|last| last.id);
+                        return Ok(RecordPage { items, next });
+                    }
+                    items.push(record.clone());
+                }
+                last = Some(record.id);
+            }
+            let is_over = |last: RecordName| oldest.is_some_and(|oldest| last.leaf < oldest);
+            if last == before || last.is_some_and(is_over) {
+                return Ok(RecordPage { items, next: None });
             }
         }
-        let has_more = found.len() >= wanted;
-        found.truncate(wanted.saturating_sub(1));
-        Ok(Listed {
-            items: found,
-            has_more,
-        })
+        Ok(RecordPage { items, next: last })
     }
 }
 
@@ -156,7 +222,7 @@ mod tests {
     use super::*;
     use crate::{Called, fixture::Shop};
 
-    async fn read(shop: &Shop, filter: RecordFilter, page: Page) -> Listed<AuditRecord> {
+    async fn read(shop: &Shop, filter: RecordFilter, page: Page) -> RecordPage {
         shop.engine
             .record_list(shop.place, &filter, page)
             .await
@@ -226,19 +292,84 @@ mod tests {
         }
         let whole: Vec<_> = read(&shop, RecordFilter::default(), all()).await.items;
         assert!(whole.len() > 25);
-        let (mut found, mut after) = (Vec::new(), None);
-        loop {
-            let page = Page::new(Some(3), after.clone()).unwrap();
-            let listed = read(&shop, RecordFilter::default(), page).await;
-            found.extend(listed.items);
-            after = found
-                .last()
-                .map(|record: &AuditRecord| record.id.to_string());
-            if !listed.has_more {
-                break;
+        let reads = RecordFilter {
+            action: Some("payment".to_owned()),
+            ..RecordFilter::default()
+        };
+        let only = |whole: &[AuditRecord]| -> Vec<_> {
+            let taken = |record: &&AuditRecord| record.entry.recorded.action == "payment";
+            whole.iter().filter(taken).cloned().collect()
+        };
+        for (filter, expected) in [
+            (RecordFilter::default(), whole.clone()),
+            (reads, only(&whole)),
+        ] {
+            let (mut found, mut after) = (Vec::new(), None);
+            loop {
+                let page = Page::new(Some(3), after.clone()).unwrap();
+                let listed = read(&shop, filter.clone(), page).await;
+                found.extend(listed.items);
+                let Some(next) = listed.next else { break };
+                after = Some(next.to_string());
             }
+            assert_eq!(found, expected);
         }
-        assert_eq!(found, whole);
+    }
+
+    #[tokio::test]
+    async fn a_page_of_which_little_matches_says_where_to_go_on() {
+        let shop = Shop::open().await;
+        for _ in 0..5 * LEAVES_PER_READ / 2 {
+            shop.clock.advance(1);
+            called(&shop, true).await;
+        }
+        let every = RecordFilter::default();
+        let whole = shop.engine.record_export(Some(shop.place), &every, None);
+        let oldest = whole.await.unwrap().items.pop().unwrap();
+        let filter = RecordFilter {
+            action: Some(oldest.entry.recorded.action.clone()),
+            ..RecordFilter::default()
+        };
+        let part = async |after| {
+            let most = (3, 2);
+            let part = shop
+                .engine
+                .record_page(Some(shop.place), &filter, after, most);
+            part.await.unwrap()
+        };
+        let first = part(None).await;
+        assert!(first.items.is_empty() && first.next.is_some());
+        let second = part(first.next).await;
+        assert_eq!(second.items.last(), Some(&oldest));
+        assert_eq!(second.next, None);
+    }
+
+    #[tokio::test]
+    async fn times_bound_what_is_looked_at_and_what_is_found() {
+        let shop = Shop::open().await;
+        let began = shop.clock.now();
+        for _ in 0..3 {
+            shop.clock.advance(DAY_MS);
+            called(&shop, true).await;
+        }
+        let day = |days: i64| Some(began.plus_millis(days * DAY_MS));
+        for (from, to, count) in [
+            (day(1), day(2), 1),
+            (day(2), None, 2),
+            (None, day(3), 2),
+            (day(3), day(4), 1),
+            (day(4), None, 0),
+        ] {
+            let action = Some("payment".to_owned());
+            let filter = RecordFilter {
+                action,
+                from,
+                to,
+                ..RecordFilter::default()
+            };
+            let found = read(&shop, filter, all()).await.items;
+            assert_eq!(found.len(), count, "{from:?} {to:?}");
+        }
     }
 
     #[tokio::test]

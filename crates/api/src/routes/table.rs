@@ -15,7 +15,7 @@ use crate::{
         api_key_rotate, api_key_suggestion, api_key_tighten, api_key_unfreeze, api_key_update,
         api_key_uses, exposed_key_report,
     },
-    audit_records::audit_record_list,
+    audit_records::{audit_record_export, audit_record_list},
     auth::Rights,
     cards::{NewCardRequest, card_delete, card_keep, card_list},
     customers::{
@@ -241,6 +241,9 @@ static ROUTES: &[RouteRow] = &[
     get!("/v1/audit_records", audit_record_list, read(Resource::Audit), "List what was done, read and refused, the newest first. Itself on record before it is answered.")
         .audited(AuditRule::Strict)
         .lists::<AuditRecordView>(query::RECORDS),
+    get!("/v1/audit_records/export", audit_record_export, read(Resource::Audit), "Export what was done, read and refused as JSON Lines or CSV, 1,000 records at a time, the newest first. Itself on record before it is answered.")
+        .audited(AuditRule::Strict)
+        .exports(query::RECORDS_EXPORT),
     get!("/v1/account", account, read(Resource::ApiKeys), "Show the account of the key.").yields::<AccountView>(&[200]),
     patch!("/v1/account", account_update, write(Resource::ApiKeys), "Change the settings of the account.")
         .takes::<AccountChangeRequest>()

@@ -50,6 +50,63 @@ object! {
 }
 
 impl AuditRecordView {
+    /// The columns of a table of records.
+    pub(crate) const COLUMNS: &'static [&'static str] = &[
+        "time",
+        "id",
+        "mode",
+        "actor_type",
+        "actor_id",
+        "action",
+        "endpoint",
+        "outcome",
+        "objects",
+        "request_id",
+        "address",
+        "tls_version",
+        "latency_ms",
+        "sequence",
+    ];
+
+    /// The row of one.
+    pub(crate) fn cells(self) -> [String; Self::COLUMNS.len()] {
+        fn word(value: Option<impl ToString>) -> String {
+            value.map(|value| value.to_string()).unwrap_or_default()
+        }
+        let Self {
+            id,
+            r#type: _,
+            mode,
+            time: Time(time),
+            actor: ActorView { r#type, id: actor },
+            action,
+            endpoint,
+            outcome,
+            objects,
+            request_id,
+            address,
+            tls_version,
+            latency_ms,
+            sequence,
+        } = self;
+        [
+            time.to_string(),
+            id.to_string(),
+            word(mode),
+            r#type.to_string(),
+            actor,
+            action,
+            endpoint,
+            outcome.to_string(),
+            objects.join(" "),
+            word(request_id),
+            word(address),
+            word(tls_version),
+            latency_ms.to_string(),
+            word(sequence),
+        ]
+    }
+
     /// An entry as its account sees it.
     pub(crate) fn of(record: AuditRecord) -> Self {
         let AuditRecord { id, entry } = record;

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use coffer_api::ExportFormat;
 use coffer_core::{
-    Mode,
+    Mode, Timestamp,
     api_key::KeyKind,
     id::{ApiKeyId, SigningKeyId},
     signing_key::SignatureAlgorithm,
@@ -241,4 +242,28 @@ pub(crate) enum AuditCommand {
         #[arg(long, value_name = "FILE")]
         to: PathBuf,
     },
+    /// Print what was done, read and refused in the name of an account, or of the installation itself, the newest first.
+    Export(ExportArguments),
+}
+
+/// What is exported.
+#[derive(Args)]
+pub(crate) struct ExportArguments {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// The account, by name; without, what belongs to none: the operator's acts, the installation's own.
+    #[arg(long)]
+    pub(crate) account: Option<String>,
+    /// Test or live.
+    #[arg(long, default_value = "test")]
+    pub(crate) mode: Mode,
+    /// `jsonl` (JSON Lines) or `csv`.
+    #[arg(long, default_value = "jsonl")]
+    pub(crate) format: ExportFormat,
+    /// Only what was done at or after this time (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<Timestamp>,
+    /// Only what was done before this time.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<Timestamp>,
 }

@@ -48,6 +48,7 @@ const DOORS: &[(&str, Door)] = &[
     ("GET /v1/api_keys/{id}/suggestion", Secret("api_keys:read")),
     ("GET /v1/api_keys/{id}/uses", Secret("api_keys:read")),
     ("GET /v1/audit_records", Secret("audit:read")),
+    ("GET /v1/audit_records/export", Secret("audit:read")),
     ("GET /v1/customers", Secret("customers:read")),
     ("GET /v1/customers/{id}", Secret("customers:read")),
     ("GET /v1/customers/{id}/cards", Secret("cards:read")),

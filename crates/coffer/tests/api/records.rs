@@ -115,3 +115,120 @@ async fn usage_says_how_much_which_key_asked_of_which_endpoint() {
     assert_eq!(of("GET /v1/payments/{id}", "refused"), 1);
     assert!(of("GET /v1/ping", "bytes_out") > 100);
 }
+
+/// The record as a file, all of its parts together.
+async fn exported(shop: &Merchant, format: &str) -> String {
+    let (mut text, mut query) = (String::new(), format!("format={format}&outcome=succeeded"));
+    loop {
+        let part = shop
+            .get(&format!("{RECORDS}/export?{query}"))
+            .await
+            .expect(200);
+        assert!(part.header("content-disposition").starts_with("attachment"));
+        text.push_str(&part.text);
+        let link = part.header("link");
+        let Some((address, _)) = link.split_once(">; rel=\"next\"") else {
+            return text;
+        };
+        query = address.split_once('?').unwrap().1.to_owned();
+    }
+}
+
+#[tokio::test]
+async fn the_record_is_exported_whole_as_lines_and_as_a_table() {
+    let coffer = Coffer::start(BINARY).await;
+    let shop = coffer.merchant().await;
+    pay(&shop, json!({})).await;
+    shop.get("/v1/customers").await.expect(200);
+    told(&shop, "customer_list", 1).await;
+    let listed = records(&shop, "&outcome=succeeded").await;
+    let lines = exported(&shop, "jsonl").await;
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines[1..], listed, "and the list of before");
+    let table = exported(&shop, "csv").await;
+    let rows: Vec<_> = table.split("\r\n").collect();
+    assert!(rows[0].starts_with("\"time\",\"id\""), "{table}");
+    let ids = rows[3..].iter().filter(|row| !row.is_empty());
+    for (row, record) in ids.zip(&listed) {
+        assert!(row.contains(record["id"].as_str().unwrap()), "{row}");
+    }
+    assert!(rows[1].contains("audit_record_export"), "{table}");
+    let wrong = shop.get(&format!("{RECORDS}/export?format=xlsx")).await;
+    problem(&wrong, 400, "field_invalid");
+}
+
+/// Lines of their own in a log, and formulas in a table, if anyone let them.
+const FORGERIES: [&str; 3] = [
+    "forged\r\n2026-11-22T10:00:00Z ERROR forged=1\n{\"level\":\"ERROR\",\"message\":\"forged\"}",
+    "forged\u{2028}\u{85}\u{1b}[2K\u{1b}[1Aforged",
+    "=HYPERLINK(\"https://forged.test\"),\"forged",
+];
+
+#[tokio::test]
+async fn no_text_of_a_caller_makes_a_line_in_a_log_or_a_record() {
+    let coffer = Coffer::start(BINARY).await;
+    let shop = coffer.merchant().await;
+    let bearer = format!("Bearer {}", shop.secret_key);
+    for text in FORGERIES {
+        let customer =
+            json!({"reference": text, "description": text, "metadata": {"note": text, text: "x"}});
+        let payment = json!({
+            "amount": 1000, "currency": "EUR", "token": "tok_test_approved",
+            "reference": text, "description": text, "metadata": {text: text}, "return_url": text,
+        });
+        let key = json!({"name": text, "permissions": {text: "read"}, "origins": [text], "addresses": [text]});
+        let endpoint = json!({"url": format!("https://shop.test/{text}"), "description": text});
+        let wrong = json!({text: text});
+        for (path, body) in [
+            ("/v1/customers", &customer),
+            ("/v1/payments", &payment),
+            ("/v1/api_keys", &key),
+            ("/v1/webhook_endpoints", &endpoint),
+            ("/v1/refunds", &wrong),
+            ("/v1/exposed_keys", &json!({"key": text})),
+        ] {
+            shop.post(path, body).await;
+            for (field, value) in body.as_object().unwrap() {
+                shop.post(path, &json!({field: value})).await;
+            }
+        }
+        let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        for path in [
+            format!("/v1/payments/{encoded}"),
+            format!("/v1/{encoded}"),
+            format!("/docs/errors/{encoded}"),
+            format!("/v1/payments?reference={encoded}&{encoded}={encoded}"),
+            format!("{RECORDS}?action={encoded}&actor={encoded}&object={encoded}"),
+            format!("{RECORDS}/export?format=csv&action={encoded}"),
+        ] {
+            shop.get(&path).await;
+        }
+        // What a header can carry of it.
+        let visible: String = text.chars().filter(|symbol| !symbol.is_control()).collect();
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("user-agent", &visible),
+            ("idempotency-key", &visible),
+            ("traceparent", &visible),
+        ];
+        let (client, url) = (coffer.client(), shop.url("/v1/customers"));
+        client.send("POST", &url, &headers, Some(&json!({}))).await;
+    }
+    told(&shop, "payment_list", 1).await;
+    let log = coffer.log();
+    assert!(!log.contains("forged"), "{log}");
+    let lines = exported(&shop, "jsonl").await;
+    assert!(
+        !lines.contains("forged") && lines.lines().count() > 5,
+        "{lines}"
+    );
+    let is_record =
+        |line: &str| serde_json::from_str::<Value>(line).unwrap()["type"] == "audit_record";
+    assert!(lines.lines().all(is_record), "{lines}");
+    let table = exported(&shop, "csv").await;
+    let mut rows = table.lines().skip(1);
+    assert!(rows.all(|row| row.starts_with("\"20")), "{table}");
+}
