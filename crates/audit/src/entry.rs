@@ -36,6 +36,8 @@ words! {
         Operator = "operator",
         /// This process by itself: a sweeper, a schedule.
         System = "system",
+        /// Whoever could not prove who he is.
+        Unknown = "unknown",
     }
 }
 

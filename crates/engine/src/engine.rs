@@ -21,6 +21,7 @@ use crate::{
     checkout::Checkout,
     drive::OrderSigner,
     limits::Limits,
+    refusals::Refusals,
     signing_keys::VerifierCache,
     sweeper::Settling,
     usage::Usage,
@@ -111,6 +112,7 @@ pub(crate) struct Parts {
     pub(crate) uses: Uses,
     pub(crate) limits: Limits,
     pub(crate) calls: Calls,
+    pub(crate) refusals: Refusals,
     pub(crate) usage: Usage,
     pub(crate) changes: Changes,
     pub(crate) orders: OrderSigner,
@@ -163,6 +165,7 @@ impl Engine {
             uses: Uses::default(),
             limits: Limits::new(settings.limits),
             calls: Calls::new(settings.reads),
+            refusals: Refusals::default(),
             usage: Usage::default(),
             changes,
             secrets,
@@ -199,7 +202,8 @@ impl Engine {
             engine.retain_log().await
         });
         tasks.every("record of calls", RECORD_EVERY, self, |engine| async move {
-            engine.write_calls().await
+            engine.write_calls().await?;
+            engine.write_refusals().await
         });
         tasks.every("API keys", KEEP_KEYS_EVERY, self, |engine| async move {
             engine.keep_keys().await
@@ -214,6 +218,7 @@ impl Engine {
     pub async fn write_rest(&self) {
         let written = [
             self.write_calls().await,
+            self.write_all_refusals().await,
             self.write_uses().await,
             self.write_usage().await,
         ];

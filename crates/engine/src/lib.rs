@@ -38,6 +38,7 @@ mod payment;
 mod payments;
 mod records;
 mod refunds;
+mod refusals;
 mod rows;
 mod signature;
 mod signing_keys;

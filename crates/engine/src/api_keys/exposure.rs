@@ -45,7 +45,7 @@ impl Engine {
         presented: &str,
         origin: &CallOrigin,
     ) -> Result<Option<StoredKey>, Error> {
-        match self.verify(presented, origin.address).await {
+        match self.verify(presented, origin).await {
             Ok((known, _)) if known.key().kind == KeyKind::Secret => Ok(Some(known.stored.clone())),
             Err(AuthenticationError::Unavailable) => Err(Error::Unavailable),
             Err(AuthenticationError::TooManyFailures { retry_after_s }) => {

@@ -13,7 +13,9 @@ use super::{
     key::{self, ApiKey, StoredKey},
     uses::{KeyUse, Seen},
 };
-use crate::{CallOrigin, Caller, Engine, Error, cache::ObjectCache, store::api_keys as sql};
+use crate::{
+    CallOrigin, Caller, Engine, Error, cache::ObjectCache, refusals::Whose, store::api_keys as sql,
+};
 
 /// API keys held in memory; more are read from the store each time.
 const CACHED_MAX: usize = 100_000;
@@ -88,17 +90,21 @@ impl Engine {
         presented: Presented<'_>,
         origin: CallOrigin,
     ) -> Result<Caller, AuthenticationError> {
-        let (known, secret) = self.verify(presented.text, origin.address).await?;
+        let (known, secret) = self.verify(presented.text, &origin).await?;
         let key = known.key();
+        let refuse = |error| {
+            self.note_refused(Whose::Proven(key.place, key.id), error, &origin);
+            Err(error)
+        };
         if key.canary {
-            return Err(self.canary_used(key, &origin).await);
+            return refuse(self.canary_used(key, &origin).await);
         }
         if presented.by_browser && key.kind == KeyKind::Secret {
             self.note_exposure(&known.stored, &origin, BROWSER).await?;
-            return Err(AuthenticationError::InBrowser);
+            return refuse(AuthenticationError::InBrowser);
         }
         if !key.settings.addresses.permit(origin.address) {
-            return Err(AuthenticationError::AddressNotAllowed);
+            return refuse(AuthenticationError::AddressNotAllowed);
         }
         let (now, observed) = (self.now(), key.observed.addresses.as_ref());
         if observed.is_some_and(|addresses| !addresses.permit(origin.address)) {
@@ -121,11 +127,18 @@ impl Engine {
     pub(super) async fn verify(
         &self,
         presented: &str,
-        address: IpAddr,
+        origin: &CallOrigin,
     ) -> Result<(Arc<Known>, i64), AuthenticationError> {
-        let verified = self.verify_text(presented, address).await;
+        let mut whose = Whose::Nobody;
+        let verified = self
+            .verify_text(presented, origin.address, &mut whose)
+            .await;
         if let Err(AuthenticationError::Malformed | AuthenticationError::Unknown) = verified {
-            self.0.limits.failed(address, self.0.clock.ticks_us());
+            let now = self.0.clock.ticks_us();
+            self.0.limits.failed(origin.address, now);
+        }
+        if let Err(error) = &verified {
+            self.note_refused(whose, *error, origin);
         }
         verified
     }
@@ -134,6 +147,7 @@ impl Engine {
         &self,
         presented: &str,
         address: IpAddr,
+        whose: &mut Whose,
     ) -> Result<(Arc<Known>, i64), AuthenticationError> {
         let text = KeyText::parse(presented).map_err(|_| AuthenticationError::Malformed)?;
         let known = self.known(text.id, address).await?;
@@ -141,6 +155,8 @@ impl Engine {
         let given = self.hash(&text);
         let known = known.ok_or(AuthenticationError::Unknown)?;
         let (stored, now) = (&known.stored, self.now());
+        let (place, id) = (stored.key.place, stored.key.id);
+        *whose = Whose::Claimed(place, id);
         let is_present = stored.hash.matches(&given);
         let is_old = stored
             .old_hash
@@ -148,6 +164,7 @@ impl Engine {
         if !is_present && !is_old {
             return Err(AuthenticationError::Unknown);
         }
+        *whose = Whose::Proven(place, id);
         match stored.key.state(now) {
             KeyState::Active | KeyState::Rotating => {}
             KeyState::Frozen => return Err(AuthenticationError::Frozen),
