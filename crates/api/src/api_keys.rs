@@ -2,6 +2,7 @@
 
 use coffer_core::{
     api_key::KeyKind,
+    cap::Caps,
     limits::API_KEY_NAME_MAX,
     permission::{Permission, Permissions},
     rate::Rate,
@@ -9,7 +10,7 @@ use coffer_core::{
 };
 use coffer_crypto::SecretBytes;
 use coffer_engine::{
-    ApiKey, ApiKeyChange, Done, Fresh, KeySettings, LastUse, NewApiKey, Observed, Steward, Text,
+    ApiKey, ApiKeyChange, Done, Fresh, KeySeen, KeySettings, NewApiKey, Observed, Steward, Text,
 };
 
 use crate::{
@@ -42,6 +43,8 @@ request! {
         expires: Optional<Time>,
         /// How many requests; as the installation says unless told.
         rate: Optional<Rate>,
+        /// How much money it may move, and how many cards open. What is capped in one currency is permitted in no other.
+        caps: Optional<Caps>,
         /// A bait that permits nothing and raises an alert when it is used.
         canary: Optional<bool>,
     }
@@ -62,6 +65,8 @@ request! {
         expires: Change<Time>,
         /// Another rate, or null for the installation's.
         rate: Change<Rate>,
+        /// Other caps, in place of all the old ones; none when empty.
+        caps: Replace<Caps>,
         /// Limits to try out: what they would refuse is counted and let through. Null ends that.
         observed: Change<Observed>,
     }
@@ -93,6 +98,7 @@ impl NewApiKeyRequest {
             origins,
             expires,
             rate,
+            caps,
             canary,
         } = self;
         let (kind, canary) = (kind.unwrap_or(KeyKind::Secret), canary.unwrap_or(false));
@@ -112,6 +118,7 @@ impl NewApiKeyRequest {
                 origins: origins.map(|origins| origins.0).unwrap_or_default(),
                 expires: expires.map(|time| time.0),
                 rate,
+                caps: caps.unwrap_or_default(),
             },
             canary,
         })
@@ -127,6 +134,7 @@ impl From<ApiKeyChangeRequest> for ApiKeyChange {
             origins,
             expires,
             rate,
+            caps,
             observed,
         } = request;
         Self {
@@ -136,6 +144,7 @@ impl From<ApiKeyChangeRequest> for ApiKeyChange {
             origins: origins.map(|origins| origins.0),
             expires: expires.map(|expires| expires.map(|time| time.0)),
             rate,
+            caps,
             observed: observed.map(Option::unwrap_or_default),
         }
     }
@@ -155,6 +164,16 @@ fn without_secret(api: &Api, done: Done<ApiKey>) -> Answer {
     Answer::done(done, |key| ApiKeyView::of(key, now, None, None))
 }
 
+/// A key with what was seen of it.
+async fn shown_as_is(api: &Api, key: ApiKey) -> Outcome {
+    let seen = api.engine().api_key_seen(&key).await?;
+    let now = api.settings().clock.now();
+    Ok(Answer::json(
+        200,
+        &ApiKeyView::of(key, now, Some(seen), None),
+    ))
+}
+
 /// Makes a key and shows it.
 pub(crate) async fn api_key_create(api: Api, mut call: Call, fresh: Fresh) -> Outcome {
     let new = call.body::<NewApiKeyRequest>()?.into_new()?;
@@ -167,9 +186,7 @@ pub(crate) async fn api_key_create(api: Api, mut call: Call, fresh: Fresh) -> Ou
 pub(crate) async fn api_key(api: Api, call: Call) -> Outcome {
     let (place, id) = (call.caller.place(), call.id(OBJECT)?);
     let key = api.engine().api_key(place, id).await?;
-    let used = api.engine().api_key_last_use(&key).await?;
-    let now = api.settings().clock.now();
-    Ok(Answer::json(200, &ApiKeyView::of(key, now, used, None)))
+    shown_as_is(&api, key).await
 }
 
 /// Lists keys, the newest first.
@@ -177,10 +194,9 @@ pub(crate) async fn api_key_list(api: Api, call: Call) -> Outcome {
     let (place, page) = (call.caller.place(), call.query.page()?);
     let listed = api.engine().api_key_list(place, page).await?;
     let now = api.settings().clock.now();
-    Ok(Answer::list(
-        listed,
-        |(key, used): (ApiKey, Option<LastUse>)| ApiKeyView::of(key, now, used, None),
-    ))
+    Ok(Answer::list(listed, |(key, seen): (ApiKey, KeySeen)| {
+        ApiKeyView::of(key, now, Some(seen), None)
+    }))
 }
 
 /// Shows what a key was used for.
@@ -225,8 +241,7 @@ pub(crate) async fn api_key_update(api: Api, mut call: Call) -> Outcome {
         .engine()
         .api_key_update(steward, Fresh::unkeyed(), id, change.into())
         .await?;
-    let now = api.settings().clock.now();
-    Ok(Answer::json(200, &ApiKeyView::of(key, now, None, None)))
+    shown_as_is(&api, key).await
 }
 
 /// Gives a key a new secret and shows it.

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 use axum::{body::Body, response::Response};
 use coffer_core::{Malformed, id::RequestId, permission::Permission};
-use coffer_engine::{Error, LimitName, StoredAnswer};
+use coffer_engine::{CapExcess, Error, LimitName, StoredAnswer};
 use http::{
     HeaderValue, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
@@ -18,7 +18,7 @@ use http::{
 
 pub use table::Code;
 
-use crate::shape::object;
+use crate::{shape::object, views::CapView};
 
 /// The longest name of an unknown field that is repeated to its sender.
 const FIELD_NAME_MAX: usize = 64;
@@ -31,6 +31,7 @@ pub struct Problem {
     field: Option<String>,
     required_permission: Option<Permission>,
     amount_left: Option<i64>,
+    exceeded: Option<Box<CapExcess>>,
     limited: Option<(LimitName, i64)>,
 }
 
@@ -56,6 +57,9 @@ object! {
         /// Minor units that are left.
         #[serde(skip_serializing_if = "Option::is_none")]
         amount_left: Option<i64>,
+        /// The cap of the key that was exceeded.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cap: Option<CapView>,
         /// Which limit was exceeded.
         #[serde(skip_serializing_if = "Option::is_none")]
         limit: Option<LimitName>,
@@ -74,6 +78,7 @@ impl Problem {
             field: None,
             required_permission: None,
             amount_left: None,
+            exceeded: None,
             limited: None,
         }
     }
@@ -171,6 +176,7 @@ impl Problem {
                 .required_permission
                 .map(|permission| permission.to_string()),
             amount_left: self.amount_left,
+            cap: self.exceeded.map(|excess| CapView::exceeded(*excess)),
             limit: self.limited.map(|(limit, _)| limit),
             request_id,
         }
@@ -243,6 +249,7 @@ impl From<Error> for Stop {
                 format!("There can be at most {limit} {what}. Delete one first."),
             ),
             Error::TooManyFailures { retry_after_s } => too_many_failures(retry_after_s),
+            Error::CapExceeded(excess) => cap_exceeded(excess),
             Error::BeyondCaller { field } => beyond_own_key(field),
             Error::Refused(why) => Problem::with_detail(Code::Refused, why),
             Error::TokenUsed => Problem::new(Code::TokenUsed),
@@ -277,6 +284,23 @@ fn beyond_own_key(field: &'static str) -> Problem {
     Problem {
         field: Some(field.to_owned()),
         ..Problem::new(Code::BeyondOwnKey)
+    }
+}
+
+fn cap_exceeded(excess: CapExcess) -> Problem {
+    let unit = match excess.currency {
+        Some(currency) => format!("minor units of {currency}"),
+        None => "cards".to_owned(),
+    };
+    let (kind, left) = (excess.kind, excess.left);
+    let mut detail = format!("Of the key's cap {kind}, {left} {unit} are left");
+    match excess.resets {
+        Some(resets) => detail.push_str(&format!("; it begins anew at {resets}.")),
+        None => detail.push_str("; send no more than that."),
+    }
+    Problem {
+        exceeded: Some(Box::new(excess)),
+        ..Problem::with_detail(Code::CapExceeded, detail)
     }
 }
 

@@ -17,7 +17,7 @@ mod webhook_endpoint;
 
 pub(crate) use account::AccountView;
 pub(crate) use alert::AlertView;
-pub(crate) use api_key::{ApiKeyUsesView, ApiKeyView, SuggestionView};
+pub(crate) use api_key::{ApiKeyUsesView, ApiKeyView, CapView, SuggestionView};
 pub(crate) use audit_record::AuditRecordView;
 pub(crate) use card::CardView;
 pub(crate) use customer::CustomerView;
@@ -30,7 +30,7 @@ pub(crate) use usage::UsageView;
 pub(crate) use webhook_endpoint::WebhookEndpointView;
 
 use coffer_core::Timestamp;
-use coffer_engine::{ApiKey, KeyUses, LastUse, Render, SigningKey, Text};
+use coffer_engine::{ApiKey, KeySeen, KeyUses, Render, SigningKey, Text};
 use serde::Serialize;
 use utoipa::openapi::Object;
 
@@ -56,8 +56,8 @@ pub const RENDER: Render = Render {
 
 /// An API key as callers see it, for the operator's command line.
 #[must_use]
-pub fn api_key_json(key: &ApiKey, now: Timestamp, last_use: Option<LastUse>) -> serde_json::Value {
-    serde_json::to_value(ApiKeyView::of(key.clone(), now, last_use, None)).unwrap_or_default()
+pub fn api_key_json(key: &ApiKey, now: Timestamp, seen: KeySeen) -> serde_json::Value {
+    serde_json::to_value(ApiKeyView::of(key.clone(), now, Some(seen), None)).unwrap_or_default()
 }
 
 /// What a key was used for, for the operator's command line.
@@ -116,6 +116,7 @@ pub(crate) fn components() -> Vec<(&'static str, Object)> {
         entry::<AlertView>(),
         entry::<ApiKeyView>(),
         entry::<api_key::RateView>(),
+        entry::<CapView>(),
         entry::<api_key::ObservedView>(),
         entry::<api_key::OldSecretView>(),
         entry::<api_key::LastUseView>(),

@@ -382,6 +382,7 @@ fn failed(error: Error) -> Failure {
             Failure::Operator(format!("there can be at most {limit} {what}"))
         }
         error @ (Error::AmountTooLarge { .. }
+        | Error::CapExceeded(_)
         | Error::TokenUsed
         | Error::TokenExpired
         | Error::TokenUnknown

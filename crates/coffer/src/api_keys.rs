@@ -56,6 +56,7 @@ pub(crate) fn run(command: ApiKeysCommand) -> Result<(), Failure> {
             permissions,
             addresses,
             per_minute,
+            caps,
         } => {
             let addresses = addresses.map(|addresses| addresses.join(" "));
             let change = KeyAct::Change {
@@ -63,6 +64,7 @@ pub(crate) fn run(command: ApiKeysCommand) -> Result<(), Failure> {
                 permissions,
                 addresses,
                 per_minute,
+                caps: caps.map(|caps| caps.join(" ")),
             };
             task(&key, change)
         }
@@ -89,6 +91,7 @@ async fn create(directory: &Directory, new: NewKeyArguments) -> Result<(), Failu
         addresses: new.addresses.join(" "),
         canary: new.canary,
         per_minute: new.per_minute,
+        caps: new.caps.join(" "),
     };
     let made = reach.key(wanted).await?;
     console::say(&format!("{}\n{}", made.id, made.key));

@@ -69,6 +69,7 @@ pub(crate) async fn day_key(
         addresses: String::new(),
         canary: false,
         per_minute: None,
+        caps: String::new(),
     };
     reach.key(wanted).await
 }
@@ -104,6 +105,7 @@ pub(crate) async fn demo_account(directory: &Directory) -> Result<Option<Credent
             addresses: String::new(),
             canary: false,
             per_minute: None,
+            caps: String::new(),
         };
         reach.key(wanted).await.map(|made| made.key)
     };

@@ -154,6 +154,38 @@ async fn a_card_whose_security_code_was_lost_is_asked_for_again_and_costs_no_try
 }
 
 #[tokio::test]
+async fn what_payers_pay_counts_against_the_caps_of_the_key_that_made_the_payment() {
+    let coffer = Coffer::start(BINARY).await;
+    let shop = coffer.merchant().await;
+    let caps = json!([{"kind": "captured_per_day", "currency": "EUR", "limit": 3000}]);
+    let new = json!({"name": "till", "permissions": "full", "caps": caps});
+    let till = shop.post("/v1/api_keys", &new).await.expect(201);
+    let mut capped = shop.clone();
+    till.json["secret"]
+        .as_str()
+        .unwrap()
+        .clone_into(&mut capped.secret_key);
+    let (one, other) = (
+        Payer::of(&coffer, &capped, order(json!({}))).await,
+        Payer::of(&coffer, &capped, order(json!({}))).await,
+    );
+    let declined = one.types(Card::INSUFFICIENT_FUNDS).await;
+    one.pays(&declined).await.expect(200);
+    let token = one.types(Card::APPROVED).await;
+    assert_eq!(
+        one.pays(&token).await.expect(200).json["status"],
+        "captured"
+    );
+    let token = other.types(Card::APPROVED).await;
+    let refused = other.pays(&token).await.expect(503);
+    assert!(!refused.text.contains("cap"), "{}", refused.text);
+    assert_eq!(other.payment().await["status"], "requires_card");
+    assert_eq!(charged(&coffer, "capture").await, 1);
+    let alerts = shop.get("/v1/alerts").await.expect(200).json;
+    assert_eq!(alerts["data"][0]["kind"], "cap_reached", "{alerts}");
+}
+
+#[tokio::test]
 async fn whoever_guesses_an_address_learns_nothing() {
     let coffer = Coffer::start(BINARY).await;
     let shop = coffer.merchant().await;

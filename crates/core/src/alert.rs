@@ -9,6 +9,8 @@ words! {
         PageViolated = "page_violated",
         /// An API key that works was sent in a way in which anybody could read it.
         ApiKeyExposed = "api_key_exposed",
+        /// A payer could not pay, because the key that made the payment may take no more today.
+        CapReached = "cap_reached",
         /// A canary key was used: somebody has seen what nobody should see.
         CanaryUsed = "canary_used",
         /// What the world sees of a face's TLS or certificate is weak, or will soon be over.

@@ -53,6 +53,8 @@ words! {
         ApiKeyRevoked = "api_key.revoked",
         /// An API key was seen where it must not be.
         ApiKeyExposed = "api_key.exposed",
+        /// An API key has used 80 % of a cap; told once a day of each.
+        ApiKeyCapNearlyReached = "api_key.cap_nearly_reached",
         /// A signing key was registered, or made.
         SigningKeyCreated = "signing_key.created",
         /// A signing key has a successor, beside which it works for a while.

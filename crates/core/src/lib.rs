@@ -11,6 +11,7 @@ mod word;
 pub mod alert;
 pub mod api_key;
 pub mod brand;
+pub mod cap;
 pub mod card;
 pub mod decline;
 pub mod event;

@@ -64,5 +64,7 @@ pub const PUBLIC_KEY_MAX: usize = 2048;
 pub const LIVE_KEY_TTL_MAX_MS: i64 = 365 * crate::time::DAY_MS;
 /// Addresses and networks that an API key may list.
 pub const ADDRESSES_MAX: usize = 50;
+/// Money caps that an API key may have.
+pub const CAPS_MAX: usize = 50;
 /// The highest rate, in units a minute, and the largest burst.
 pub const RATE_MAX: i64 = 10_000_000;

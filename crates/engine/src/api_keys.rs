@@ -33,7 +33,7 @@ pub use change::ApiKeyChange;
 pub use key::{ApiKey, KeySettings, Observed, OldSecret};
 pub use suggestion::Suggestion;
 pub(crate) use uses::Uses;
-pub use uses::{KeyUses, LastUse, UseCount};
+pub use uses::{KeySeen, KeyUses, LastUse, UseCount};
 pub use verify::{AuthenticationError, Presented};
 pub(crate) use verify::{KeyCache, Known};
 
@@ -77,7 +77,7 @@ impl Engine {
         let mut key = self.unborn(place, new);
         let now = key.created;
         self.check_settings(&mut key, now)?;
-        steward.check_gives(&key.settings)?;
+        steward.check_gives(&key)?;
         key.days_told = expiry::days_told(key.settings.expires, now);
         let made = NewSecret::make(self, &key)?;
         key.last4.clone_from(&made.last4);
@@ -121,7 +121,7 @@ impl Engine {
         Ok(stored.key)
     }
 
-    /// Keys, the newest first, each with its last use.
+    /// Keys, the newest first, each with what was seen of it.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a cursor that is no key's id.
@@ -129,7 +129,7 @@ impl Engine {
         &self,
         place: Place,
         page: Page,
-    ) -> Result<Listed<(ApiKey, Option<LastUse>)>, Error> {
+    ) -> Result<Listed<(ApiKey, KeySeen)>, Error> {
         let [account, mode] = key_of(place);
         let row = params![account, mode, page.before_id::<ApiKeyId>()?, page.fetch()];
         let rows = self.db().read(&sql::LIST, row).await?;
@@ -140,25 +140,24 @@ impl Engine {
                 has_more: false,
             });
         };
-        let mut uses = self.last_uses(place, [oldest.id, newest.id]).await?;
-        let with_use = |key: ApiKey| {
-            let found = uses.iter().position(|(id, _)| *id == key.id);
-            let used = found.map(|at| uses.swap_remove(at).1);
-            (key, used)
+        let mut seen = self.seen(place, [oldest.id, newest.id]).await?;
+        let with_seen = |key: ApiKey| {
+            let seen = seen.remove(&key.id).unwrap_or_default();
+            (key, seen)
         };
         Ok(Listed {
-            items: listed.items.into_iter().map(with_use).collect(),
+            items: listed.items.into_iter().map(with_seen).collect(),
             has_more: listed.has_more,
         })
     }
 
-    /// The last use of one key, as far as it is written yet.
+    /// What was seen of one key, as far as it is written yet.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn api_key_last_use(&self, key: &ApiKey) -> Result<Option<LastUse>, Error> {
-        let uses = self.last_uses(key.place, [key.id, key.id]).await?;
-        Ok(uses.into_iter().next().map(|(_, used)| used))
+    pub async fn api_key_seen(&self, key: &ApiKey) -> Result<KeySeen, Error> {
+        let mut seen = self.seen(key.place, [key.id, key.id]).await?;
+        Ok(seen.remove(&key.id).unwrap_or_default())
     }
 
     /// What keys need from time to time: ended rotations, reminders, counts and usage written.
@@ -226,6 +225,9 @@ impl Engine {
             return Err(invalid("expires", "a time that is still to come"));
         }
         let publishable = key.kind == KeyKind::Publishable;
+        if (publishable || key.canary) && !settings.caps.is_empty() {
+            return Err(invalid("caps", "none: it moves no money"));
+        }
         let no_rights = settings.permissions == Permissions::none();
         if (publishable || key.canary) && !no_rights {
             return Err(invalid(

@@ -173,7 +173,9 @@ impl Engine {
             .append(self.tell(caller.place, &[deleted]));
         let intent = Intent::new("card.delete", id, steps)
             .or(&sql::CARD_DELETE, Error::NotFound { object: "card" });
-        self.intend(caller, &Fresh::unkeyed(), intent).await
+        self.intend(caller, &Fresh::unkeyed(), intent)
+            .await
+            .map(drop)
     }
 
     /// Deletes the records of a customer's cards in the vault; how many they were.

@@ -55,7 +55,7 @@ impl Engine {
         caller: &Caller,
         fresh: &Fresh,
         intent: Intent,
-    ) -> Result<(), Error> {
+    ) -> Result<Outcome, Error> {
         let Intent {
             action,
             object,
@@ -63,8 +63,9 @@ impl Engine {
             refusals,
         } = intent;
         let by = By::Caller(caller);
-        let Err(error) = self.commit(by, caller.place, action, &object, steps).await else {
-            return Ok(());
+        let error = match self.commit(by, caller.place, action, &object, steps).await {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
         };
         if error.is_conflict_at(&idempotency::CLAIM) {
             return Err(self.twin_answer(fresh).await);

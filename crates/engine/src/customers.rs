@@ -203,7 +203,9 @@ impl Engine {
                 Error::NotFound { object: "customer" },
             )
             .or(&sql::CARDS_DELETE_OF_CUSTOMER, Error::changing("customer"));
-        self.intend(caller, &Fresh::unkeyed(), intent).await
+        self.intend(caller, &Fresh::unkeyed(), intent)
+            .await
+            .map(drop)
     }
 }
 

@@ -5,7 +5,7 @@
 use coffer_core::{Currency, Malformed};
 use coffer_net::contract::{self, Refusal};
 
-use crate::idempotency::StoredAnswer;
+use crate::{CapExcess, idempotency::StoredAnswer};
 
 /// Why the engine did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +73,8 @@ pub enum Error {
         /// Which setting.
         field: &'static str,
     },
+    /// More than the caps of the key let pass. Nothing was done.
+    CapExceeded(CapExcess),
     /// The account may not open or look up more cards in this hour.
     BudgetExhausted,
     /// The key server is sealed: what needs a card waits.

@@ -10,6 +10,7 @@ use std::{
 use coffer_core::{
     Mode, Money, Timestamp,
     api_key::KeyKind,
+    cap::Caps,
     id::{ApiKeyId, RequestId},
     network::Networks,
     payment::CaptureMode,
@@ -251,6 +252,7 @@ pub(crate) fn new_key(kind: KeyKind, permissions: Permissions) -> NewApiKey {
             origins: Vec::new(),
             expires: None,
             rate: None,
+            caps: Caps::default(),
         },
         canary: false,
     }

@@ -3,13 +3,14 @@
 //! Every change goes through here, so that status, amounts and events always follow from the attempts. Two changes of
 //! the same version cannot both commit: the second is a conflict, reads again and decides again.
 
+mod caps;
 mod steps;
 
 use coffer_core::{
     Money, Timestamp,
     decline::DeclineReason,
     event::EventType,
-    id::{AttemptId, RefundId},
+    id::{ApiKeyId, AttemptId, RefundId},
     limits::{AUTHORIZATION_TTL_MS, CHECKOUT_ATTEMPTS_MAX},
     payment::{
         AttemptFact, AttemptStatus, CaptureMode, Closing, Operation, PaymentStatus, Terms, standing,
@@ -18,7 +19,7 @@ use coffer_core::{
 };
 use coffer_net::contract::vault::AttemptOutcome;
 
-use crate::{Error, Payment, payment::LastAttempt};
+use crate::{Error, Payment, caps::Reserved, payment::LastAttempt};
 
 /// How long after its start, or after the task that performs it was last heard of, an attempt is looked at by a sweeper.
 pub(crate) const SETTLE_AFTER_MS: i64 = 5_000;
@@ -51,6 +52,8 @@ pub(crate) struct Attempt {
     pub(crate) answers: String,
     pub(crate) deadline: Timestamp,
     pub(crate) created: Timestamp,
+    /// What it has reserved of the caps of its key.
+    pub(crate) reserved: Option<Reserved>,
 }
 
 impl Attempt {
@@ -86,6 +89,8 @@ pub(crate) struct Ledger {
     pub(crate) at_checkout: bool,
     pub(crate) provider: Provider,
     pub(crate) expires: Option<Timestamp>,
+    /// The key that made the payment.
+    pub(crate) maker: Option<ApiKeyId>,
     pub(crate) attempts: Vec<Attempt>,
     /// Attempts as they are stored; those after it are new.
     stored: usize,
@@ -109,6 +114,7 @@ impl Ledger {
             at_checkout,
             provider,
             expires,
+            maker: None,
             attempts,
             stored,
             settled: None,

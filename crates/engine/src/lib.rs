@@ -11,6 +11,7 @@ mod api_keys;
 mod cache;
 mod caller;
 mod calls;
+mod caps;
 mod cards;
 mod changes;
 mod checkout;
@@ -52,11 +53,12 @@ mod webhooks;
 pub use accounts::{AccountChange, AccountSummary, AccountView, Activation, ActivationNeed};
 pub use alerts::Alert;
 pub use api_keys::{
-    ApiKey, ApiKeyChange, AuthenticationError, KeySettings, KeyUses, LastUse, NewApiKey, Observed,
-    OldSecret, Presented, Suggestion, UseCount,
+    ApiKey, ApiKeyChange, AuthenticationError, KeySeen, KeySettings, KeyUses, LastUse, NewApiKey,
+    Observed, OldSecret, Presented, Suggestion, UseCount,
 };
 pub use caller::{CallOrigin, Caller};
 pub use calls::{Called, ReadRecords};
+pub use caps::{CapExcess, CapUse};
 pub use cards::Card;
 pub use checkout::{CheckoutView, LastTry, Payer};
 pub use coffer_audit::{ActorKind, Outcome, Public, Recorded};

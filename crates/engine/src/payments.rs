@@ -25,7 +25,7 @@ use crate::{
     commit::Intent,
     drive::perform,
     ledger::{Attempt, Ledger},
-    store::payments as sql,
+    store::{caps, payments as sql},
     text::check_url,
 };
 
@@ -60,15 +60,29 @@ impl Engine {
         let (payment, money) = (self.draft(caller.place, &new, Some(card), now), new.money);
         let mut ledger = Ledger::new(payment, provider, (Closing::Open, false, None), Vec::new());
         let id = ledger.payment.id;
-        let attempt = self.attempt(Operation::Authorize, money.amount(), id.to_string(), now);
+        let key = caller.known.key();
+        ledger.maker = Some(key.id);
+        let mut attempt = self.attempt(Operation::Authorize, money.amount(), id.to_string(), now);
+        let reserve = match self.reserve(key, &mut attempt, &ledger.payment).await {
+            Ok(reserve) => reserve,
+            Err(error) => return Err(self.or_twin(&fresh, error).await),
+        };
         let act = self.authorization(&ledger, &attempt, found, money).await?;
         let job = perform(&ledger, &attempt, act);
 
-        // 1. The intent: payment, attempt, idempotency key and record, in one transaction.
+        // 1. The intent: payment, attempt, caps, idempotency key and record, in one transaction.
+        let reserved = attempt.reserved.clone();
         ledger.begin(attempt);
         let intent = ledger.insert(now).append(fresh.claim(&id.to_string(), now));
-        let intent = Intent::new("payment.create", id, intent);
-        self.intend(caller, &fresh, intent).await?;
+        let intent = Intent::new("payment.create", id, intent.append(reserve))
+            .or(&caps::COUNT, Error::changing("cap"));
+        match self.intend(caller, &fresh, intent).await {
+            Ok(done) => self.watch_caps(key, reserved.as_ref(), &done),
+            Err(error) if error == Error::changing("cap") => {
+                return Err(self.no_room(key, &ledger).await);
+            }
+            Err(error) => return Err(error),
+        }
 
         // 2. and 3. The act and its outcome, in a task of their own: the client may hang up, the payment may not.
         let done = self.drive(job, Some(ledger.once_stored())).await?;
@@ -151,6 +165,7 @@ impl Engine {
     ) -> Result<Done<Payment>, Error> {
         let now = self.now();
         let payment = self.draft(caller.place, &new, None, now);
+        Self::check_call(&caller.settings().caps, &payment)?;
         let expires = Some(now.plus_millis(CHECKOUT_TTL_MS));
         let mut ledger = Ledger::new(
             payment,
@@ -158,6 +173,7 @@ impl Engine {
             (Closing::Open, true, expires),
             Vec::new(),
         );
+        ledger.maker = Some(caller.api_key);
         let id = ledger.payment.id.to_string();
         let insert = ledger.insert(now);
         let answer = StoredAnswer {
@@ -262,6 +278,7 @@ impl Engine {
             answers,
             deadline: now.plus_millis(ATTEMPT_DEADLINE_MS),
             created: now,
+            reserved: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use coffer_net::contract::Place;
 
-use crate::{Caller, Error, api_keys::KeySettings, commit::By};
+use crate::{ApiKey, Caller, Error, commit::By};
 
 /// Who manages an account's keys.
 #[derive(Clone, Copy)]
@@ -31,13 +31,16 @@ impl<'a> Steward<'a> {
     }
 
     /// A key never gives more than it has.
-    pub(crate) fn check_gives(self, settings: &KeySettings) -> Result<(), Error> {
-        match self {
-            Self::Operator(_) => Ok(()),
-            Self::Caller(caller) => match settings.beyond(caller.settings()) {
-                None => Ok(()),
-                Some(field) => Err(Error::BeyondCaller { field }),
-            },
+    pub(crate) fn check_gives(self, key: &ApiKey) -> Result<(), Error> {
+        let Self::Caller(caller) = self else {
+            return Ok(());
+        };
+        let own = caller.settings();
+        let is_other = key.id != caller.api_key;
+        let doubled = (is_other && key.settings.doubles(own)).then_some("caps");
+        match key.settings.beyond(own).or(doubled) {
+            None => Ok(()),
+            Some(field) => Err(Error::BeyondCaller { field }),
         }
     }
 }

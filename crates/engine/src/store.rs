@@ -6,6 +6,7 @@ use coffer_db::{Migration, Statement};
 pub(crate) mod accounts;
 pub(crate) mod alerts;
 pub(crate) mod api_keys;
+pub(crate) mod caps;
 pub(crate) mod customers;
 pub(crate) mod events;
 pub(crate) mod idempotency;
@@ -103,6 +104,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "retention of the log",
         sql: coffer_audit::RETENTION,
     },
+    Migration {
+        version: 22,
+        name: "caps of keys",
+        sql: caps::SCHEMA,
+    },
 ];
 
 /// Beside the key of a table, an index begins with what tells its rows apart, not with account and mode. PostgreSQL knows
@@ -132,6 +138,7 @@ pub const STATEMENTS: &[&[&Statement]] = &[
     coffer_audit::STATEMENTS,
     accounts::STATEMENTS,
     api_keys::STATEMENTS,
+    caps::STATEMENTS,
     payments::STATEMENTS,
     refunds::STATEMENTS,
     customers::STATEMENTS,

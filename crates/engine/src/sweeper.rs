@@ -265,6 +265,7 @@ impl Engine {
     pub(crate) async fn prune(&self) -> Result<(), Error> {
         self.prune_uses().await?;
         self.prune_usage().await?;
+        self.prune_caps().await?;
         let now = self.now();
         let changes = now.plus_millis(-CHANGES_KEPT_MS).as_millis();
         let forget = Transaction::new().any(&accounts::CHANGES_PRUNE, params![changes]);

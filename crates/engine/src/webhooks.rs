@@ -292,7 +292,7 @@ impl Engine {
             .or(&sql::UPDATE, Error::changing(OBJECT))
             .or(&sql::ROTATE, Error::changing(OBJECT))
             .or(&sql::DELETE, Error::NotFound { object: OBJECT });
-        self.intend(caller, fresh, intent).await
+        self.intend(caller, fresh, intent).await.map(drop)
     }
 }
 

@@ -283,6 +283,7 @@ impl Note {
             | Error::State { .. } => Self::BUSY,
             Error::Invalid { .. }
             | Error::AmountTooLarge { .. }
+            | Error::CapExceeded(_)
             | Error::TokenUsed
             | Error::TokenExpired
             | Error::TokenUnknown

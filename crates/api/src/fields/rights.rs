@@ -1,9 +1,11 @@
 //! What callers say of an API key: its rights, addresses and end.
 
 use coffer_core::{
-    Malformed, Timestamp,
+    Currency, Malformed, Timestamp,
     api_key::KeyKind,
-    limits::{ADDRESSES_MAX, RATE_MAX},
+    cap::{Cap, CapKind, Caps},
+    limits::{ADDRESSES_MAX, CAPS_MAX, RATE_MAX},
+    money::AMOUNT_MAX,
     network::{Network, Networks},
     permission::{Access, Permission, Permissions, Preset, Resource},
     rate::Rate,
@@ -140,6 +142,46 @@ impl Field for Rate {
             (Some(per_minute), Some(burst)) => Self::new(per_minute, burst).map_err(|_| malformed),
             (_, _) => Err(malformed),
         }
+    }
+}
+
+impl Shape for Caps {
+    fn schema() -> RefOr<Schema> {
+        let cap = ObjectBuilder::new()
+            .property("kind", CapKind::schema())
+            .property("currency", nullable(Currency::schema()))
+            .property("limit", integer(1, AMOUNT_MAX))
+            .required("kind")
+            .required("limit")
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)));
+        ArrayBuilder::new()
+            .items(cap)
+            .max_items(Some(CAPS_MAX))
+            .into()
+    }
+}
+
+impl Field for Caps {
+    fn read(value: Value) -> Result<Self, Malformed> {
+        let expected = "a list of caps such as {\"kind\": \"captured_per_day\", \"currency\": \"EUR\", \"limit\": 500000}, \
+            no two of the same kind and currency,";
+        let caps = list(value, expected, cap);
+        caps.and_then(Self::new).map_err(|_| Malformed { expected })
+    }
+}
+
+fn cap(value: Value, expected: &'static str) -> Result<Cap, Malformed> {
+    let malformed = Malformed { expected };
+    let Value::Object(mut fields) = value else {
+        return Err(malformed);
+    };
+    let kind = parsed(fields.remove("kind").unwrap_or_default(), expected)?;
+    let currency = fields.remove("currency").filter(|value| !value.is_null());
+    let currency = currency.map(|value| parsed(value, expected)).transpose()?;
+    let limit = fields.remove("limit").and_then(|limit| limit.as_i64());
+    match limit {
+        Some(limit) if fields.is_empty() => Cap::new(kind, currency, limit),
+        Some(_) | None => Err(malformed),
     }
 }
 

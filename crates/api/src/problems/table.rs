@@ -70,6 +70,9 @@ codes! {
     BeyondOwnKey "beyond_own_key" 403 "A key cannot give more than it has",
         "Use a key that may do as much itself, or ask for less. The member field names the setting.",
         "A key that manages other keys can give them, and itself, no rights, addresses or time beyond its own. Otherwise whoever stole it could help himself.";
+    CapExceeded "cap_exceeded" 403 "The key may not move that much",
+        "Wait until the cap begins anew, use another key, or have the cap raised. The member cap says what is left, and until when.",
+        "A key can be capped: money captured and refunded by day and by call, and cards opened by day. Days are those of UTC. What has failed or was declined does not count. A kind of cap that lists some currencies permits no others. Nothing was recorded or sent.";
     KeyInUrl "key_in_url" 400 "An API key was sent in the address",
         "Send the key in the Authorization header, and replace this one: addresses are kept in logs and histories.",
         "Addresses end up in access logs, browser histories and Referer headers. A key is never accepted there, and a key that was sent there should be treated as known to others.";

@@ -1,15 +1,17 @@
 //! An API key, and what it was used for.
 
 use coffer_core::{
-    Mode, Timestamp,
+    Currency, Mode, Timestamp,
     api_key::{KeyKind, KeyState},
+    cap::{Cap, CapKind, day_of, resets},
     id::ApiKeyId,
     network::Networks,
     permission::{Access, Permissions, Resource},
     rate::Rate,
 };
 use coffer_engine::{
-    ApiKey, KeySettings, KeyUses, LastUse, Observed, OldSecret, Suggestion, UseCount,
+    ApiKey, CapExcess, CapUse, KeySeen, KeySettings, KeyUses, LastUse, Observed, OldSecret,
+    Suggestion, UseCount,
 };
 use serde::{Serialize, Serializer};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, schema::AdditionalProperties};
@@ -81,6 +83,8 @@ object! {
         expires: Option<Time>,
         /// How many requests it may make; as the installation says when there is none.
         rate: Option<RateView>,
+        /// How much money it may move, and how many cards open; nothing is capped when empty.
+        caps: Vec<CapView>,
         /// The last call with it, up to half a minute late.
         last_use: Option<LastUseView>,
         /// Grows with every change.
@@ -102,6 +106,24 @@ object! {
         per_minute: i64,
         /// At once, after a quiet time.
         burst: i64,
+    }
+}
+
+object! {
+    /// A cap of a key. Of the kinds that are listed, it permits the listed currencies only.
+    pub(crate) struct CapView as "Cap" {
+        /// What is capped: by day (UTC) or by call.
+        kind: CapKind,
+        /// In which currency; none for cards.
+        currency: Option<Currency>,
+        /// The most, in minor units, or a number of cards.
+        limit: i64,
+        /// What was used of it today; null for a cap by call, and where it was not looked up.
+        used: Option<i64>,
+        /// What is left of it; null like used.
+        left: Option<i64>,
+        /// When it begins anew; null for a cap by call.
+        resets: Option<Time>,
     }
 }
 
@@ -214,12 +236,51 @@ impl RateView {
     }
 }
 
+impl CapView {
+    fn of(cap: Cap, seen: Option<&KeySeen>, now: Timestamp) -> Self {
+        let (kind, currency, limit) = (cap.kind(), cap.currency(), cap.limit());
+        let per_day = kind.is_per_day();
+        let used = seen.filter(|_| per_day).map(|seen| {
+            let of_it = |one: &&CapUse| (one.kind, one.currency) == (kind, currency);
+            seen.caps.iter().find(of_it).map_or(0, |one| one.used)
+        });
+        Self {
+            kind,
+            currency,
+            limit,
+            used,
+            left: used.map(|used| limit.saturating_sub(used).max(0)),
+            resets: per_day.then(|| Time(resets(day_of(now)))),
+        }
+    }
+
+    /// What was exceeded, for whoever did.
+    pub(crate) fn exceeded(excess: CapExcess) -> Self {
+        let CapExcess {
+            kind,
+            currency,
+            limit,
+            left,
+            resets,
+        } = excess;
+        let per_day = kind.is_per_day();
+        Self {
+            kind,
+            currency,
+            limit,
+            used: per_day.then(|| limit.saturating_sub(left)),
+            left: Some(left),
+            resets: resets.map(Time),
+        }
+    }
+}
+
 impl ApiKeyView {
-    /// A key at a time, with its text when that is new.
+    /// A key at a time, with what was seen of it if that was looked up, and its text when that is new.
     pub(crate) fn of(
         key: ApiKey,
         now: Timestamp,
-        last_use: Option<LastUse>,
+        seen: Option<KeySeen>,
         secret: Option<String>,
     ) -> Self {
         let state = key.state(now);
@@ -230,7 +291,9 @@ impl ApiKeyView {
             origins,
             expires,
             rate,
+            caps,
         } = settings;
+        let caps = caps.iter().map(|cap| CapView::of(cap, seen.as_ref(), now));
         Self {
             id: key.id,
             r#type: ObjectType::ApiKey,
@@ -252,7 +315,8 @@ impl ApiKeyView {
             exposed: key.exposed.map(Time),
             expires: expires.map(Time),
             rate: rate.map(RateView::of),
-            last_use: last_use.map(LastUseView::of),
+            caps: caps.collect(),
+            last_use: seen.and_then(|seen| seen.last_use).map(LastUseView::of),
             version: key.version,
             created: Time(key.created),
             updated: Time(key.updated),

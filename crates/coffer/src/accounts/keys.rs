@@ -3,6 +3,7 @@
 use coffer_core::{
     Malformed, Mode,
     api_key::KeyKind,
+    cap::Caps,
     id::{AccountId, ApiKeyId},
     network::Networks,
     permission::{Permissions, Preset},
@@ -36,6 +37,9 @@ pub(crate) struct KeyWanted {
     /// Requests a minute, and as many at once; as the installation says unless told.
     #[serde(default)]
     pub(crate) per_minute: Option<i64>,
+    /// Such as `captured_per_day:EUR:500000`; none unless told.
+    #[serde(default)]
+    pub(crate) caps: String,
 }
 
 /// The new key. Its text is shown once.
@@ -71,6 +75,8 @@ pub(crate) enum KeyAct {
         permissions: Option<String>,
         addresses: Option<String>,
         per_minute: Option<i64>,
+        #[serde(default)]
+        caps: Option<String>,
     },
     Rotate {
         overlap_hours: Option<i64>,
@@ -98,6 +104,10 @@ fn rate(per_minute: Option<i64>) -> Result<Option<Rate>, Failure> {
     let rate = per_minute.map(|per_minute| Rate::new(per_minute, per_minute));
     rate.transpose()
         .map_err(|malformed| wrong("per_minute", malformed))
+}
+
+fn caps(text: &str) -> Result<Caps, Failure> {
+    text.parse().map_err(|malformed| wrong("caps", malformed))
 }
 
 pub(super) fn named<const MAX: usize>(name: String) -> Result<Text<MAX>, Failure> {
@@ -133,6 +143,7 @@ impl Desk {
                 origins: Vec::new(),
                 expires,
                 rate: rate(wanted.per_minute)?,
+                caps: caps(&wanted.caps)?,
             },
             canary: wanted.canary,
         };
@@ -167,7 +178,7 @@ impl Desk {
         let keys = listed
             .items
             .into_iter()
-            .map(|(key, used)| coffer_api::api_key_json(&key, self.clock.now(), used));
+            .map(|(key, seen)| coffer_api::api_key_json(&key, self.clock.now(), seen));
         Ok(json!({"data": keys.collect::<Vec<_>>(), "has_more": listed.has_more}))
     }
 
@@ -185,11 +196,13 @@ impl Desk {
                 permissions,
                 addresses,
                 per_minute,
+                caps: others,
             } => {
                 let change = ApiKeyChange {
                     name: name.map(named).transpose()?,
                     permissions: permissions.as_deref().map(rights).transpose()?,
                     addresses: addresses.as_deref().map(networks).transpose()?,
+                    caps: others.as_deref().map(caps).transpose()?,
                     rate: per_minute.map(|one| rate(Some(one))).transpose()?,
                     ..ApiKeyChange::default()
                 };
@@ -238,8 +251,8 @@ impl Desk {
     }
 
     async fn key_shown(&self, key: &ApiKey) -> Result<Value, Failure> {
-        let used = self.engine.api_key_last_use(key).await.map_err(failed)?;
-        Ok(coffer_api::api_key_json(key, self.clock.now(), used))
+        let seen = self.engine.api_key_seen(key).await.map_err(failed)?;
+        Ok(coffer_api::api_key_json(key, self.clock.now(), seen))
     }
 
     async fn key_uses(&self, key: &ApiKey) -> Result<Value, Failure> {

@@ -72,6 +72,10 @@ pub(crate) struct NewKeyArguments {
     /// How many requests a minute, and as many at once; as the installation says unless told.
     #[arg(long, value_name = "REQUESTS")]
     pub(crate) per_minute: Option<i64>,
+    /// How much money it may move and cards open, such as `captured_per_day:EUR:500000,cards_per_day:200`: `captured_per_day`,
+    /// `captured_per_call`, `refunded_per_day`, `refunded_per_call` in minor units of a currency, and `cards_per_day`.
+    #[arg(long, value_delimiter = ',', value_name = "CAPS")]
+    pub(crate) caps: Vec<String>,
     /// A bait: it permits nothing and raises an alert when somebody uses it.
     #[arg(long)]
     pub(crate) canary: bool,
@@ -115,6 +119,9 @@ pub(crate) enum ApiKeysCommand {
         /// Another rate: requests a minute, and as many at once.
         #[arg(long, value_name = "REQUESTS")]
         per_minute: Option<i64>,
+        /// Other caps, in place of all the old ones; none when empty.
+        #[arg(long, value_delimiter = ',', value_name = "CAPS")]
+        caps: Option<Vec<String>>,
     },
     /// Give a key a new secret and show it, once; the old one works for a while.
     Rotate {

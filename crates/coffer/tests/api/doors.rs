@@ -298,6 +298,64 @@ async fn each_door_opens_with_its_own_permission_and_with_no_other() {
     }
 }
 
+/// Doors at which a key may be over a cap, and what it would move there.
+const MOVING: &[(&str, &str)] = &[
+    ("POST /v1/payments", "captured_per_call"),
+    ("POST /v1/payments/{id}/capture", "captured_per_call"),
+    ("POST /v1/refunds", "refunded_per_call"),
+];
+
+#[tokio::test]
+async fn a_key_over_a_cap_is_stopped_where_money_moves_and_nowhere_else() {
+    let coffer = Coffer::start(BINARY).await;
+    let shop = coffer.merchant().await;
+    let order = json!({"amount": 1999, "currency": "EUR", "token": "tok_test_approved"});
+    let mut held = order.clone();
+    held["capture"] = json!("manual");
+    let held = shop.post("/v1/payments", &held).await.expect(201).id();
+    let paid = shop.post("/v1/payments", &order).await.expect(201).id();
+    let refund = json!({"payment": paid});
+    let caps = "captured_per_call:EUR:1998 refunded_per_call:EUR:1998";
+    let (_, text) = key(&coffer, &shop, json!({"caps": caps})).await;
+    let mut capped = shop.clone();
+    capped.secret_key = text;
+    let before = belongings(&shop).await;
+    for operation in Description::of(&coffer, &shop).await.operations() {
+        if !matches!(door(&operation), Secret(_)) {
+            continue;
+        }
+        let route = format!("{} {}", operation.method, operation.path);
+        let moves = MOVING.iter().find(|(known, _)| *known == route);
+        let path = operation.at(if moves.is_some() {
+            &held
+        } else {
+            "pay_00000000000000000000000000"
+        });
+        let body = match route.as_str() {
+            "POST /v1/payments" => order.clone(),
+            "POST /v1/refunds" => refund.clone(),
+            _ => json!({}),
+        };
+        let sent = (!matches!(operation.method.as_str(), "GET" | "DELETE")).then_some(&body);
+        let answer = capped.call(&operation.method, &path, &[], sent).await;
+        match moves {
+            Some((_, kind)) => {
+                problem(&answer, 403, "cap_exceeded");
+                let cap = &answer.json["cap"];
+                assert_eq!(
+                    (&cap["kind"], &cap["left"]),
+                    (&json!(kind), &json!(1998)),
+                    "{}",
+                    answer.text
+                );
+            }
+            None => assert_ne!(answer.status, 403, "{route}: {}", answer.text),
+        }
+    }
+    let money = |all: Vec<Value>| all[..2].to_vec();
+    assert_eq!(money(belongings(&shop).await), money(before));
+}
+
 /// Every right but this one, and what less of it there is.
 fn all_but(needed: &str) -> String {
     let (resource, access) = needed.split_once(':').unwrap();

@@ -231,3 +231,60 @@ async fn limits_are_tried_out_before_they_hold() {
         .expect(200);
     assert_eq!(changed.json["observed"], Value::Null);
 }
+
+#[tokio::test]
+async fn a_key_shows_what_it_has_used_of_its_caps_and_what_is_left() {
+    let coffer = Coffer::start(BINARY).await;
+    let shop = coffer.merchant().await;
+    let caps = json!([
+        {"kind": "captured_per_day", "currency": "EUR", "limit": 5000},
+        {"kind": "cards_per_day", "limit": 10},
+        {"kind": "refunded_per_call", "currency": "EUR", "limit": 100},
+    ]);
+    for wrong in [
+        json!([{"kind": "captured_per_day", "limit": 5000}]),
+        json!([{"kind": "cards_per_day", "currency": "EUR", "limit": 1}]),
+        json!([{"kind": "cards_per_day", "limit": 1, "used": 0}]),
+        json!([{"kind": "cards_per_day", "limit": 1}, {"kind": "cards_per_day", "limit": 2}]),
+        json!({"cards_per_day": 1}),
+    ] {
+        let new = json!({"name": "till", "permissions": "full", "caps": wrong});
+        problem(&shop.post(KEYS, &new).await, 400, "field_invalid");
+    }
+    let new = json!({"name": "till", "permissions": "full", "caps": caps});
+    let made = shop.post(KEYS, &new).await.expect(201);
+    let mut till = shop.clone();
+    secret(&made).clone_into(&mut till.secret_key);
+    let order = json!({"amount": 1999, "currency": "EUR", "token": "tok_test_approved"});
+    for status in [201, 201, 403] {
+        let answer = till.post("/v1/payments", &order).await.expect(status);
+        if status == 403 {
+            problem(&answer, 403, "cap_exceeded");
+            assert_eq!(answer.json["cap"]["left"], 1002);
+            assert!(
+                answer.json["cap"]["resets"]
+                    .as_str()
+                    .unwrap()
+                    .ends_with("T00:00:00.000Z")
+            );
+        }
+    }
+    let shown = shop.get(&format!("{KEYS}/{}", made.id())).await.expect(200);
+    let of = |at: usize| {
+        let cap = &shown.json["caps"][at];
+        (
+            cap["kind"].as_str().unwrap(),
+            cap["used"].as_i64(),
+            cap["left"].as_i64(),
+        )
+    };
+    assert_eq!(of(0), ("captured_per_day", Some(3998), Some(1002)));
+    assert_eq!(of(1), ("refunded_per_call", None, None));
+    assert_eq!(of(2), ("cards_per_day", Some(2), Some(8)));
+    let path = format!("{KEYS}/{}", made.id());
+    let changed = shop
+        .call("PATCH", &path, &[], Some(&json!({"caps": []})))
+        .await;
+    assert_eq!(changed.expect(200).json["caps"], json!([]));
+    till.post("/v1/payments", &order).await.expect(201);
+}

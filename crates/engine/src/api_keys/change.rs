@@ -2,8 +2,8 @@
 //! word to every node.
 
 use coffer_core::{
-    Timestamp, event::EventType, id::ApiKeyId, limits::API_KEY_NAME_MAX, network::Networks,
-    permission::Permissions, rate::Rate,
+    Timestamp, cap::Caps, event::EventType, id::ApiKeyId, limits::API_KEY_NAME_MAX,
+    network::Networks, permission::Permissions, rate::Rate,
 };
 use coffer_db::Transaction;
 
@@ -36,6 +36,8 @@ pub struct ApiKeyChange {
     pub expires: Option<Option<Timestamp>>,
     /// Another rate, or the installation's.
     pub rate: Option<Option<Rate>>,
+    /// Other caps, in place of all the old ones.
+    pub caps: Option<Caps>,
     /// Other limits to try out, or none.
     pub observed: Option<Observed>,
 }
@@ -71,7 +73,7 @@ impl Engine {
             check_alive(key)?;
             apply(key, change.clone());
             self.check_settings(key, now)?;
-            steward.check_gives(&key.settings)?;
+            steward.check_gives(key)?;
             key.days_told = super::expiry::days_told(key.settings.expires, now);
             Ok(Step::To(stored, EventType::ApiKeyUpdated))
         });
@@ -105,7 +107,7 @@ impl Engine {
     ) -> Result<Done<ApiKey>, Error> {
         self.steward_change(steward, &fresh, id, |mut stored, _| {
             check_alive(&stored.key)?;
-            steward.check_gives(&stored.key.settings)?;
+            steward.check_gives(&stored.key)?;
             if stored.key.stored == StoredState::Active {
                 return Ok(Step::Done);
             }
@@ -276,6 +278,7 @@ fn apply(key: &mut ApiKey, change: ApiKeyChange) {
         origins,
         expires,
         rate,
+        caps,
         observed,
     } = change;
     let settings = &mut key.settings;
@@ -296,6 +299,9 @@ fn apply(key: &mut ApiKey, change: ApiKeyChange) {
     }
     if let Some(rate) = rate {
         settings.rate = rate;
+    }
+    if let Some(caps) = caps {
+        settings.caps = caps;
     }
     if let Some(observed) = observed {
         key.observed = observed;

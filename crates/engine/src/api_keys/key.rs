@@ -3,10 +3,11 @@
 use coffer_core::{
     Timestamp,
     api_key::{KeyKind, KeyState},
+    cap::{CapKind, Caps},
     id::ApiKeyId,
     limits::API_KEY_NAME_MAX,
     network::Networks,
-    permission::Permissions,
+    permission::{Permission, Permissions, Resource},
     rate::Rate,
     words,
 };
@@ -33,6 +34,8 @@ pub struct KeySettings {
     pub expires: Option<Timestamp>,
     /// How many requests; as the installation says when there is no rate of its own.
     pub rate: Option<Rate>,
+    /// How much money it may move, and how many cards open.
+    pub caps: Caps,
 }
 
 impl KeySettings {
@@ -52,9 +55,24 @@ impl KeySettings {
             Some("expires")
         } else if faster {
             Some("rate")
+        } else if !self.caps.within(&own.caps) {
+            Some("caps")
         } else {
             None
         }
+    }
+
+    /// Whether the key may do something of which `own` caps how much in a day. To give that to another key would be to have the
+    /// cap twice.
+    pub(crate) fn doubles(&self, own: &Self) -> bool {
+        own.caps.iter().any(|cap| {
+            let needed = match cap.kind() {
+                CapKind::CapturedPerDay | CapKind::CardsPerDay => Resource::Payments,
+                CapKind::RefundedPerDay => Resource::Refunds,
+                CapKind::CapturedPerCall | CapKind::RefundedPerCall => return false,
+            };
+            self.permissions.allow(Permission::write(needed))
+        })
     }
 }
 
@@ -181,6 +199,7 @@ impl StoredKey {
             key.created.as_millis(),
             key.settings.rate.map(Rate::per_minute),
             key.settings.rate.map(Rate::burst),
+            key.settings.caps.to_string(),
         ]
     }
 
@@ -215,6 +234,7 @@ impl StoredKey {
             key.updated.as_millis(),
             key.settings.rate.map(Rate::per_minute),
             key.settings.rate.map(Rate::burst),
+            key.settings.caps.to_string(),
         ]
     }
 }
@@ -241,6 +261,7 @@ pub(crate) fn read(row: &Row) -> Result<StoredKey, Error> {
                 origins: rows::list(row, "origins")?,
                 expires: time("expires")?,
                 rate: read_rate(row)?,
+                caps: rows::word(row, "caps")?,
             },
             observed: Observed {
                 permissions: rows::maybe_word(row, "observed_permissions")?,

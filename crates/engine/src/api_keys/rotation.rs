@@ -36,7 +36,7 @@ impl Engine {
         let done = self
             .steward_change(steward, &fresh, id, |mut stored, now| {
                 check_alive(&stored.key)?;
-                steward.check_gives(&stored.key.settings)?;
+                steward.check_gives(&stored.key)?;
                 if stored.key.old_works(now) && !overlap.is_none() {
                     return Err(Error::State {
                         object: OBJECT,
@@ -253,8 +253,8 @@ mod tests {
         };
         assert_eq!(counted(&uses.present), [("127.0.0.1".to_owned(), 2)]);
         assert_eq!(counted(&uses.old), [("127.0.0.1".to_owned(), 1)]);
-        let last = shop.engine.api_key_last_use(&rotated.key().await).await;
-        let last = last.unwrap().unwrap();
+        let last = shop.engine.api_key_seen(&rotated.key().await).await;
+        let last = last.unwrap().last_use.unwrap();
         assert_eq!(
             (last.route.as_str(), last.client.as_deref()),
             ("GET /v1/ping", Some("tests/1"))

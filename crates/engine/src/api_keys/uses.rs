@@ -4,6 +4,7 @@
 //! Addresses are kept of secret keys alone. A publishable key is used by payers, whose addresses nobody needs.
 
 use std::{
+    collections::HashMap,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -15,7 +16,9 @@ use coffer_db::{Row, Transaction, params};
 use coffer_net::contract::Place;
 
 use super::key::ApiKey;
-use crate::{CallOrigin, Caller, Engine, Error, rows, rows::key_of, store::api_keys as sql};
+use crate::{
+    CallOrigin, Caller, CapUse, Engine, Error, rows, rows::key_of, store::api_keys as sql,
+};
 
 /// Different things counted of one key between two writings; what else comes is counted among the last.
 const SEEN_MAX: usize = 64;
@@ -74,6 +77,15 @@ pub struct LastUse {
     pub tls_version: String,
     /// What the client calls itself, for a secret key.
     pub client: Option<String>,
+}
+
+/// What was seen of a key: its last call, and what it has used of its caps today.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KeySeen {
+    /// The last call, as far as it is written yet.
+    pub last_use: Option<LastUse>,
+    /// Of each cap of which it has used something.
+    pub caps: Vec<CapUse>,
 }
 
 #[derive(Default)]
@@ -272,16 +284,23 @@ impl Engine {
         Ok(uses)
     }
 
-    /// The last use of each of these keys, all of one account and mode, ordered by id.
-    pub(super) async fn last_uses(
+    /// What was seen of each of these keys, all of one account and mode, between the first and the last id.
+    pub(super) async fn seen(
         &self,
         place: Place,
         [first, last]: [ApiKeyId; 2],
-    ) -> Result<Vec<(ApiKeyId, LastUse)>, Error> {
+    ) -> Result<HashMap<ApiKeyId, KeySeen>, Error> {
         let [account, mode] = key_of(place);
         let row = params![account, mode, first.to_string(), last.to_string()];
-        let rows = self.db().read(&sql::LAST_USES, row).await?;
-        rows.iter().map(read_last).collect()
+        let mut seen: HashMap<ApiKeyId, KeySeen> = HashMap::new();
+        for row in self.db().read(&sql::LAST_USES, row).await? {
+            let (key, used) = read_last(&row)?;
+            seen.entry(key).or_default().last_use = Some(used);
+        }
+        for (key, used) in self.used_of(place, [first, last]).await? {
+            seen.entry(key).or_default().caps.push(used);
+        }
+        Ok(seen)
     }
 
     /// When a secret was used last, as far as is known.

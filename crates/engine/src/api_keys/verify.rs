@@ -181,20 +181,33 @@ impl Engine {
         id: ApiKeyId,
         address: IpAddr,
     ) -> Result<Option<Arc<Known>>, AuthenticationError> {
-        let fresh = self.0.changes.is_fresh(self.now());
-        if let Some(known) = self.0.key_cache.get(&id).filter(|_| fresh) {
+        if let Some(known) = self.cached_key(id) {
             return Ok(Some(known));
         }
         self.0
             .limits
             .may_try(address, self.0.clock.ticks_us())
             .map_err(|retry_after_s| AuthenticationError::TooManyFailures { retry_after_s })?;
+        let loaded = self.load_key(id).await;
+        loaded.map_err(|_| AuthenticationError::Unavailable)
+    }
+
+    fn cached_key(&self, id: ApiKeyId) -> Option<Arc<Known>> {
+        let fresh = self.0.changes.is_fresh(self.now());
+        self.0.key_cache.get(&id).filter(|_| fresh)
+    }
+
+    /// A key of this installation, whoever asks.
+    pub(crate) async fn known_key(&self, id: ApiKeyId) -> Result<Option<Arc<Known>>, Error> {
+        match self.cached_key(id) {
+            Some(known) => Ok(Some(known)),
+            None => self.load_key(id).await,
+        }
+    }
+
+    async fn load_key(&self, id: ApiKeyId) -> Result<Option<Arc<Known>>, Error> {
         let before = self.0.key_cache.forgotten();
-        let stored = self
-            .stored_key(id)
-            .await
-            .map_err(|_| AuthenticationError::Unavailable)?;
-        let Some(stored) = stored else {
+        let Some(stored) = self.stored_key(id).await? else {
             return Ok(None);
         };
         let uses = KeyUse::of(&stored.key);

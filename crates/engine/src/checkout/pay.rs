@@ -6,9 +6,12 @@
 
 use coffer_core::{
     CardSummary, Timestamp,
+    alert::AlertKind,
+    cap::code,
     id::TokenId,
     payment::{Operation, PaymentStatus},
 };
+use coffer_db::Transaction;
 use coffer_net::{
     contract::{
         self, Refusal,
@@ -19,8 +22,12 @@ use coffer_net::{
 
 use super::{CheckoutView, Payer};
 use crate::{
-    Engine, Error, commit::By, drive::perform, ledger::Ledger, payments::Found,
-    store::payments as sql,
+    CapExcess, Engine, Error,
+    commit::By,
+    drive::perform,
+    ledger::Ledger,
+    payments::Found,
+    store::{caps, payments as sql},
 };
 
 /// Authorizations that one payment may have, those that were never sent included.
@@ -59,7 +66,19 @@ impl Engine {
         let now = self.now();
         payable(&ledger, now)?;
         let money = ledger.money()?;
-        let attempt = self.own_attempt(Operation::Authorize, money.amount());
+        let mut attempt = self.own_attempt(Operation::Authorize, money.amount());
+        let maker = self.maker(ledger.maker).await?;
+        let reserve = match maker.as_ref().map(|known| known.key()) {
+            Some(key) => self.reserve(key, &mut attempt, &ledger.payment).await,
+            None => Ok(Transaction::new()),
+        };
+        let reserve = match reserve {
+            Err(Error::CapExceeded(excess)) => {
+                return Err(self.at_cap(payer, &ledger, excess).await);
+            }
+            reserve => reserve?,
+        };
+        let reserved = attempt.reserved.clone();
         let act = self.authorization(&ledger, &attempt, found, money).await?;
         let job = perform(&ledger, &attempt, act);
         ledger.payment.card = Some(card);
@@ -68,14 +87,39 @@ impl Engine {
         let object = payer.payment.to_string();
         let by = By::Payer(payer);
         match self
-            .commit(by, payer.place, "payment.pay", &object, update)
+            .commit(
+                by,
+                payer.place,
+                "payment.pay",
+                &object,
+                update.append(reserve),
+            )
             .await
         {
-            Ok(_) => Ok(Some(job)),
-            Err(error) if error.is_conflict_at(&sql::PAYMENT_UPDATE) => {
+            Ok(done) => {
+                if let Some(known) = maker {
+                    self.watch_caps(known.key(), reserved.as_ref(), &done);
+                }
+                Ok(Some(job))
+            }
+            Err(error)
+                if error.is_conflict_at(&sql::PAYMENT_UPDATE)
+                    || error.is_conflict_at(&caps::COUNT) =>
+            {
                 Err(Error::changing("payment"))
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The merchant is told what stands in the way; the payer only that it does not go on now.
+    async fn at_cap(&self, payer: &Payer, ledger: &Ledger, excess: CapExcess) -> Error {
+        let key = ledger.maker.map_or_else(String::new, |key| key.to_string());
+        let subject = format!("{key} {} {}", excess.kind, code(excess.currency));
+        let raised = self.alert_raise(Some(payer.place), AlertKind::CapReached, subject.trim_end());
+        match raised.await {
+            Ok(()) => Error::Unavailable,
+            Err(error) => error,
         }
     }
 

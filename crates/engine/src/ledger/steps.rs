@@ -32,6 +32,7 @@ impl Ledger {
             p.metadata.to_store(),
             p.return_url.as_deref(),
             p.created.as_millis(),
+            self.maker.map(|key| key.to_string()),
         ]);
         let mut steps = Transaction::new().one(&sql::PAYMENT_INSERT, row);
         self.push_attempts(&mut steps, now);
@@ -45,6 +46,7 @@ impl Ledger {
         row.extend(self.changing());
         let mut steps = Transaction::new().one(&sql::PAYMENT_UPDATE, row);
         self.push_attempts(&mut steps, now);
+        let steps = steps.append(self.release_caps());
         let (id, version) = (self.payment.id, self.payment.version);
         let happened = std::mem::take(&mut self.happened)
             .into_iter()
@@ -110,6 +112,7 @@ impl Ledger {
             settle_at(attempt, now),
             attempt.created.as_millis(),
             now.as_millis(),
+            attempt.reserved.as_ref().map(ToString::to_string),
         ]);
         steps.push(&sql::ATTEMPT_INSERT, row, Expect::Exactly(1));
     }
@@ -126,7 +129,7 @@ impl Ledger {
         steps.push(&sql::ATTEMPT_UPDATE, row, Expect::Exactly(1));
     }
 
-    fn key_of_attempt(&self, attempt: &Attempt) -> Vec<Value> {
+    pub(super) fn key_of_attempt(&self, attempt: &Attempt) -> Vec<Value> {
         let [account, mode] = key_of(self.payment.place);
         let payment = self.payment.id.to_string();
         params![account, mode, payment, attempt.id.to_string()]

@@ -5,15 +5,18 @@ use coffer_db::Transaction;
 use coffer_net::contract::vault::{Act, Perform};
 
 use crate::{
-    Caller, Engine, Error, Fresh,
+    Caller, Engine, Error, Fresh, Payment,
     commit::By,
     drive::perform,
     ledger::{Attempt, Ledger},
-    store::{idempotency, payments as sql},
+    store::{caps, idempotency, payments as sql},
 };
 
 /// How often a change is decided anew because another one came between.
 const CONFLICTS_MAX: usize = 8;
+
+/// An attempt, what the vault is to do for it, and what else is stored with it.
+type Decided = (Attempt, Act, Transaction);
 
 impl Engine {
     /// Adds an attempt to a payment, and what else goes with it, as `decide` finds right for the version that it commits on.
@@ -27,16 +30,21 @@ impl Engine {
         decide: F,
     ) -> Result<(Perform, Ledger), Error>
     where
-        F: Fn(&Self, &Ledger) -> Result<(Attempt, Act, Transaction), Error>,
+        F: Fn(&Self, &Ledger) -> Result<Decided, Error>,
     {
         for _ in 0..CONFLICTS_MAX {
             let now = self.now();
             let mut ledger = self.ledger(caller.place, id).await?;
-            let (attempt, act, also) = match decide(self, &ledger) {
+            let decided = match decide(self, &ledger) {
+                Ok(decided) => self.reserved(caller, decided, &ledger.payment).await,
+                Err(error) => Err(error),
+            };
+            let (attempt, act, also) = match decided {
                 Ok(decided) => decided,
                 // What a twin has just done is no reason to refuse.
                 Err(error) => return Err(self.or_twin(fresh, error).await),
             };
+            let reserved = attempt.reserved.clone();
             let job = perform(&ledger, &attempt, act);
             let claim = fresh.claim(&attempt.answers, now);
             let object = attempt
@@ -49,14 +57,32 @@ impl Engine {
                 .commit(By::Caller(caller), caller.place, action, &object, intent)
                 .await
             {
-                Ok(_) => return Ok((job, ledger.once_stored())),
+                Ok(done) => {
+                    self.watch_caps(caller.known.key(), reserved.as_ref(), &done);
+                    return Ok((job, ledger.once_stored()));
+                }
                 Err(error) if error.is_conflict_at(&idempotency::CLAIM) => {
                     return Err(self.twin_answer(fresh).await);
                 }
-                Err(error) if error.is_conflict_at(&sql::PAYMENT_UPDATE) => {}
+                Err(error)
+                    if error.is_conflict_at(&sql::PAYMENT_UPDATE)
+                        || error.is_conflict_at(&caps::COUNT) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         Err(Error::Unavailable)
+    }
+
+    /// What was decided, with what it takes of the caps of the caller's key.
+    async fn reserved(
+        &self,
+        caller: &Caller,
+        (mut attempt, act, also): Decided,
+        payment: &Payment,
+    ) -> Result<Decided, Error> {
+        let reserve = self
+            .reserve(caller.known.key(), &mut attempt, payment)
+            .await?;
+        Ok((attempt, act, also.append(reserve)))
     }
 }

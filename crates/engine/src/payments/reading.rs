@@ -78,12 +78,10 @@ impl Engine {
             row.integer("at_checkout")? != 0,
             expires,
         );
-        Ok(Ledger::new(
-            self.read_payment(&row)?,
-            provider,
-            fixed,
-            attempts?,
-        ))
+        let payment = self.read_payment(&row)?;
+        let mut ledger = Ledger::new(payment, provider, fixed, attempts?);
+        ledger.maker = rows::maybe_word(&row, "api_key")?;
+        Ok(ledger)
     }
 
     fn read_payment(&self, row: &Row) -> Result<Payment, Error> {
@@ -177,5 +175,6 @@ fn read_attempt(row: &Row) -> Result<Attempt, Error> {
         answers: row.text("answers")?.to_owned(),
         deadline: rows::time(row, "deadline")?,
         created: rows::time(row, "created")?,
+        reserved: rows::maybe_word(row, "reserved")?,
     })
 }

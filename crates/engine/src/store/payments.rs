@@ -71,6 +71,7 @@ pub(crate) const STATEMENTS: &[&Statement] = &[
     &PAYMENTS_TO_EXPIRE,
     &ATTEMPT_INSERT,
     &ATTEMPT_UPDATE,
+    &ATTEMPT_RELEASE,
     &ATTEMPT_POSTPONE,
     &ATTEMPT_LIST,
     &ATTEMPTS_TO_SETTLE,
@@ -81,9 +82,9 @@ pub(crate) static PAYMENT_INSERT: Statement = Statement::new(
     "INSERT INTO payments (account, mode, payment, version, status, closing, amount_captured, amount_refunded,
         card_brand, card_last4, card_exp_month, card_exp_year, challenge_url, last_operation, last_status,
         last_decline_reason, updated, expires, at_checkout, amount, currency, capture, provider, customer, reference,
-        description, metadata, return_url, created)
+        description, metadata, return_url, created, api_key)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
-        $24, $25, $26, $27, $28, $29)",
+        $24, $25, $26, $27, $28, $29, $30)",
 );
 /// Only what can change; the version read before must still be the stored one.
 pub(crate) static PAYMENT_UPDATE: Statement = Statement::new(
@@ -100,7 +101,7 @@ macro_rules! select_payments {
             "SELECT account, mode, payment, version, status, closing, at_checkout, amount, currency, amount_captured,
                 amount_refunded, capture, provider, card_brand, card_last4, card_exp_month, card_exp_year, customer,
                 reference, description, metadata, return_url, challenge_url, last_operation, last_status,
-                last_decline_reason, created, updated, expires FROM payments ",
+                last_decline_reason, created, updated, expires, api_key FROM payments ",
             $rest
         )
     };
@@ -146,14 +147,21 @@ pub(crate) static PAYMENTS_TO_EXPIRE: Statement = Statement::new(
 pub(crate) static ATTEMPT_INSERT: Statement = Statement::new(
     "attempt_insert",
     "INSERT INTO attempts (account, mode, payment, attempt, place, operation, status, amount, decline_reason,
-        challenge_url, refund, answers, deadline, settle_at, created, updated)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+        challenge_url, refund, answers, deadline, settle_at, created, updated, reserved)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
 );
 /// An attempt that has ended never changes again.
 pub(crate) static ATTEMPT_UPDATE: Statement = Statement::new(
     "attempt_update",
     "UPDATE attempts SET status = $5, decline_reason = $6, challenge_url = $7, settle_at = $8, updated = $9
      WHERE account = $1 AND mode = $2 AND payment = $3 AND attempt = $4 AND status IN ('sending', 'unknown')",
+)
+.on_own_rows();
+/// What it holds of its key's caps from now on.
+pub(crate) static ATTEMPT_RELEASE: Statement = Statement::new(
+    "attempt_release",
+    "UPDATE attempts SET reserved = $5
+     WHERE account = $1 AND mode = $2 AND payment = $3 AND attempt = $4 AND reserved IS NOT NULL",
 )
 .on_own_rows();
 /// Only while it waits, and only if nobody postponed it beyond `$6`.
@@ -164,7 +172,8 @@ pub(crate) static ATTEMPT_POSTPONE: Statement = Statement::new(
 );
 pub(crate) static ATTEMPT_LIST: Statement = Statement::new(
     "attempt_list",
-    "SELECT attempt, operation, status, amount, decline_reason, challenge_url, refund, answers, deadline, created
+    "SELECT attempt, operation, status, amount, decline_reason, challenge_url, refund, answers, deadline, created,
+        reserved
      FROM attempts WHERE account = $1 AND mode = $2 AND payment = $3 ORDER BY place",
 );
 pub(crate) static ATTEMPTS_TO_SETTLE: Statement = Statement::new(
