@@ -3,12 +3,11 @@
 //!
 //! The secret passes through here only as borrowed text or into a buffer of the caller's, who zeroizes it.
 
-#![expect(
-    clippy::arithmetic_side_effects,
-    reason = "small numbers: single digits, bytes and their carries"
-)]
-
-use crate::{Malformed, Mode, id::ApiKeyId};
+use crate::{
+    Malformed, Mode,
+    base62::{encode, is_digit, number},
+    id::ApiKeyId,
+};
 
 words! {
     /// What an API key may be used for.
@@ -36,7 +35,6 @@ words! {
     }
 }
 
-const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const PREFIX: usize = "sk_test_".len();
 const ID_DIGITS: usize = 22;
 const SECRET_DIGITS: usize = 43;
@@ -78,8 +76,7 @@ impl<'a> KeyText<'a> {
         let (id, rest) = rest.strip_prefix('_')?.split_at_checked(ID_DIGITS)?;
         let (secret, checksum) = rest.split_at_checked(SECRET_DIGITS)?;
         let body = text.get(..KEY_TEXT_LENGTH - CHECKSUM_DIGITS)?;
-        if number(checksum)? != u128::from(crc32(body.as_bytes()))
-            || !secret.bytes().all(|digit| value(digit).is_some())
+        if number(checksum)? != u128::from(crc32(body.as_bytes())) || !secret.bytes().all(is_digit)
         {
             return None;
         }
@@ -106,49 +103,6 @@ pub fn compose(kind: KeyKind, mode: Mode, id: ApiKeyId, secret: &[u8; 32]) -> St
     let checksum = crc32(text.as_bytes());
     encode(&checksum.to_be_bytes(), CHECKSUM_DIGITS, &mut text);
     text
-}
-
-/// Big-endian bytes as exactly `width` base62 digits.
-fn encode(bytes: &[u8], width: usize, text: &mut String) {
-    let mut number = [0_u8; 32];
-    let used = number.len().min(bytes.len());
-    if let (Some(to), Some(from)) = (number.get_mut(..used), bytes.get(..used)) {
-        to.copy_from_slice(from);
-    }
-    let mut digits = [b'0'; SECRET_DIGITS];
-    for digit in digits.iter_mut().take(width).rev() {
-        let mut remainder = 0_u32;
-        for byte in number.iter_mut().take(used) {
-            let value = remainder * 256 + u32::from(*byte);
-            *byte = u8::try_from(value / 62).unwrap_or_default();
-            remainder = value % 62;
-        }
-        *digit = usize::try_from(remainder)
-            .ok()
-            .and_then(|at| BASE62.get(at))
-            .copied()
-            .unwrap_or(b'0');
-    }
-    text.extend(digits.iter().take(width).copied().map(char::from));
-    number.fill(0);
-    digits.fill(0);
-}
-
-/// The reverse of [`encode`]; `None` for a foreign digit or more than 128 bits.
-fn number(digits: &str) -> Option<u128> {
-    digits.bytes().try_fold(0_u128, |number, digit| {
-        number.checked_mul(62)?.checked_add(value(digit)?.into())
-    })
-}
-
-/// The value of a digit: its place in [`BASE62`].
-const fn value(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'A'..=b'Z' => Some(digit - b'A' + 10),
-        b'a'..=b'z' => Some(digit - b'a' + 36),
-        _ => None,
-    }
 }
 
 /// CRC-32 as in ISO-HDLC: a checksum against typing errors, no protection.
@@ -197,17 +151,6 @@ mod tests {
     #[test]
     fn crc32_is_the_published_one() {
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
-    }
-
-    #[test]
-    fn a_digit_stands_for_its_place_and_nothing_else_is_a_digit() {
-        for byte in 0..=u8::MAX {
-            let place = BASE62.iter().position(|digit| *digit == byte);
-            assert_eq!(value(byte).map(usize::from), place, "{byte}");
-        }
-        assert_eq!(number("10"), Some(62));
-        assert_eq!(number(&"z".repeat(22)), None, "more than 128 bits");
-        assert_eq!(number("1-"), None);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod word;
 
 pub mod alert;
 pub mod api_key;
+mod base62;
 pub mod brand;
 pub mod cap;
 pub mod card;

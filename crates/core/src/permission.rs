@@ -181,6 +181,13 @@ impl Permissions {
         Resource::ALL.iter().copied().zip(self.0)
     }
 
+    /// What is granted, in the order of [`Resource::ALL`].
+    pub fn granted(&self) -> impl Iterator<Item = Permission> {
+        self.iter()
+            .filter(|(_, access)| *access != Access::None)
+            .map(|(resource, access)| Permission { resource, access })
+    }
+
     fn slot(&mut self, wanted: Resource) -> Option<&mut Access> {
         Resource::ALL
             .iter()
@@ -193,13 +200,9 @@ impl Permissions {
 /// The stored form: `payments:read refunds:write`, rights that are none left out, in the order of [`Resource::ALL`].
 impl std::fmt::Display for Permissions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let granted = Resource::ALL
-            .iter()
-            .zip(self.0)
-            .filter(|(_, access)| *access != Access::None);
-        for (place, (&resource, access)) in granted.enumerate() {
+        for (place, right) in self.granted().enumerate() {
             let gap = if place == 0 { "" } else { " " };
-            write!(f, "{gap}{}", Permission { resource, access })?;
+            write!(f, "{gap}{right}")?;
         }
         Ok(())
     }
