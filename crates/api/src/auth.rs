@@ -11,7 +11,11 @@ use http::{
 };
 use zeroize::Zeroizing;
 
-use crate::problems::{self, Code, Problem};
+use crate::{
+    call::Incoming,
+    problems::{self, Code, Problem},
+    routes::{About, RouteRow},
+};
 
 /// Headers that browsers send and nobody else (Fetch Metadata; scripts cannot remove them). Not `Sec-Fetch-Mode`, which Node's
 /// `fetch` sends too.
@@ -33,13 +37,29 @@ pub(crate) async fn identify(
     origin: CallOrigin,
 ) -> Result<Caller, Problem> {
     let key = presented(headers)?;
-    let presented = Presented {
-        text: &key,
+    let caller = engine.authenticate(sent(&key, headers), origin).await;
+    caller.map_err(problem)
+}
+
+/// The caller who presents a key as the secret of an OAuth client (RFC 6749, 2.3.1), with these headers.
+pub(crate) async fn identify_client(
+    engine: &Engine,
+    headers: &HeaderMap,
+    origin: CallOrigin,
+    (client, key): (&str, &str),
+) -> Result<Caller, Problem> {
+    let caller = engine
+        .authenticate_client(client, sent(key, headers), origin)
+        .await;
+    caller.map_err(problem)
+}
+
+fn sent<'a>(text: &'a str, headers: &'a HeaderMap) -> Presented<'a> {
+    Presented {
+        text,
         client: headers.get(USER_AGENT).and_then(|name| name.to_str().ok()),
         by_browser: BROWSERS.iter().any(|name| headers.contains_key(name)),
-    };
-    let caller = engine.authenticate(presented, origin).await;
-    caller.map_err(problem)
+    }
 }
 
 /// Whether the caller's key may enter a route.
@@ -48,8 +68,32 @@ pub(crate) fn permit(engine: &Engine, caller: &Caller, rights: Rights) -> Result
         return Err(Problem::new(Code::KeyKindWrong));
     }
     match rights.permission {
-        Some(needed) if !engine.allows(caller, needed) => Err(Problem::permission_missing(needed)),
+        Some(needed) if !engine.allows(caller, needed) => Err(if caller.by_token() {
+            Problem::scope_missing(needed)
+        } else {
+            Problem::permission_missing(needed)
+        }),
         Some(_) | None => Ok(()),
+    }
+}
+
+/// Whether a request names the only object that its caller's access token is good for, if that is for one. Another object is
+/// answered as what never was.
+pub(crate) fn reach(caller: &Caller, row: &RouteRow, incoming: &Incoming) -> Result<(), Problem> {
+    let Some(only) = caller.only_object() else {
+        return Ok(());
+    };
+    let only = only.to_string();
+    let (named, object) = match row.about() {
+        About::Path(object) => (Some(incoming.name.clone()), object),
+        About::Field(field) => (incoming.named(field), field),
+        About::Nothing if row.permission().is_none() => return Ok(()),
+        About::Nothing => (None, ""),
+    };
+    match named {
+        Some(named) if named == only => Ok(()),
+        Some(_) => Err(Problem::not_found(object)),
+        None => Err(Problem::new(Code::OneObjectOnly)),
     }
 }
 
@@ -65,6 +109,9 @@ fn problem(error: AuthenticationError) -> Problem {
         AuthenticationError::Expired => Code::KeyExpired,
         AuthenticationError::AddressNotAllowed => Code::AddressNotAllowed,
         AuthenticationError::InBrowser => Code::KeyInBrowser,
+        AuthenticationError::TokenUnknown => Code::AccessTokenUnknown,
+        AuthenticationError::TokenExpired => Code::AccessTokenExpired,
+        AuthenticationError::TokenRevoked => Code::AccessTokenRevoked,
         AuthenticationError::Unavailable => Code::Unavailable,
     })
 }

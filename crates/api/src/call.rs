@@ -2,6 +2,7 @@
 
 use coffer_core::id::{Id, Kind};
 use coffer_engine::{CallOrigin, Caller};
+use serde_json::Value;
 
 use crate::{
     fields::{Fields, Request},
@@ -27,6 +28,14 @@ impl Incoming {
     /// The body as this request.
     pub(crate) fn body<R: Request>(&mut self) -> Result<R, Problem> {
         R::read(std::mem::take(&mut self.fields))
+    }
+
+    /// What this field of the body, or this query parameter, names.
+    pub(crate) fn named(&self, field: &str) -> Option<String> {
+        let in_body = self.fields.get(field).and_then(Value::as_str);
+        in_body
+            .map(str::to_owned)
+            .or_else(|| self.query.text(field))
     }
 
     /// The id in the path. What is no id of this kind names nothing.

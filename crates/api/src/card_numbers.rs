@@ -6,6 +6,7 @@
 use coffer_core::{
     brand::holds_card_number,
     id::{CardId, CustomerId, EventId, PaymentId, RefundId, TokenId, WebhookEndpointId},
+    scope::Scope,
 };
 use serde_json::Value;
 
@@ -23,8 +24,12 @@ pub(crate) fn in_body(fields: &Fields) -> bool {
 
 /// Whether a parameter's value, or a top-level field's, holds a card number.
 pub(crate) fn in_named(name: &str, text: &str) -> bool {
-    let takes_id = matches!(name, "payment" | "customer" | "card" | "token" | "after");
-    holds_card_number(text) && !(takes_id && is_id(text))
+    let is_own = || match name {
+        "payment" | "customer" | "card" | "token" | "after" => is_id(text),
+        "scope" => text.parse::<Scope>().is_ok(),
+        _ => false,
+    };
+    holds_card_number(text) && !is_own()
 }
 
 /// Whether a part of a path holds a card number.

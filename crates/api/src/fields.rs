@@ -103,6 +103,8 @@ pub(crate) struct Optional<T>(T);
 pub(crate) struct Change<T>(T);
 /// Left out: unchanged; cannot be removed.
 pub(crate) struct Replace<T>(T);
+/// May be left out of a form, which has no null.
+pub(crate) type Parameter<T> = Replace<T>;
 
 impl<T: Field> Slot for Required<T> {
     type Value = T;

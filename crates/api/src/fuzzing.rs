@@ -11,7 +11,7 @@ use crate::{
     checkout,
     customers::{CustomerChangeRequest, NewCustomerRequest},
     fields::{Fields, Request},
-    gate,
+    gate::{self, client},
     intakes::NewIntakeRequest,
     payments::{CaptureRequest, NewPaymentRequest},
     query::{self, Query},
@@ -59,6 +59,14 @@ pub fn bodies(body: &[u8]) -> Vec<Accepted> {
         .iter()
         .flat_map(|fields| READERS.iter().filter_map(|read| read(fields.clone())));
     readers.collect()
+}
+
+/// The parameters of a form, as the endpoints of OAuth read it.
+#[must_use]
+pub fn form(body: &[u8]) -> Map<String, Value> {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(client::FORM));
+    client::read_form(&headers, &Bytes::copy_from_slice(body)).unwrap_or_default()
 }
 
 /// The token in the body that the checkout page sends.

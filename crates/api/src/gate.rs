@@ -2,10 +2,13 @@
 //!
 //! What changes something runs in a task of its own: the client may hang up, the work may not.
 
+pub(crate) mod client;
+
 use std::time::{Duration, Instant};
 
 use axum::{body::HttpBody as _, extract::Request, response::Response};
 use bytes::Bytes;
+use coffer_core::id::RequestId;
 use coffer_engine::{
     Allowance, Begun, CallOrigin, Called, Caller, Fresh, IdempotencyKey, Passage, Taken,
 };
@@ -24,7 +27,7 @@ use crate::{
     call::{Call, Incoming},
     card_numbers,
     fields::Fields,
-    layers,
+    layers, oauth,
     problems::{Code, Problem, Stop},
     query::Query,
     rates,
@@ -79,19 +82,28 @@ async fn answer(api: &Api, arrival: Arrival<'_>) -> Response {
             seen.replayed = true;
             Answer::replay(stored, row.shows_secret()).into_response(row.location())
         }
-        Err(Stop::Problem(problem)) => problem.answer(&api.settings().api_origin, id),
+        Err(Stop::Problem(problem)) => refusal(api, row, problem, id),
     };
     let standing = seen.standing;
     let bytes_out = response.body().size_hint().exact().unwrap_or_default();
     let ended = (response.status(), bytes_out, began);
     if let Err(error) = record(api, row, seen, ended).await {
         // What cannot be put on record is not told.
-        response = error.answer(&api.settings().api_origin, id);
+        response = refusal(api, row, error, id);
     }
     if let Some(standing) = &standing {
         rates::tell(response.headers_mut(), standing);
     }
     response
+}
+
+fn refusal(api: &Api, row: &RouteRow, problem: Problem, id: RequestId) -> Response {
+    let origin = &api.settings().api_origin;
+    if row.of_oauth() {
+        oauth::refusal(problem, origin)
+    } else {
+        problem.answer(origin, id)
+    }
 }
 
 /// Has the call counted, and recorded, unless a transaction of its own did or nobody knows whose it is.
@@ -148,6 +160,16 @@ async fn enter(api: &Api, arrival: Arrival<'_>, seen: &mut Seen) -> Outcome {
         request,
     } = arrival;
     let seat = api.room().seat(Worth::of(row))?;
+    if let Door::Client(handler) = row.door {
+        return Box::pin(client::enter(
+            api,
+            (from, row, seat),
+            request,
+            handler,
+            seen,
+        ))
+        .await;
+    }
     let caller = admit(api, row, (from, request.headers()), seen).await?;
     let passage = caller
         .as_ref()
@@ -175,6 +197,9 @@ async fn enter(api: &Api, arrival: Arrival<'_>, seen: &mut Seen) -> Outcome {
         origin: page,
         fields,
     };
+    if let Some(caller) = &caller {
+        auth::reach(caller, row, &incoming)?;
+    }
     let work = match (&row.door, caller) {
         (Door::Public(handler), _) => handler(api.clone(), incoming),
         (Door::Intake(handler), caller) => handler(api.clone(), caller, incoming),
@@ -185,7 +210,9 @@ async fn enter(api: &Api, arrival: Arrival<'_>, seen: &mut Seen) -> Outcome {
                 Begun::Replay(stored) => return Err(Stop::Answered(stored)),
             }
         }
-        (Door::Key(..) | Door::Post(..), None) => return Err(Problem::new(Code::KeyMissing).into()),
+        (Door::Key(..) | Door::Post(..) | Door::Client(_), _) => {
+            return Err(Problem::new(Code::KeyMissing).into());
+        }
     };
     run(request.method(), work, (seat, passage)).await
 }

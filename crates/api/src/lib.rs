@@ -25,6 +25,7 @@ pub mod fuzzing;
 mod gate;
 mod intakes;
 mod layers;
+mod oauth;
 mod openapi;
 mod overheard;
 mod payments;

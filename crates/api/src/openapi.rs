@@ -2,23 +2,30 @@
 
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, HeaderBuilder, HttpMethod, InfoBuilder, LicenseBuilder,
-    ObjectBuilder, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref, RefOr, Required,
+    Object, ObjectBuilder, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref, RefOr, Required,
     ResponseBuilder, Schema, ServerBuilder,
     path::{Operation, OperationBuilder, ParameterBuilder, ParameterIn},
     request_body::RequestBodyBuilder,
     schema::{AdditionalProperties, ArrayBuilder},
-    security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
+    security::{
+        ClientCredentials, Flow, Http, HttpAuthScheme, OAuth2, Scopes, SecurityRequirement,
+        SecurityScheme,
+    },
 };
 
 use crate::{
+    gate::client::{CLIENT_ID, CLIENT_SECRET},
+    oauth,
     problems::ProblemView,
     query::Parameter,
     routes::{Content, RouteRow, Verb, routes},
     shape::{Component, Shape, text},
-    views,
+    views::{self, OAuthErrorView},
 };
 
 const KEY: &str = "api_key";
+const TOKEN: &str = "access_token";
+const CLIENT: &str = "client";
 const ABOUT: &str = "A payment API that a company runs itself. Amounts are integers of minor units, times RFC 3339 in UTC. \
 Every error is a problem document (RFC 9457) with a code and advice.";
 
@@ -53,21 +60,57 @@ fn document(api_origin: &str) -> OpenApi {
         )
         .servers(Some([ServerBuilder::new().url(api_origin).build()]))
         .paths(paths.build())
-        .components(Some(components().build()))
+        .components(Some(components(api_origin).build()))
         .build()
 }
 
-fn components() -> ComponentsBuilder {
-    let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-    let start = ComponentsBuilder::new().security_scheme(KEY, scheme);
-    let requests = routes()
-        .iter()
-        .filter_map(RouteRow::request)
-        .map(|takes| (takes.name, (takes.object)()));
+fn components(api_origin: &str) -> ComponentsBuilder {
+    let http = |scheme| SecurityScheme::Http(Http::new(scheme));
+    let scopes = oauth::scopes().into_iter().map(|scope| {
+        let about = format!("What needs the permission {scope}.");
+        (scope, about)
+    });
+    let flow = ClientCredentials::new(
+        format!("{api_origin}/oauth/token"),
+        Scopes::from_iter(scopes),
+    );
+    let tokens = OAuth2::new([Flow::ClientCredentials(flow)]);
+    let start = ComponentsBuilder::new()
+        .security_scheme(KEY, http(HttpAuthScheme::Bearer))
+        .security_scheme(TOKEN, SecurityScheme::OAuth2(tokens))
+        .security_scheme(CLIENT, http(HttpAuthScheme::Basic));
+    let requests = routes().iter().filter_map(|row| {
+        let takes = row.request()?;
+        let object = (takes.object)();
+        Some((
+            takes.name,
+            if row.of_oauth() {
+                of_client(object)
+            } else {
+                object
+            },
+        ))
+    });
     views::components()
         .into_iter()
         .chain(requests)
         .fold(start, |all, (name, object)| all.schema(name, object))
+}
+
+/// A form, with what a client sends that does not use HTTP Basic.
+fn of_client(form: Object) -> Object {
+    let of_key = [
+        (CLIENT_ID, "The key's id, without HTTP Basic."),
+        (CLIENT_SECRET, "The whole key, without HTTP Basic."),
+    ];
+    let builder =
+        ObjectBuilder::from(form).additional_properties(None::<AdditionalProperties<Schema>>);
+    of_key
+        .into_iter()
+        .fold(builder, |form, (name, about)| {
+            form.property(name, text().description(Some(about)))
+        })
+        .build()
 }
 
 const fn method(verb: Verb) -> HttpMethod {
@@ -99,8 +142,16 @@ fn operation(row: &RouteRow) -> Operation {
         } else {
             Required::True
         };
+        let form = "application/x-www-form-urlencoded";
         RequestBodyBuilder::new()
-            .content("application/json", content)
+            .content(
+                if row.of_oauth() {
+                    form
+                } else {
+                    "application/json"
+                },
+                content,
+            )
             .required(Some(required))
             .build()
     }));
@@ -110,7 +161,8 @@ fn operation(row: &RouteRow) -> Operation {
     problems(row)
         .into_iter()
         .fold(successes, |operation, (status, about)| {
-            operation.response(status, problem(about))
+            let of_oauth = row.of_oauth();
+            operation.response(status, problem(about, of_oauth))
         })
         .build()
 }
@@ -124,6 +176,9 @@ fn described(row: &RouteRow) -> String {
 
 /// The first part of the path after the version.
 fn tag(path: &'static str) -> &'static str {
+    if path.contains("oauth") {
+        return "oauth";
+    }
     let below = path
         .strip_prefix("/v1/")
         .and_then(|below| below.split('/').next());
@@ -131,11 +186,18 @@ fn tag(path: &'static str) -> &'static str {
 }
 
 fn security(row: &RouteRow) -> Vec<SecurityRequirement> {
-    let key = SecurityRequirement::new(KEY, Vec::<String>::new());
-    match (row.rights().is_some(), row.open_to_all()) {
-        (true, false) => vec![key],
-        (true, true) => vec![key, SecurityRequirement::default()],
-        (false, _) => vec![SecurityRequirement::default()],
+    let by = |scheme: &str| SecurityRequirement::new(scheme, Vec::<String>::new());
+    if row.of_oauth() {
+        // Or with the secret in the form.
+        return vec![by(CLIENT), SecurityRequirement::default()];
+    }
+    match (row.rights(), row.open_to_all()) {
+        (Some(rights), false) => {
+            let scopes = rights.permission.map(|permission| permission.to_string());
+            vec![by(KEY), SecurityRequirement::new(TOKEN, scopes)]
+        }
+        (Some(_), true) => vec![by(KEY), SecurityRequirement::default()],
+        (None, _) => vec![SecurityRequirement::default()],
     }
 }
 
@@ -248,17 +310,29 @@ fn problems(row: &RouteRow) -> Vec<(&'static str, &'static str)> {
         ("4XX", "The request cannot be done as it is."),
         ("5XX", "It cannot be done at the moment."),
     ];
-    let of_key = of_key.into_iter().filter(|_| row.rights().is_some());
+    let of_key = match row.rights() {
+        Some(_) => &of_key[..],
+        // Whom a key's address, or a browser, keeps out is no client either.
+        None if row.of_oauth() => &of_key[..1],
+        None => &[],
+    };
+    let of_key = of_key.iter().copied();
     of_key.chain(named).chain(others).collect()
 }
 
-fn problem(about: &str) -> ResponseBuilder {
-    let content = ContentBuilder::new()
-        .schema(Some(Ref::from_schema_name(ProblemView::NAME)))
-        .build();
-    ResponseBuilder::new()
+fn problem(about: &str, of_oauth: bool) -> ResponseBuilder {
+    let of = |name| {
+        let schema = Some(Ref::from_schema_name(name));
+        ContentBuilder::new().schema(schema).build()
+    };
+    let answer = ResponseBuilder::new()
         .description(about)
-        .content("application/problem+json", content)
+        .content("application/problem+json", of(ProblemView::NAME));
+    if of_oauth {
+        answer.content("application/json", of(OAuthErrorView::NAME))
+    } else {
+        answer
+    }
 }
 
 #[cfg(test)]

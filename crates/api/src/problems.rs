@@ -102,6 +102,18 @@ impl Problem {
         }
     }
 
+    /// The scope of the access token, or its key, lacks this permission.
+    #[must_use]
+    pub fn scope_missing(permission: Permission) -> Self {
+        let detail = format!(
+            "Ask for an access token with {permission} in its scope, of a key that has it."
+        );
+        Self {
+            required_permission: Some(permission),
+            ..Self::with_detail(Code::PermissionMissing, detail)
+        }
+    }
+
     /// A required field was not sent.
     #[must_use]
     pub fn field_missing(field: &str) -> Self {
@@ -156,6 +168,19 @@ impl Problem {
         self.code
     }
 
+    /// What to do next.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        self.detail.as_deref().unwrap_or(self.code.row().advice)
+    }
+
+    /// Seconds after which a repetition may succeed, if it is to be told.
+    pub(crate) fn retry_after(&self) -> Option<HeaderValue> {
+        let told = self.limited.map(|(_, seconds)| HeaderValue::from(seconds));
+        let usual = || retry_after(self.code).map(HeaderValue::from_static);
+        told.or_else(usual)
+    }
+
     /// The field that it is about.
     #[must_use]
     pub fn field(&self) -> Option<&str> {
@@ -184,7 +209,8 @@ impl Problem {
 
     /// The answer to the request with this id, at the API of this origin.
     pub(crate) fn answer(self, api_origin: &str, request_id: RequestId) -> Response {
-        let (code, row, limited) = (self.code, self.code.row(), self.limited);
+        let (code, row, lacking) = (self.code, self.code.row(), self.required_permission);
+        let retry_after = self.retry_after();
         let view = self.view(api_origin, request_id);
         let mut response = Response::new(Body::from(serde_json::to_vec(&view).unwrap_or_default()));
         *response.status_mut() =
@@ -194,15 +220,28 @@ impl Problem {
             CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        if row.status == StatusCode::UNAUTHORIZED.as_u16() {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        if let Some(challenge) = challenge(code, lacking) {
+            headers.insert(WWW_AUTHENTICATE, challenge);
         }
-        let told = limited.map(|(_, seconds)| HeaderValue::from(seconds));
-        let usual = || retry_after(code).map(HeaderValue::from_static);
-        if let Some(seconds) = told.or_else(usual) {
+        if let Some(seconds) = retry_after {
             headers.insert(RETRY_AFTER, seconds);
         }
         response
+    }
+}
+
+/// What a request would need to be let in (RFC 6750, 3).
+fn challenge(code: Code, lacking: Option<Permission>) -> Option<HeaderValue> {
+    let unauthorized = code.row().status == StatusCode::UNAUTHORIZED.as_u16();
+    match (code, lacking) {
+        (Code::KeyMissing, _) => Some(HeaderValue::from_static("Bearer")),
+        (_, Some(lacking)) => {
+            let value = format!("Bearer error=\"insufficient_scope\", scope=\"{lacking}\"");
+            HeaderValue::try_from(value).ok()
+        }
+        (_, None) => {
+            unauthorized.then(|| HeaderValue::from_static("Bearer error=\"invalid_token\""))
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::{borrow::Cow, fmt::Write as _, str::FromStr};
 use axum::extract::Query as UriQuery;
 use coffer_core::{
     Malformed, Timestamp,
+    access_token::{ACCESS_TOKEN_LENGTH, PREFIX},
     api_key::KEY_TEXT_LENGTH,
     event::EventType,
     id::{ApiKeyId, CustomerId, PaymentId},
@@ -280,12 +281,19 @@ fn encoded(text: &str) -> String {
     encoded
 }
 
-/// How every API key begins.
-const KEY_STARTS: [&[u8; 8]; 4] = [b"sk_test_", b"sk_live_", b"pk_test_", b"pk_live_"];
+/// How every API key and every access token begins.
+const KEY_STARTS: [&[u8; 8]; 6] = [
+    b"sk_test_",
+    b"sk_live_",
+    b"pk_test_",
+    b"pk_live_",
+    b"oat_test",
+    b"oat_live",
+];
 /// How many keys of one address are looked at.
 const KEYS_LOOKED_AT_MAX: usize = 4;
 
-/// Refuses an address that holds an API key or a card number; it is kept in too many places on its way.
+/// Refuses an address that holds an API key, an access token or a card number; it is kept in too many places on its way.
 pub(crate) fn check_address(uri: &Uri) -> Result<(), Problem> {
     let pairs = pairs(uri)?;
     let in_path = || uri.path().split('/').map(decoded);
@@ -325,7 +333,15 @@ fn key_starts(text: &[u8]) -> impl Iterator<Item = usize> {
 pub(crate) fn keys_in(uri: &Uri) -> Vec<Zeroizing<String>> {
     let parts = [uri.path(), uri.query().unwrap_or_default()].map(decoded);
     let found = parts.iter().flat_map(|part| {
-        key_starts(part).filter_map(|at| part.get(at..at.checked_add(KEY_TEXT_LENGTH)?))
+        key_starts(part).filter_map(|at| {
+            let rest = part.get(at..)?;
+            let length = if rest.starts_with(PREFIX.as_bytes()) {
+                ACCESS_TOKEN_LENGTH
+            } else {
+                KEY_TEXT_LENGTH
+            };
+            rest.get(..length)
+        })
     });
     found
         .filter_map(|bytes| std::str::from_utf8(bytes).ok())

@@ -67,6 +67,19 @@ pub(crate) enum Door {
     Key(Rights, fn(Api, Call) -> Work),
     /// A key with these rights; a repetition with the same idempotency key gets the first answer.
     Post(Rights, fn(Api, Call, Fresh) -> Work),
+    /// A secret key as an OAuth client (RFC 6749, 2.3.1): it takes a form and answers as that standard says.
+    Client(fn(Api, Call) -> Work),
+}
+
+/// Which object a route is about, for access tokens that are good for one object only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum About {
+    /// That of the `{id}` in its path, and its kind in words.
+    Path(&'static str),
+    /// That which this field of the body, or this query parameter, names.
+    Field(&'static str),
+    /// No single one.
+    Nothing,
 }
 
 /// The object that a route takes.
@@ -109,6 +122,7 @@ pub struct RouteRow {
     content: Content,
     location: Option<&'static str>,
     shows_secret: bool,
+    of: Option<&'static str>,
 }
 
 impl RouteRow {
@@ -134,6 +148,7 @@ impl RouteRow {
             content: Content::Empty,
             location: None,
             shows_secret: false,
+            of: None,
         }
     }
 
@@ -197,6 +212,14 @@ impl RouteRow {
         }
     }
 
+    /// It is about the object that this field or query parameter names.
+    const fn of(self, field: &'static str) -> Self {
+        Self {
+            of: Some(field),
+            ..self
+        }
+    }
+
     /// The HTTP method.
     #[must_use]
     pub const fn verb(&self) -> Verb {
@@ -251,6 +274,21 @@ impl RouteRow {
         matches!(self.door, Door::Public(_) | Door::Intake(_))
     }
 
+    /// Whether it is an endpoint of OAuth, which takes forms from clients and answers as RFC 6749 says.
+    #[must_use]
+    pub const fn of_oauth(&self) -> bool {
+        matches!(self.door, Door::Client(_))
+    }
+
+    pub(crate) fn about(&self) -> About {
+        let mut parts = self.path.split('/').skip(2);
+        match (self.of, parts.next(), parts.next()) {
+            (Some(field), ..) => About::Field(field),
+            (None, Some(list), Some("{id}")) => About::Path(list.strip_suffix('s').unwrap_or(list)),
+            (None, ..) => About::Nothing,
+        }
+    }
+
     /// Whether an idempotency key makes a repetition safe.
     #[must_use]
     pub const fn idempotent(&self) -> bool {
@@ -259,7 +297,7 @@ impl RouteRow {
 
     pub(crate) const fn rights(&self) -> Option<Rights> {
         match self.door {
-            Door::Public(_) => None,
+            Door::Public(_) | Door::Client(_) => None,
             Door::Intake(_) => Some(Rights {
                 kinds: &[KeyKind::Publishable],
                 permission: None,
@@ -313,7 +351,7 @@ struct Name {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
 
@@ -323,7 +361,7 @@ mod tests {
             .iter()
             .filter(|row| !matches!(row.verb, Verb::Get | Verb::Options))
         {
-            if row.open_to_all() {
+            if row.open_to_all() || row.of_oauth() {
                 continue;
             }
             assert!(
@@ -345,7 +383,8 @@ mod tests {
     #[test]
     fn every_post_by_a_key_can_be_repeated_safely() {
         for row in routes().iter().filter(|row| row.verb == Verb::Post) {
-            assert!(row.idempotent() || row.open_to_all(), "{}", row.route);
+            let safe = row.idempotent() || row.of_oauth();
+            assert!(safe || row.open_to_all(), "{}", row.route);
         }
     }
 
@@ -356,6 +395,36 @@ mod tests {
                 !row.open_to_all() || ["/v1/intakes", "/v1/exposed_keys"].contains(&row.path),
                 "{}",
                 row.route
+            );
+        }
+    }
+
+    /// Whether an id with this prefix can be named in a scope.
+    fn in_scope(prefix: &str) -> bool {
+        let scope = format!("payments:read:{prefix}_00000000000000000000000000");
+        scope.parse::<coffer_core::scope::Scope>().is_ok()
+    }
+
+    #[test]
+    fn every_object_that_a_path_names_can_be_all_that_a_token_is_for() {
+        let prefixes = BTreeMap::from([
+            ("alert", "alr"),
+            ("api_key", "key"),
+            ("card", "card"),
+            ("customer", "cus"),
+            ("event", "evt"),
+            ("payment", "pay"),
+            ("refund", "ref"),
+            ("signing_key", "sigkey"),
+            ("webhook_endpoint", "we"),
+        ]);
+        for row in routes() {
+            let About::Path(object) = row.about() else {
+                continue;
+            };
+            assert!(
+                prefixes.get(object).is_some_and(|prefix| in_scope(prefix)),
+                "{object}"
             );
         }
     }

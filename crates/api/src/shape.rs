@@ -28,7 +28,10 @@ use utoipa::openapi::{
     schema::{AdditionalProperties, ArrayBuilder, KnownFormat, SchemaFormat, SchemaType, Type},
 };
 
-use crate::audit_records::ExportFormat;
+use crate::{
+    audit_records::ExportFormat,
+    oauth::{ClientAuthentication, GrantType},
+};
 
 /// A type that can stand in public JSON.
 pub(crate) trait Shape {
@@ -227,10 +230,12 @@ word_shapes!(
     Brand,
     CapKind,
     CaptureMode,
+    ClientAuthentication,
     DeclineReason,
     AlertKind,
     EventType,
     ExportFormat,
+    GrantType,
     KeyKind,
     KeyState,
     LimitName,

@@ -9,6 +9,7 @@ mod card;
 mod customer;
 mod event;
 mod intake;
+mod oauth;
 mod payment;
 mod refund;
 mod signing_key;
@@ -23,6 +24,9 @@ pub(crate) use card::CardView;
 pub(crate) use customer::CustomerView;
 pub(crate) use event::EventView;
 pub(crate) use intake::IntakeView;
+pub(crate) use oauth::{
+    AccessTokenView, AuthorizationServerView, IntrospectionView, OAuthErrorView,
+};
 pub(crate) use payment::PaymentView;
 pub(crate) use refund::RefundView;
 pub(crate) use signing_key::SigningKeyView;
@@ -131,6 +135,10 @@ pub(crate) fn components() -> Vec<(&'static str, Object)> {
         entry::<IntakeView>(),
         entry::<AccountView>(),
         entry::<PingView>(),
+        entry::<AccessTokenView>(),
+        entry::<IntrospectionView>(),
+        entry::<AuthorizationServerView>(),
+        entry::<OAuthErrorView>(),
         entry::<ProblemView>(),
     ]
 }

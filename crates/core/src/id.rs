@@ -41,6 +41,13 @@ impl<K: Kind> Id<K> {
         Self(Uuid::from_bytes(bytes), PhantomData)
     }
 
+    /// When it was made.
+    #[must_use]
+    pub fn created(&self) -> Timestamp {
+        let [a, b, c, d, e, f, ..] = *self.as_bytes();
+        Timestamp::from_millis(i64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+    }
+
     /// The 128 bits of the id, without its kind.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
@@ -61,7 +68,7 @@ const fn value(digit: u8) -> Option<u8> {
     }
 }
 
-fn decode(text: &str) -> Option<Uuid> {
+pub(crate) fn decode(text: &str) -> Option<Uuid> {
     if text.len() != DIGITS {
         return None;
     }
@@ -81,27 +88,31 @@ fn decode(text: &str) -> Option<Uuid> {
     Some(Uuid::from_u128(bits))
 }
 
+/// In one piece, so that a string that takes it is made once and not grown.
+pub(crate) fn write(f: &mut fmt::Formatter<'_>, prefix: &str, id: &[u8; 16]) -> fmt::Result {
+    // The next digit's five bits are always the highest ones; the last digit's padding comes in as zeros.
+    let mut bits = u128::from_be_bytes(*id);
+    let digits = std::iter::repeat_with(|| {
+        let value = bits >> 123;
+        bits <<= 5;
+        let digit = usize::try_from(value)
+            .ok()
+            .and_then(|value| ALPHABET.get(value));
+        digit.copied().unwrap_or(b'0')
+    });
+    let bytes = prefix.bytes().chain([b'_']).chain(digits.take(DIGITS));
+    let (mut text, mut length) = ([0_u8; TEXT_MAX], 0);
+    for (place, byte) in text.iter_mut().zip(bytes) {
+        *place = byte;
+        length += 1;
+    }
+    let text = text.get(..length).unwrap_or_default();
+    f.write_str(std::str::from_utf8(text).unwrap_or_default())
+}
+
 impl<K: Kind> fmt::Display for Id<K> {
-    /// In one piece, so that a string that takes it is made once and not grown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The next digit's five bits are always the highest ones; the last digit's padding comes in as zeros.
-        let mut bits = self.0.as_u128();
-        let digits = std::iter::repeat_with(|| {
-            let value = bits >> 123;
-            bits <<= 5;
-            let digit = usize::try_from(value)
-                .ok()
-                .and_then(|value| ALPHABET.get(value));
-            digit.copied().unwrap_or(b'0')
-        });
-        let bytes = K::PREFIX.bytes().chain([b'_']).chain(digits.take(DIGITS));
-        let (mut text, mut length) = ([0_u8; TEXT_MAX], 0);
-        for (place, byte) in text.iter_mut().zip(bytes) {
-            *place = byte;
-            length += 1;
-        }
-        let text = text.get(..length).unwrap_or_default();
-        f.write_str(std::str::from_utf8(text).unwrap_or_default())
+        write(f, K::PREFIX, self.as_bytes())
     }
 }
 
@@ -201,6 +212,8 @@ kinds! {
     ApiKey, ApiKeyId = "key";
     /// A key that signs requests.
     SigningKey, SigningKeyId = "sigkey";
+    /// An access token, which is not its text.
+    AccessToken, AccessTokenId = "at";
     /// A request to a public face.
     Request, RequestId = "req";
     /// Something that needs a person's attention.
@@ -220,6 +233,7 @@ mod tests {
         assert!(earlier.to_string() < later.to_string());
         assert_eq!(earlier.to_string().parse(), Ok(earlier));
         assert_eq!(earlier.to_string().len(), "pay_".len() + 26);
+        assert_eq!(earlier.created(), Timestamp::from_millis(1_795_341_600_000));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 #[macro_use]
 mod word;
 
+pub mod access_token;
 pub mod alert;
 pub mod api_key;
 mod base62;
@@ -26,6 +27,7 @@ pub mod permission;
 pub mod provider;
 pub mod rate;
 pub mod rotation;
+pub mod scope;
 pub mod signing_key;
 pub mod time;
 

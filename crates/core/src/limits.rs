@@ -68,3 +68,7 @@ pub const ADDRESSES_MAX: usize = 50;
 pub const CAPS_MAX: usize = 50;
 /// The highest rate, in units a minute, and the largest burst.
 pub const RATE_MAX: i64 = 10_000_000;
+/// How long an access token lasts unless told: 10 minutes.
+pub const ACCESS_TOKEN_TTL_S: u16 = 10 * 60;
+/// How long an access token lasts at most: 60 minutes.
+pub const ACCESS_TOKEN_TTL_MAX_S: u16 = 60 * 60;

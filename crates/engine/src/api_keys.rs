@@ -35,7 +35,7 @@ pub use suggestion::Suggestion;
 pub(crate) use uses::Uses;
 pub use uses::{KeySeen, KeyUses, LastUse, UseCount};
 pub use verify::{AuthenticationError, Presented};
-pub(crate) use verify::{KeyCache, Known};
+pub(crate) use verify::{KeyCache, Known, check_state};
 
 use key::{StoredKey, StoredState};
 use secret::NewSecret;

@@ -1,10 +1,13 @@
-//! Who asks: a value that only a verified API key yields.
+//! Who asks: a value that only a verified API key, or an access token of one, yields.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use coffer_core::{
+    access_token::Claims,
     api_key::KeyKind,
     id::{ApiKeyId, RequestId},
+    permission::{Permission, Permissions},
+    scope::ObjectId,
 };
 use coffer_net::contract::Place;
 
@@ -23,7 +26,7 @@ pub struct CallOrigin {
     pub tls_version: &'static str,
 }
 
-/// A caller whose API key was verified. There is no other way to make one than [`crate::Engine::authenticate`].
+/// A caller whose API key, or whose access token, was verified. There is no other way to make one than [`crate::Engine::authenticate`].
 #[derive(Clone)]
 pub struct Caller {
     pub(crate) place: Place,
@@ -31,6 +34,8 @@ pub struct Caller {
     pub(crate) known: Arc<Known>,
     /// Which of the key's secrets was presented.
     pub(crate) secret: i64,
+    /// The access token that was presented in the key's place.
+    pub(crate) token: Option<Arc<Claims>>,
     pub(crate) origin: CallOrigin,
 }
 
@@ -57,6 +62,45 @@ impl Caller {
     #[must_use]
     pub fn settings(&self) -> &KeySettings {
         &self.known.key().settings
+    }
+
+    /// Whether an access token was presented in the key's place.
+    #[must_use]
+    pub const fn by_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// The only object that the caller's access token is good for, if it is for one.
+    #[must_use]
+    pub fn only_object(&self) -> Option<ObjectId> {
+        self.token.as_ref()?.scope.object
+    }
+
+    /// Whether this is within the key's rights and, for an access token, within its scope too.
+    pub(crate) fn allows(&self, needed: Permission) -> bool {
+        self.settings().permissions.allow(needed)
+            && self
+                .token
+                .as_ref()
+                .is_none_or(|token| token.scope.permissions.allow(needed))
+    }
+
+    /// What the caller can give to a key at most: no more than it has itself. What outlasts an access token is beyond it.
+    pub(crate) fn gives(&self) -> Cow<'_, KeySettings> {
+        let own = self.settings();
+        let Some(token) = &self.token else {
+            return Cow::Borrowed(own);
+        };
+        let ends = token.expires();
+        let permissions = match token.scope.object {
+            Some(_) => Permissions::none(),
+            None => own.permissions.both(&token.scope.permissions),
+        };
+        Cow::Owned(KeySettings {
+            permissions,
+            expires: Some(own.expires.map_or(ends, |expires| expires.min(ends))),
+            ..own.clone()
+        })
     }
 
     /// The request's id.

@@ -74,6 +74,10 @@ impl Called {
             Some(object) => entry.object(object),
             None => entry,
         };
+        let entry = match &caller.token {
+            Some(token) => entry.object(token.id),
+            None => entry,
+        };
         (came, entry)
     }
 }

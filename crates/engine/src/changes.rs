@@ -74,6 +74,7 @@ impl Engine {
             }
             match row.text("kind")? {
                 "api_key" => self.0.key_cache.forget(rows::word(&row, "id")?),
+                "access_token" => self.0.token_cache.forget(rows::word(&row, "id")?),
                 "signing_key" => self.0.verifiers.forget(rows::word(&row, "id")?),
                 _ => {}
             }
@@ -82,8 +83,10 @@ impl Engine {
         self.0.changes.polled.store(asked, Ordering::Release);
         Ok(())
     }
+
     fn forget_all(&self) {
         self.0.key_cache.forget_all();
+        self.0.token_cache.forget_all();
         self.0.verifiers.forget_all();
     }
 }

@@ -113,6 +113,12 @@ impl Engine {
         if let Some(place) = place {
             entry = entry.place(place.account, place.mode);
         }
+        if let By::Caller(Caller {
+            token: Some(token), ..
+        }) = &by
+        {
+            entry = entry.object(token.id);
+        }
         let origin = match by {
             By::Caller(caller) => Some(&caller.origin),
             By::Payer(payer) => Some(&payer.origin),

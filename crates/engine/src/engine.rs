@@ -15,6 +15,7 @@ use coffer_net::{
 use crate::{
     ApiKey, Card, Customer, Error, LimitSettings, Payment, ReadRecords, Refund, SigningKey,
     WebhookEndpoint,
+    access_tokens::TokenCache,
     api_keys::{KeyCache, Uses},
     calls::Calls,
     changes::Changes,
@@ -91,6 +92,7 @@ pub(crate) struct Secrets {
     pub(crate) idempotency: Key,
     pub(crate) answers: Key,
     pub(crate) webhooks: Key,
+    pub(crate) tokens: Key,
 }
 
 pub(crate) struct Parts {
@@ -108,6 +110,7 @@ pub(crate) struct Parts {
     pub(crate) audit: Audit,
     pub(crate) retention: Retention,
     pub(crate) key_cache: KeyCache,
+    pub(crate) token_cache: TokenCache,
     pub(crate) verifiers: VerifierCache,
     pub(crate) uses: Uses,
     pub(crate) limits: Limits,
@@ -150,6 +153,7 @@ impl Engine {
             idempotency: purpose("coffer idempotency v1"),
             answers: purpose("coffer stored answers v1"),
             webhooks: purpose("coffer webhook secrets v1"),
+            tokens: purpose("coffer access tokens v1"),
         };
         let checkout = Checkout {
             origin: settings.checkout_origin,
@@ -161,6 +165,7 @@ impl Engine {
             retention: settings.retention,
             orders: OrderSigner::new(),
             key_cache: KeyCache::empty(),
+            token_cache: TokenCache::empty(),
             verifiers: VerifierCache::empty(),
             uses: Uses::default(),
             limits: Limits::new(settings.limits),

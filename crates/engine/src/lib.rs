@@ -5,6 +5,7 @@
 
 #![warn(clippy::arithmetic_side_effects, clippy::float_arithmetic)]
 
+mod access_tokens;
 mod accounts;
 mod alerts;
 mod api_keys;
@@ -50,6 +51,7 @@ mod text;
 mod usage;
 mod webhooks;
 
+pub use access_tokens::{AccessToken, NewAccessToken};
 pub use accounts::{AccountChange, AccountSummary, AccountView, Activation, ActivationNeed};
 pub use alerts::Alert;
 pub use api_keys::{

@@ -118,6 +118,9 @@ const fn reason(error: AuthenticationError) -> Option<&'static str> {
         AuthenticationError::Expired => Some("key_expired"),
         AuthenticationError::AddressNotAllowed => Some("address_not_allowed"),
         AuthenticationError::InBrowser => Some("key_in_browser"),
+        AuthenticationError::TokenUnknown => Some("access_token_unknown"),
+        AuthenticationError::TokenExpired => Some("access_token_expired"),
+        AuthenticationError::TokenRevoked => Some("access_token_revoked"),
         AuthenticationError::TooManyFailures { .. } => Some("rate_exceeded"),
         // Nothing was refused.
         AuthenticationError::Unavailable => None,

@@ -35,10 +35,10 @@ impl<'a> Steward<'a> {
         let Self::Caller(caller) = self else {
             return Ok(());
         };
-        let own = caller.settings();
+        let own = caller.gives();
         let is_other = key.id != caller.api_key;
-        let doubled = (is_other && key.settings.doubles(own)).then_some("caps");
-        match key.settings.beyond(own).or(doubled) {
+        let doubled = (is_other && key.settings.doubles(&own)).then_some("caps");
+        match key.settings.beyond(&own).or(doubled) {
             None => Ok(()),
             Some(field) => Err(Error::BeyondCaller { field }),
         }

@@ -3,6 +3,7 @@
 
 use coffer_db::{Migration, Statement};
 
+pub(crate) mod access_tokens;
 pub(crate) mod accounts;
 pub(crate) mod alerts;
 pub(crate) mod api_keys;
@@ -95,6 +96,11 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: FOUND_BY_KEY,
     },
     Migration {
+        version: 17,
+        name: "revoked tokens",
+        sql: access_tokens::SCHEMA,
+    },
+    Migration {
         version: 18,
         name: "signing keys",
         sql: signing_keys::SCHEMA,
@@ -137,6 +143,7 @@ pub const STATEMENTS: &[&[&Statement]] = &[
     coffer_db::jobs::STATEMENTS,
     coffer_audit::STATEMENTS,
     accounts::STATEMENTS,
+    access_tokens::STATEMENTS,
     api_keys::STATEMENTS,
     caps::STATEMENTS,
     payments::STATEMENTS,

@@ -13,6 +13,10 @@ pub(crate) fn body(bytes: &[u8]) {
             assert!(takes_id || !holds(&value), "a card number was accepted");
         }
     }
+    for (name, value) in coffer_api::fuzzing::form(bytes) {
+        let said = value.as_str().unwrap_or_default();
+        assert!(!said.is_empty(), "{name} counts as left out");
+    }
     if let Some(token) = coffer_api::fuzzing::checkout_token(bytes) {
         assert_eq!(
             token.parse::<TokenId>().map(|token| token.to_string()),

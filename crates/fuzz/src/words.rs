@@ -4,10 +4,12 @@ use std::{fmt::Display, str::FromStr};
 
 use coffer_core::{
     Currency, Last4, Timestamp,
+    access_token::Claims,
     api_key::KeyText,
     event::EventType,
     id::{ApiKeyId, PaymentId, TokenId},
     permission::Permissions,
+    scope::Scope,
 };
 
 /// Ids, money, times, rights and keys.
@@ -23,6 +25,10 @@ pub(crate) fn words(bytes: &[u8]) {
     one_spelling::<EventType>(text);
     same_again::<Timestamp>(text);
     same_again::<Permissions>(text);
+    same_again::<Scope>(text);
+    if let Ok((claims, code)) = Claims::parse(text) {
+        assert_eq!(claims.compose(&code), text, "a second spelling");
+    }
     if let Ok(key) = KeyText::parse(text) {
         assert!(text.starts_with(key.kind.as_str()) && text.contains(key.secret));
     }

@@ -58,12 +58,24 @@ codes! {
     KeyExpired "key_expired" 401 "The API key has expired",
         "Make a new key; this one was given an end when it was made.",
         "The key was made with an expiry, and that time has passed.";
+    AccessTokenUnknown "access_token_unknown" 401 "There is no such access token",
+        "Ask POST /oauth/token for a new one; if that is refused, look at the key.",
+        "The token is not written correctly, this installation has never issued it, or it was issued for a secret that its key no longer has: a rotation ends the tokens of the old secret with it.";
+    AccessTokenExpired "access_token_expired" 401 "The access token has expired",
+        "Ask POST /oauth/token for a new one.",
+        "An access token lasts ten minutes unless asked otherwise, and at most an hour. The member expires_in of the answer that brought it says how long.";
+    AccessTokenRevoked "access_token_revoked" 401 "The access token was revoked",
+        "Ask POST /oauth/token for a new one, if its key still may.",
+        "The token was ended before its time: by its holder, or because it came over plain HTTP, in an address, from a browser, or was reported as found.";
+    OneObjectOnly "one_object_only" 403 "The access token is for one object only",
+        "Name that object, or use an access token without an object in its scope.",
+        "The scope of the access token names one object, such as payments:read:pay_…, and the endpoint is not about it: it lists, makes, or concerns the whole account. Refunds are reached by the payment that they are of.";
     KeyKindWrong "key_kind_wrong" 403 "This kind of key cannot be used here",
         "Use a secret key (sk_…) from your server; use a publishable key (pk_…) only for intakes from a browser.",
         "Publishable keys may be seen by anybody and can only ask for intakes. Secret keys act for the account and must never reach a browser. The endpoint asked for does not accept the kind of key that was sent.";
     KeyInBrowser "key_in_browser" 403 "A browser sent a secret key",
         "Call this from your server, and replace the key: whoever opens the page can read it.",
-        "The request has headers that only browsers send (Origin or Sec-Fetch-Site), so the secret key is in a web page, where anybody can read it. It was marked as exposed. Pages use a publishable key (pk_…).";
+        "The request has headers that only browsers send (Origin or Sec-Fetch-Site), so the secret key, or the access token, is in a web page, where anybody can read it. The key was marked as exposed, the token was revoked. Pages use a publishable key (pk_…).";
     AddressNotAllowed "address_not_allowed" 403 "The key may not be used from this address",
         "Call from an address that the key lists, or add this one to the key.",
         "The key lists the addresses and networks from which it may be used, and the request came from another one. Behind a load balancer the operator has to configure it, or every request seems to come from there.";

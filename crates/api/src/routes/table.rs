@@ -25,6 +25,10 @@ use crate::{
     documents::{error_list, error_page, index, openapi_document},
     events::{event, event_list},
     intakes::{NewIntakeRequest, intake_create, intake_options},
+    oauth::{
+        IntrospectionRequest, RevocationRequest, TokenRequest, access_token_introspect,
+        access_token_issue, access_token_revoke, authorization_server,
+    },
     payments::{
         CaptureRequest, NewPaymentRequest, payment, payment_cancel, payment_capture,
         payment_create, payment_list,
@@ -38,9 +42,10 @@ use crate::{
     },
     usage::usage_list,
     views::{
-        AccountView, AlertView, ApiKeyUsesView, ApiKeyView, AuditRecordView, CardView,
-        CustomerView, EventView, IntakeView, PaymentView, PingView, RefundView, SigningKeyView,
-        SuggestionView, UsageView, WebhookEndpointView,
+        AccessTokenView, AccountView, AlertView, ApiKeyUsesView, ApiKeyView, AuditRecordView,
+        AuthorizationServerView, CardView, CustomerView, EventView, IntakeView, IntrospectionView,
+        PaymentView, PingView, RefundView, SigningKeyView, SuggestionView, UsageView,
+        WebhookEndpointView,
     },
     webhooks::{
         NewWebhookEndpointRequest, WebhookEndpointChangeRequest, webhook_endpoint,
@@ -109,6 +114,12 @@ macro_rules! delete {
     };
 }
 
+macro_rules! oauth {
+    ($path:literal, $handler:ident, $audit:ident, $summary:literal) => {
+        RouteRow::new(name!(Post "POST" $path $handler $summary), AuditRule::$audit, Door::Client(|api, call| Box::pin($handler(api, call))))
+    };
+}
+
 macro_rules! public {
     ($path:literal, $handler:ident, $summary:literal) => {
         RouteRow::new(name!(Get "GET" $path $handler $summary), AuditRule::UsageOnly, Door::Public(|api, incoming| Box::pin($handler(api, incoming))))
@@ -131,9 +142,11 @@ static ROUTES: &[RouteRow] = &[
     post!("/v1/refunds", refund_create, write(Resource::Refunds), "Give captured money back.")
         .takes::<NewRefundRequest>()
         .yields::<RefundView>(&[201, 202])
-        .located("/v1/refunds"),
+        .located("/v1/refunds")
+        .of("payment"),
     get!("/v1/refunds", refund_list, read(Resource::Refunds), "List refunds, the newest first.")
-        .lists::<RefundView>(query::REFUNDS),
+        .lists::<RefundView>(query::REFUNDS)
+        .of("payment"),
     get!("/v1/refunds/{id}", refund, read(Resource::Refunds), "Show a refund.").yields::<RefundView>(&[200]),
     RouteRow::new(
         name!(Post "POST" "/v1/intakes" intake_create "Permit the deposit of one card, with a publishable key or a checkout secret."),
@@ -251,6 +264,17 @@ static ROUTES: &[RouteRow] = &[
     get!("/v1/ping", ping, ANY, "Ask whether the API answers and the key works.")
         .audited(AuditRule::UsageOnly)
         .yields::<PingView>(&[200]),
+    oauth!("/oauth/token", access_token_issue, InTransaction, "Issue an access token to a secret key, for a while and with no more rights than the key has.")
+        .takes::<TokenRequest>()
+        .yields::<AccessTokenView>(&[200]),
+    oauth!("/oauth/revoke", access_token_revoke, InTransaction, "Revoke an access token of the key.")
+        .takes::<RevocationRequest>()
+        .serves(Content::Empty),
+    oauth!("/oauth/introspect", access_token_introspect, Grouped, "Show what an access token of the account may do.")
+        .takes::<IntrospectionRequest>()
+        .yields::<IntrospectionView>(&[200]),
+    public!("/.well-known/oauth-authorization-server", authorization_server, "Show what OAuth clients need to know.")
+        .yields::<AuthorizationServerView>(&[200]),
     public!("/", index, "Show where to begin.").serves(Content::Json),
     public!("/openapi.json", openapi_document, "Show this document.").serves(Content::Json),
     public!("/docs/errors", error_list, "List the codes of errors.").serves(Content::Page),

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use coffer_core::{
     Mode,
+    access_token::Claims,
     api_key::{KeyKind, KeyText, compose},
     id::ApiKeyId,
 };
@@ -15,6 +16,7 @@ use crate::{
     BINARY,
     description::{Description, Operation},
     keys::key,
+    oauth::OAuthClient,
     problems::problem,
 };
 
@@ -151,6 +153,15 @@ async fn strangers(coffer: &Coffer, shop: &Merchant) -> Vec<Stranger> {
         (answer.status == 401).then_some(())
     };
     eventually(Duration::from_secs(5), "the key expires", is_over).await;
+    let client = OAuthClient {
+        coffer,
+        shop,
+        key: &shop.secret_key,
+    };
+    let ended = client.token("payments:write").await;
+    let form = format!("token={ended}");
+    client.post("/oauth/revoke", &form).await.expect(200);
+    let (claims, _) = Claims::parse(&ended).unwrap();
     let mut browser = Stranger::with("a browser", &in_page, (403, "key_in_browser"));
     browser
         .headers
@@ -168,6 +179,12 @@ async fn strangers(coffer: &Coffer, shop: &Merchant) -> Vec<Stranger> {
         Stranger::with("canary", &canary, (401, "key_unknown")),
         Stranger::with("revoked", &after("revoke").await, (401, "key_revoked")),
         Stranger::with("frozen", &after("freeze").await, (401, "key_frozen")),
+        Stranger::with("revoked token", &ended, (401, "access_token_revoked")),
+        Stranger::with(
+            "forged token",
+            &claims.compose(&[7; 32]),
+            (401, "access_token_unknown"),
+        ),
         Stranger::with("elsewhere", &elsewhere, (403, "address_not_allowed")),
         expired,
         browser,
@@ -290,6 +307,22 @@ async fn each_door_opens_with_its_own_permission_and_with_no_other() {
                 let entered = with(&just).await;
                 assert!(
                     ![401, 403].contains(&entered.status),
+                    "{operation:?}: {}",
+                    entered.text
+                );
+                // The same with tokens of a key that may do all: what counts is the scope.
+                let tokens = OAuthClient {
+                    coffer: &coffer,
+                    shop: &shop,
+                    key: &shop.secret_key,
+                };
+                let refused = with(&tokens.token(&all_but(needed)).await).await;
+                problem(&refused, 403, "permission_missing");
+                assert_eq!(refused.json["required_permission"], needed, "{operation:?}");
+                let entered = with(&tokens.token(needed).await).await;
+                assert!(
+                    ![401, 403].contains(&entered.status)
+                        || entered.json["code"] == "beyond_own_key",
                     "{operation:?}: {}",
                     entered.text
                 );

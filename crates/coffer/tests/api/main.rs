@@ -13,6 +13,7 @@ mod description;
 mod doors;
 mod keys;
 mod managing;
+mod oauth;
 mod payments;
 mod problems;
 mod rates;

@@ -2,7 +2,9 @@
 //! and those who can replace it are told; whether it goes on working is the account's choice, unless somebody who found it says
 //! so.
 
-use coffer_core::{alert::AlertKind, api_key::KeyKind, event::EventType, id::ApiKeyId};
+use coffer_core::{
+    access_token::PREFIX, alert::AlertKind, api_key::KeyKind, event::EventType, id::ApiKeyId,
+};
 
 use super::{
     AuthenticationError, UNKEYED,
@@ -15,11 +17,14 @@ use crate::{CallOrigin, Engine, Error, accounts, commit::By};
 const REPORTED: &str = "a report";
 impl Engine {
     /// Takes note that this text, which may be an API key, came in a way in which anybody could read it; `origin.route` says
-    /// which. Only a secret key that works is worth it, and only the first time.
+    /// which. Only a secret key that works is worth it, and only the first time. An access token that works is revoked.
     ///
     /// # Errors
     /// When it cannot be recorded.
     pub async fn api_key_exposed(&self, presented: &str, origin: CallOrigin) -> Result<(), Error> {
+        if presented.starts_with(PREFIX) {
+            return self.access_token_exposed(presented, origin).await;
+        }
         match self.works(presented, &origin).await? {
             Some(stored) => self.mark_exposed(&stored, &origin, origin.route).await,
             None => Ok(()),
@@ -27,11 +32,14 @@ impl Engine {
     }
 
     /// Takes in a key that somebody found. If it works it is marked and frozen at once, whoever says so: who holds a key could
-    /// do worse with it.
+    /// do worse with it. An access token is revoked, and its key goes on.
     ///
     /// # Errors
     /// When it cannot be recorded.
     pub async fn api_key_reported(&self, presented: &str, origin: CallOrigin) -> Result<(), Error> {
+        if presented.starts_with(PREFIX) {
+            return self.access_token_exposed(presented, origin).await;
+        }
         let Some(stored) = self.works(presented, &origin).await? else {
             return Ok(());
         };
@@ -59,23 +67,16 @@ impl Engine {
                 | AuthenticationError::Frozen
                 | AuthenticationError::Expired
                 | AuthenticationError::AddressNotAllowed
-                | AuthenticationError::InBrowser,
+                | AuthenticationError::InBrowser
+                | AuthenticationError::TokenUnknown
+                | AuthenticationError::TokenExpired
+                | AuthenticationError::TokenRevoked,
             ) => Ok(None),
         }
     }
 
     /// As [`Engine::api_key_exposed`], for a key that was verified.
-    pub(super) async fn note_exposure(
-        &self,
-        stored: &StoredKey,
-        origin: &CallOrigin,
-        way: &'static str,
-    ) -> Result<(), AuthenticationError> {
-        let marked = self.mark_exposed(stored, origin, way).await;
-        marked.map_err(|_| AuthenticationError::Unavailable)
-    }
-
-    async fn mark_exposed(
+    pub(super) async fn mark_exposed(
         &self,
         stored: &StoredKey,
         origin: &CallOrigin,

@@ -242,10 +242,10 @@ pub struct KeyUses {
 }
 
 impl Engine {
-    /// Whether the caller's key allows what a route needs. What its observed permissions would refuse is counted.
+    /// Whether the caller may do what a route needs. What its observed permissions would refuse is counted.
     #[must_use]
     pub fn allows(&self, caller: &Caller, needed: Permission) -> bool {
-        let allowed = caller.settings().permissions.allow(needed);
+        let allowed = caller.allows(needed);
         let observed = caller.known.key().observed.permissions.as_ref();
         if allowed && observed.is_some_and(|rights| !rights.allow(needed)) {
             let refused = Seen::RefusedPermission(needed);

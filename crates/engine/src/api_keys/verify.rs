@@ -3,6 +3,8 @@
 use std::{net::IpAddr, sync::Arc};
 
 use coffer_core::{
+    Timestamp,
+    access_token::PREFIX,
     api_key::{KeyKind, KeyState, KeyText},
     id::ApiKeyId,
 };
@@ -37,8 +39,14 @@ pub enum AuthenticationError {
     Expired,
     /// It may not be used from this address.
     AddressNotAllowed,
-    /// A secret key, and a browser sent it.
+    /// A secret key or an access token, and a browser sent it.
     InBrowser,
+    /// An access token that this installation did not issue, or whose key has another secret now.
+    TokenUnknown,
+    /// An access token whose time is over.
+    TokenExpired,
+    /// An access token that was revoked.
+    TokenRevoked,
     /// Too many keys from this address did not work.
     TooManyFailures {
         /// When to come back.
@@ -48,7 +56,7 @@ pub enum AuthenticationError {
     Unavailable,
 }
 
-/// A key as it comes with a request.
+/// A key, or an access token, as it comes with a request.
 #[derive(Clone, Copy)]
 pub struct Presented<'a> {
     /// Its text.
@@ -81,7 +89,7 @@ impl KeyCache {
 }
 
 impl Engine {
-    /// Verifies a presented key. The only way to a [`Caller`].
+    /// Verifies a presented key or access token. The only way to a [`Caller`].
     ///
     /// # Errors
     /// Why it is nobody's.
@@ -90,7 +98,13 @@ impl Engine {
         presented: Presented<'_>,
         origin: CallOrigin,
     ) -> Result<Caller, AuthenticationError> {
-        let (known, secret) = self.verify(presented.text, &origin).await?;
+        let (known, secret, token) = if presented.text.starts_with(PREFIX) {
+            let (known, secret, token) = self.verify_token(presented.text, &origin).await?;
+            (known, secret, Some(Arc::new(token)))
+        } else {
+            let (known, secret) = self.verify(presented.text, &origin).await?;
+            (known, secret, None)
+        };
         let key = known.key();
         let refuse = |error| {
             self.note_refused(Whose::Proven(key.place, key.id), error, &origin);
@@ -100,7 +114,11 @@ impl Engine {
             return refuse(self.canary_used(key, &origin).await);
         }
         if presented.by_browser && key.kind == KeyKind::Secret {
-            self.note_exposure(&known.stored, &origin, BROWSER).await?;
+            match &token {
+                Some(token) => self.end_exposed(token, key.place, &origin).await,
+                None => self.mark_exposed(&known.stored, &origin, BROWSER).await,
+            }
+            .map_err(|_| AuthenticationError::Unavailable)?;
             return refuse(AuthenticationError::InBrowser);
         }
         if !key.settings.addresses.permit(origin.address) {
@@ -119,6 +137,7 @@ impl Engine {
             api_key: key.id,
             known,
             secret,
+            token,
             origin,
         })
     }
@@ -134,8 +153,7 @@ impl Engine {
             .verify_text(presented, origin.address, &mut whose)
             .await;
         if let Err(AuthenticationError::Malformed | AuthenticationError::Unknown) = verified {
-            let now = self.0.clock.ticks_us();
-            self.0.limits.failed(origin.address, now);
+            self.failed(origin.address);
         }
         if let Err(error) = &verified {
             self.note_refused(whose, *error, origin);
@@ -165,18 +183,13 @@ impl Engine {
             return Err(AuthenticationError::Unknown);
         }
         *whose = Whose::Proven(place, id);
-        match stored.key.state(now) {
-            KeyState::Active | KeyState::Rotating => {}
-            KeyState::Frozen => return Err(AuthenticationError::Frozen),
-            KeyState::Revoked => return Err(AuthenticationError::Revoked),
-            KeyState::Expired => return Err(AuthenticationError::Expired),
-        }
+        check_state(&stored.key, now)?;
         let secret = stored.key.secret.saturating_sub(i64::from(!is_present));
         Ok((known, secret))
     }
 
     /// Whoever has failed too often is let in by what this node knows already, and costs no query.
-    async fn known(
+    pub(crate) async fn known(
         &self,
         id: ApiKeyId,
         address: IpAddr,
@@ -216,6 +229,11 @@ impl Engine {
         Ok(Some(known))
     }
 
+    /// Somebody at this address guesses, or has mistyped.
+    pub(crate) fn failed(&self, address: IpAddr) {
+        self.0.limits.failed(address, self.0.clock.ticks_us());
+    }
+
     pub(super) async fn stored_key(&self, id: ApiKeyId) -> Result<Option<StoredKey>, Error> {
         let found = self
             .db()
@@ -232,6 +250,16 @@ impl Engine {
             .bytes(text.id.as_bytes())
             .text(text.secret);
         mac(&self.secrets().pepper, &context)
+    }
+}
+
+/// What a key may not do at all in its state.
+pub(crate) fn check_state(key: &ApiKey, now: Timestamp) -> Result<(), AuthenticationError> {
+    match key.state(now) {
+        KeyState::Active | KeyState::Rotating => Ok(()),
+        KeyState::Frozen => Err(AuthenticationError::Frozen),
+        KeyState::Revoked => Err(AuthenticationError::Revoked),
+        KeyState::Expired => Err(AuthenticationError::Expired),
     }
 }
 
