@@ -4,6 +4,7 @@
 //! (RFC 6962) within a second ([`Audit::sequence`]); a notary signs the log's head ([`Audit::checkpoint`]); and
 //! [`verify`] recomputes everything. This crate has no clock, no task and no connection of its own.
 
+mod anchor;
 mod checkpoint;
 mod edge;
 mod entry;
@@ -21,6 +22,7 @@ mod store;
 mod tiles;
 mod verify;
 
+pub use anchor::Anchor;
 pub use checkpoint::{Checkpoint, Growth, Notary, Signature, checkpoint_text, last_signed};
 pub use entry::{Actor, ActorKind, Entry, Outcome, Public};
 pub use error::Error;

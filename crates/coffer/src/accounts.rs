@@ -88,70 +88,37 @@ impl Desk {
 
     /// The routes of the admin socket.
     pub(crate) fn router(self) -> Router {
+        macro_rules! asks {
+            ($act:ident) => {
+                post(async |State(desk): State<Self>, Json(body)| answer(desk.$act(body).await))
+            };
+        }
+        macro_rules! shows {
+            ($act:ident) => {
+                async |State(desk): State<Self>| answer(desk.$act().await)
+            };
+        }
         Router::new()
-            .route(
-                "/accounts",
-                get(async |State(desk): State<Self>| answer(desk.account_list().await)).post(
-                    async |State(desk): State<Self>, Json(body)| answer(desk.account(body).await),
-                ),
-            )
-            .route(
-                "/accounts/activate",
-                post(async |State(desk): State<Self>, Json(body)| {
-                    answer(desk.activate(body).await)
-                }),
-            )
-            .route(
-                "/api-keys",
-                post(async |State(desk): State<Self>, Json(body)| {
-                    answer(desk.key_create(body).await)
-                }),
-            )
-            .route(
-                "/api-keys/list",
-                post(async |State(desk): State<Self>, Json(body)| {
-                    answer(desk.key_list(body).await)
-                }),
-            )
-            .route(
-                "/api-keys/task",
-                post(async |State(desk): State<Self>, Json(body)| {
-                    answer(desk.key_task(body).await)
-                }),
-            )
-            .route(
-                "/signing-keys",
-                post(async |State(desk): State<Self>, Json(body)| {
-                    answer(desk.signing_key_create(body).await)
-                }),
-            )
-            .route(
-                "/signing-keys/list",
-                post(async |State(desk): State<Self>, Json(body)| {
-                    answer(desk.signing_key_list(body).await)
-                }),
-            )
-            .route(
-                "/signing-keys/task",
-                post(async |State(desk): State<Self>, Json(body)| {
-                    answer(desk.signing_key_task(body).await)
-                }),
-            )
-            .route(
-                "/audit-records",
-                post(async |State(desk): State<Self>, Json(body)| {
-                    answer(audit::records(&desk.engine, body).await.map_err(failed))
-                }),
-            )
-            .route(
-                "/alerts",
-                get(async |State(desk): State<Self>| answer(alerts::newest(&desk.engine).await)),
-            )
-            .route(
-                "/owner-invitations",
-                post(async |State(desk): State<Self>| answer(desk.invite_owner().await)),
-            )
+            .route("/accounts", asks!(account).get(shows!(account_list)))
+            .route("/accounts/activate", asks!(activate))
+            .route("/api-keys", asks!(key_create))
+            .route("/api-keys/list", asks!(key_list))
+            .route("/api-keys/task", asks!(key_task))
+            .route("/signing-keys", asks!(signing_key_create))
+            .route("/signing-keys/list", asks!(signing_key_list))
+            .route("/signing-keys/task", asks!(signing_key_task))
+            .route("/audit-records", asks!(records))
+            .route("/alerts", get(shows!(alerts)))
+            .route("/owner-invitations", post(shows!(invite_owner)))
             .with_state(self)
+    }
+
+    async fn records(&self, wanted: RecordsWanted) -> Result<Records, Failure> {
+        audit::records(&self.engine, wanted).await.map_err(failed)
+    }
+
+    async fn alerts(&self) -> Result<Vec<alerts::Shown>, Failure> {
+        alerts::newest(&self.engine).await
     }
 
     async fn account(&self, wanted: AccountWanted) -> Result<AccountFound, Failure> {
@@ -270,14 +237,14 @@ impl Reach {
     pub(crate) async fn alerts(&self) -> Result<Vec<alerts::Shown>, Failure> {
         match self {
             Self::Running(socket) => read(socket.get("/alerts").await?),
-            Self::Direct(desk) => alerts::newest(&desk.engine).await,
+            Self::Direct(desk) => desk.alerts().await,
         }
     }
 
     pub(crate) async fn records(&self, wanted: RecordsWanted) -> Result<Records, Failure> {
         match self {
             Self::Running(socket) => ask(socket, "/audit-records", &wanted).await,
-            Self::Direct(desk) => audit::records(&desk.engine, wanted).await.map_err(failed),
+            Self::Direct(desk) => desk.records(wanted).await,
         }
     }
 

@@ -9,13 +9,10 @@ use std::{
     path::Path,
 };
 
-use coffer_audit::{Checkpoint, Trust, Verdict, merkle::Tree};
-use coffer_core::Timestamp;
+use coffer_audit::{Anchor, Trust, Verdict, merkle::Tree};
 use coffer_crypto::VerifyingKey;
 use coffer_db::Database;
 use coffer_net::{Clock, contract};
-use data_encoding::{BASE64, HEXLOWER};
-use serde::{Deserialize, Serialize};
 
 use crate::{
     cli::AuditCommand,
@@ -30,17 +27,6 @@ use crate::{
 
 /// The roles with a log. The key server first: it remembers the heads of the others.
 const ROLES: [Role; 3] = [Role::Keys, Role::Vault, Role::Api];
-
-/// A signed head, as it is kept elsewhere.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Anchor {
-    log: Role,
-    size: u64,
-    root: String,
-    time: Timestamp,
-    public_key: String,
-    signature: String,
-}
 
 pub(crate) use export::{Records, RecordsWanted, records};
 
@@ -78,34 +64,10 @@ fn write_anchors(to: &Path, anchors: &[Anchor]) -> Result<(), Failure> {
         .open(to)
         .map_err(doing)?;
     for anchor in anchors {
-        let line = serde_json::to_string(anchor)
-            .map_err(|error| Failure::doing("writing an anchor", error))?;
-        writeln!(file, "{line}").map_err(doing)?;
+        file.write_all(anchor.line().as_bytes()).map_err(doing)?;
         console::say(&format!("{}: {} entries", anchor.log, anchor.size));
     }
     file.sync_all().map_err(doing)
-}
-
-impl Anchor {
-    fn of(log: Role, checkpoint: &Checkpoint) -> Self {
-        let Checkpoint { tree, signature } = checkpoint;
-        Self {
-            log,
-            size: tree.size,
-            root: HEXLOWER.encode(&tree.root),
-            time: signature.time,
-            public_key: BASE64.encode(&signature.public_key),
-            signature: BASE64.encode(&signature.bytes),
-        }
-    }
-
-    fn tree(&self) -> Option<Tree> {
-        let root = HEXLOWER.decode(self.root.as_bytes()).ok()?;
-        Some(Tree {
-            size: self.size,
-            root: root.try_into().ok()?,
-        })
-    }
 }
 
 /// The stores of an installation, as far as they are here.
@@ -148,7 +110,7 @@ impl Site {
             db.close().await;
             let signed = signed
                 .map_err(|error| Failure::doing(format_args!("reading {role}'s log"), error))?;
-            anchors.extend(signed.map(|signed| Anchor::of(role, &signed)));
+            anchors.extend(signed.map(|signed| Anchor::of(role.as_str(), &signed)));
         }
         Ok(anchors)
     }
@@ -234,7 +196,7 @@ impl Site {
 
 /// The heads of this role's log that were kept elsewhere.
 fn anchored(anchors: &[Anchor], role: Role) -> Result<Vec<Tree>, Failure> {
-    let of_role = anchors.iter().filter(|anchor| anchor.log == role);
+    let of_role = anchors.iter().filter(|anchor| anchor.log == role.as_str());
     let trees: Option<Vec<_>> = of_role.map(Anchor::tree).collect();
     trees.ok_or_else(|| Failure::Operator("an anchor's root is no hash".to_owned()))
 }

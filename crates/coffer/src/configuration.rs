@@ -184,6 +184,7 @@ impl Configuration {
         self.providers.check()?;
         self.metrics.check()?;
         self.limits.check()?;
+        self.audit.check(self.profile)?;
         self.faces.check()?;
         self.check_postgres()?;
         self.acme

@@ -16,7 +16,8 @@ use std::{
 
 use coffer_db::{Statement, Transaction, params};
 use coffer_engine::{MIGRATIONS, STATEMENTS};
-use coffer_testkit::{Coffer, eventually};
+use coffer_net::outbound::Method;
+use coffer_testkit::{Coffer, Receiver, Reply, eventually};
 use serde_json::json;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_coffer");
@@ -144,5 +145,45 @@ async fn a_head_that_was_kept_elsewhere_must_be_continued() {
         said(&refused).contains("there are only"),
         "{}",
         said(&refused)
+    );
+}
+
+#[tokio::test]
+async fn heads_are_sent_elsewhere_by_themselves_and_a_failure_alerts_and_stops_nothing() {
+    let mut elsewhere =
+        Receiver::listen(|message| Reply::Status(if message.before == 0 { 500 } else { 204 }))
+            .await;
+    let url = format!("{}/heads", elsewhere.url);
+    let settings = [
+        ("COFFER_AUDIT_ANCHOR_URL", url.as_str()),
+        ("COFFER_AUDIT_ANCHOR_SECONDS", "1"),
+    ];
+    let coffer = Coffer::start_with(BINARY, &settings).await;
+    let shop = coffer.merchant().await;
+    let order = json!({"amount": 1000, "currency": "EUR", "token": "tok_test_approved"});
+    shop.post("/v1/payments", &order).await.expect(201);
+    let is_of_all = |body: &str| {
+        let logs = ["keys", "vault", "api"];
+        logs.iter()
+            .all(|log| body.contains(&format!("{{\"log\":\"{log}\"")))
+    };
+    let kept = elsewhere
+        .next("the heads of all logs", |message| {
+            message.before > 0 && is_of_all(&message.body)
+        })
+        .await;
+    assert_eq!(kept.header("content-type"), "application/jsonl");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("heads");
+    fs::write(&file, &kept.body).unwrap();
+    let directory = coffer.installation().directory();
+    let holds = audit(directory, &["verify", "--anchor", file.to_str().unwrap()]);
+    assert!(holds.status.success(), "{}", said(&holds));
+    let admin = coffer.admin("api");
+    let alerts = admin.call("/alerts", Method::GET, None).await;
+    let alerts = alerts.unwrap().to_string();
+    assert!(
+        alerts.contains("anchor_failed") && alerts.contains("500"),
+        "{alerts}"
     );
 }

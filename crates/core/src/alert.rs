@@ -17,5 +17,7 @@ words! {
         TlsWeak = "tls_weak",
         /// The disk under a store was full: its reserve was given back, or requests were refused.
         DiskFull = "disk_full",
+        /// The signed heads of the logs could not be sent to where they are kept elsewhere.
+        AnchorFailed = "anchor_failed",
     }
 }

@@ -13,9 +13,10 @@ use coffer_net::{
 };
 
 use crate::{
-    ApiKey, Card, Customer, Error, LimitSettings, Payment, ReadRecords, Refund, SigningKey,
-    WebhookEndpoint,
+    AnchorSink, ApiKey, Card, Customer, Error, LimitSettings, Payment, ReadRecords, Refund,
+    SigningKey, WebhookEndpoint,
     access_tokens::TokenCache,
+    anchor::Anchoring,
     api_keys::{KeyCache, Uses},
     calls::Calls,
     changes::Changes,
@@ -78,6 +79,8 @@ pub struct Settings {
     pub reads: ReadRecords,
     /// How long what is on record keeps its contents.
     pub retention: Retention,
+    /// Where the signed heads of the logs are kept elsewhere, if anywhere.
+    pub anchor: Option<AnchorSink>,
     /// How webhooks are sent; its address policy decides whom they can reach.
     pub webhooks: Outbound,
     /// Who takes live payments.
@@ -109,6 +112,7 @@ pub(crate) struct Parts {
     pub(crate) checkout: Checkout,
     pub(crate) audit: Audit,
     pub(crate) retention: Retention,
+    pub(crate) anchoring: Option<Anchoring>,
     pub(crate) key_cache: KeyCache,
     pub(crate) token_cache: TokenCache,
     pub(crate) verifiers: VerifierCache,
@@ -163,6 +167,7 @@ impl Engine {
         Ok(Self(Arc::new(Parts {
             audit: log_of(&settings.service_key, &settings.instance),
             retention: settings.retention,
+            anchoring: settings.anchor.map(Anchoring::new),
             orders: OrderSigner::new(),
             key_cache: KeyCache::empty(),
             token_cache: TokenCache::empty(),
@@ -206,6 +211,11 @@ impl Engine {
         tasks.every("audit retention", RETAIN_EVERY, self, |engine| async move {
             engine.retain_log().await
         });
+        if let Some(anchoring) = &self.0.anchoring {
+            tasks.every("anchor", anchoring.every(), self, |engine| async move {
+                engine.send_heads().await
+            });
+        }
         tasks.every("record of calls", RECORD_EVERY, self, |engine| async move {
             engine.write_calls().await?;
             engine.write_refusals().await

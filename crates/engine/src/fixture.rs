@@ -58,6 +58,7 @@ away! {
     order_key(GetOrderKey) -> OrderKey;
     sign_checkpoint(SignCheckpoint) -> SignedCheckpoint;
     checkpoint(GetCheckpoint) -> RememberedCheckpoint;
+    heads(GetHeads) -> SignedHeads;
     renew(Renew) -> Renewed;
     revoked(GetRevoked) -> Revoked;
     custody(GetCustody) -> Custody;
@@ -224,6 +225,7 @@ fn settings(clock: &Clock, instance: &str) -> Settings {
         },
         reads: ReadRecords::Grouped,
         retention: coffer_audit::Retention::default(),
+        anchor: None,
         webhooks: Outbound::new(AddressPolicy::public_only(), Roots::public()),
         live_provider: None,
         render: RENDER,

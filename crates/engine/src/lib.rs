@@ -8,6 +8,7 @@
 mod access_tokens;
 mod accounts;
 mod alerts;
+mod anchor;
 mod api_keys;
 mod cache;
 mod caller;
@@ -54,6 +55,7 @@ mod webhooks;
 pub use access_tokens::{AccessToken, NewAccessToken};
 pub use accounts::{AccountChange, AccountSummary, AccountView, Activation, ActivationNeed};
 pub use alerts::Alert;
+pub use anchor::AnchorSink;
 pub use api_keys::{
     ApiKey, ApiKeyChange, AuthenticationError, KeySeen, KeySettings, KeyUses, LastUse, NewApiKey,
     Observed, OldSecret, Presented, Suggestion, UseCount,

@@ -8,7 +8,7 @@ use coffer_crypto::VerifyingKey;
 use coffer_db::{Database, Transaction, params};
 use coffer_net::contract::{
     Peer, Refusal, Role,
-    keys::{RememberedCheckpoint, SignCheckpoint, SignedCheckpoint},
+    keys::{RememberedCheckpoint, SignCheckpoint, SignedCheckpoint, SignedHead, SignedHeads},
 };
 
 use crate::{
@@ -104,11 +104,23 @@ impl Keys {
             consistency: request.consistency,
         };
         let signature = self.sign(&unsealed, peer.role, &growth).await?;
-        Ok(SignedCheckpoint {
-            time: signature.time,
-            public_key: signature.public_key,
-            signature: signature.bytes,
-        })
+        Ok(on_link(signature))
+    }
+
+    /// The heads of all logs as they were signed last, for whoever keeps them elsewhere.
+    pub(crate) async fn heads(&self) -> Result<SignedHeads, Error> {
+        let unsealed = self.unsealed()?;
+        let mut heads = Vec::new();
+        for log in [Role::Keys, Role::Vault, Role::Api] {
+            let tree = self.remembered(log).await?;
+            if tree.size > 0 {
+                let signed = on_link(self.signature(&unsealed, log, &tree));
+                let Tree { size, root } = tree;
+                let head = RememberedCheckpoint { size, root };
+                heads.push(SignedHead { log, head, signed });
+            }
+        }
+        Ok(SignedHeads { heads })
     }
 
     pub(crate) async fn remembered_by(&self, peer: &Peer) -> Result<RememberedCheckpoint, Error> {
@@ -151,18 +163,18 @@ impl Keys {
             );
             return Err(Refusal::CheckpointInconsistent.into());
         }
-        let time = self.clock().now();
         // Remembered before it is signed: two logs of the same size can never both be signed.
         self.remember(log, &before, &tree).await?;
-        let bytes = unsealed
-            .signing
-            .sign(checkpoint_text(log.as_str(), &tree).as_bytes())
-            .to_vec();
-        Ok(Signature {
-            time,
+        Ok(self.signature(unsealed, log, &tree))
+    }
+
+    fn signature(&self, unsealed: &Unsealed, log: Role, tree: &Tree) -> Signature {
+        let text = checkpoint_text(log.as_str(), tree);
+        Signature {
+            time: self.clock().now(),
             public_key: *unsealed.signing.public().as_bytes(),
-            bytes,
-        })
+            bytes: unsealed.signing.sign(text.as_bytes()).to_vec(),
+        }
     }
 
     async fn remember(&self, log: Role, before: &Tree, tree: &Tree) -> Result<(), Error> {
@@ -200,6 +212,19 @@ impl Keys {
                     error.into()
                 }
             })
+    }
+}
+
+fn on_link(signature: Signature) -> SignedCheckpoint {
+    let Signature {
+        time,
+        public_key,
+        bytes: signature,
+    } = signature;
+    SignedCheckpoint {
+        time,
+        public_key,
+        signature,
     }
 }
 

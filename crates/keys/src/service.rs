@@ -4,9 +4,10 @@ use coffer_crypto::SecretBytes;
 use coffer_net::contract::{
     self, Answer, Peer,
     keys::{
-        Custody, Fingerprint, Fingerprinted, GetCheckpoint, GetCustody, GetOrderKey, GetRevoked,
-        Issue, Issued, KeysService, Open, Opened, OrderKey, RememberedCheckpoint, Renew, Renewed,
-        Revoked, Rewrap, Seal, SignCheckpoint, SignedCheckpoint, Unseal, WrappedKey,
+        Custody, Fingerprint, Fingerprinted, GetCheckpoint, GetCustody, GetHeads, GetOrderKey,
+        GetRevoked, Issue, Issued, KeysService, Open, Opened, OrderKey, RememberedCheckpoint,
+        Renew, Renewed, Revoked, Rewrap, Seal, SignCheckpoint, SignedCheckpoint, SignedHeads,
+        Unseal, WrappedKey,
     },
 };
 
@@ -59,6 +60,10 @@ impl KeysService for Keys {
         _: GetCheckpoint,
     ) -> Answer<'a, RememberedCheckpoint> {
         answer("checkpoint", peer, self.remembered_by(peer))
+    }
+
+    fn heads<'a>(&'a self, peer: &'a Peer, _: GetHeads) -> Answer<'a, SignedHeads> {
+        answer("heads", peer, self.heads())
     }
 
     fn renew<'a>(&'a self, peer: &'a Peer, request: Renew) -> Answer<'a, Renewed> {

@@ -1,6 +1,6 @@
 //! The process of `api`: its faces, and the operator's desk for accounts and API keys.
 
-use std::{net::TcpListener, sync::Arc};
+use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -13,7 +13,7 @@ use coffer_api::{
 use coffer_core::alert::AlertKind;
 use coffer_crypto::Key;
 use coffer_db::Database;
-use coffer_engine::{Engine, MIGRATIONS, STATEMENTS, Settings};
+use coffer_engine::{AnchorSink, Engine, MIGRATIONS, STATEMENTS, Settings};
 use coffer_net::{
     Clock, Tasks,
     acme::Site,
@@ -298,6 +298,20 @@ pub(crate) fn print_openapi() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Where the signed heads of the logs are sent.
+fn anchor(
+    directory: &Directory,
+    configuration: &Configuration,
+) -> Result<Option<AnchorSink>, Failure> {
+    let section = &configuration.audit;
+    let Some(url) = section.anchor_url.clone() else {
+        return Ok(None);
+    };
+    let way = super::outbound(directory, configuration, &section.anchor_allow_networks)?;
+    let every = Duration::from_secs(section.anchor_seconds.into());
+    Ok(Some(AnchorSink { url, every, way }))
+}
+
 /// Where faces listen whose addresses stand in what the engine makes.
 #[derive(Clone, Copy)]
 struct Ports {
@@ -338,6 +352,7 @@ impl Parts {
             limits,
             reads: configuration.audit.reads,
             retention: configuration.audit.retention_months,
+            anchor: anchor(directory, configuration)?,
             webhooks,
             live_provider: configuration.api.live_provider.clone(),
             render: coffer_api::RENDER,

@@ -191,6 +191,28 @@ pub struct RememberedCheckpoint {
     pub root: [u8; 32],
 }
 
+/// Asks for the heads of all logs, to be kept where none of the roles is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GetHeads {}
+
+/// The heads that `keys` remembers, signed anew.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SignedHeads {
+    /// One for each log that has one.
+    pub heads: Vec<SignedHead>,
+}
+
+/// The head of a log.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SignedHead {
+    /// Whose log it is.
+    pub log: super::Role,
+    /// What was signed.
+    pub head: RememberedCheckpoint,
+    /// The signature.
+    pub signed: SignedCheckpoint,
+}
+
 /// Asks for a new certificate for the caller's own role and instance.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Renew {
@@ -277,6 +299,8 @@ contract! {
     sign_checkpoint(SignCheckpoint) -> SignedCheckpoint, callers [Api, Vault], within 5000 ms;
     /// The head that was signed last.
     checkpoint(GetCheckpoint) -> RememberedCheckpoint, callers [Api, Vault], within 5000 ms;
+    /// The heads of all logs, signed.
+    heads(GetHeads) -> SignedHeads, callers [Api], within 5000 ms;
     /// A new certificate for the caller.
     renew(Renew) -> Renewed, callers [Api, Vault], within 5000 ms;
     /// Serials that count for nothing any more.

@@ -14,10 +14,10 @@ use coffer_db::Database;
 use coffer_net::contract::{
     Answer, Error, KeyOnLink, Place, Refusal,
     keys::{
-        Class, Custody, Fingerprint, Fingerprinted, GetCheckpoint, GetCustody, GetOrderKey,
-        GetRevoked, Issue, Issued, IssuedKey, Keys, Open, Opened, OrderKey, RememberedCheckpoint,
-        Renew, Renewed, Revoked, Rewrap, Seal, SignCheckpoint, SignedCheckpoint, Subject, Unseal,
-        WrappedKey,
+        Class, Custody, Fingerprint, Fingerprinted, GetCheckpoint, GetCustody, GetHeads,
+        GetOrderKey, GetRevoked, Issue, Issued, IssuedKey, Keys, Open, Opened, OrderKey,
+        RememberedCheckpoint, Renew, Renewed, Revoked, Rewrap, Seal, SignCheckpoint,
+        SignedCheckpoint, SignedHeads, Subject, Unseal, WrappedKey,
     },
 };
 
@@ -179,6 +179,10 @@ impl Keys for FakeKeys {
 
     fn checkpoint(&self, _: GetCheckpoint) -> Answer<'_, RememberedCheckpoint> {
         Box::pin(async move { Err(Error::Away) })
+    }
+
+    fn heads(&self, _: GetHeads) -> Answer<'_, SignedHeads> {
+        Box::pin(async move { Err(Error::NotAllowed) })
     }
 
     fn renew(&self, _: Renew) -> Answer<'_, Renewed> {
