@@ -179,6 +179,12 @@ fn parsed<T: std::str::FromStr<Err = Malformed>>(
     string(value, expected)?.parse()
 }
 
+/// A whole number. JSON has one kind of number, and to JSON Schema `26.0` is an integer.
+pub(crate) fn whole(value: &Value) -> Option<i64> {
+    let text = value.as_number()?.to_string();
+    text.strip_suffix(".0").unwrap_or(&text).parse().ok()
+}
+
 /// A positive amount of minor units.
 pub(crate) struct Amount(pub(crate) i64);
 
@@ -190,9 +196,7 @@ impl Shape for Amount {
 
 impl Field for Amount {
     fn read(value: Value) -> Result<Self, Malformed> {
-        let within = value
-            .as_i64()
-            .filter(|amount| (1..=AMOUNT_MAX).contains(amount));
+        let within = whole(&value).filter(|amount| (1..=AMOUNT_MAX).contains(amount));
         within.map(Self).ok_or(Malformed {
             expected: "an integer of minor units from 1 to 999999999999",
         })
@@ -207,7 +211,10 @@ impl Shape for WebAddress {
         text()
             .min_length(Some(1))
             .max_length(Some(URL_MAX))
-            .pattern(Some("^https?://"))
+            // As the engine has it: a host, no user, no fragment, nothing that is not visible ASCII.
+            .pattern(Some(
+                r#"^https?://[!-"$-.0->A-\[\]-~]{1,259}([/?][!-"$-\[\]-~]*)?$"#,
+            ))
             .into()
     }
 }
@@ -249,7 +256,9 @@ pub(crate) struct Origins(pub(crate) Vec<String>);
 impl Shape for Origins {
     fn schema() -> RefOr<Schema> {
         ArrayBuilder::new()
-            .items(text().pattern(Some("^https?://")))
+            .items(text().pattern(Some(
+                r"^https?://[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*(:[1-9][0-9]{0,4})?$",
+            )))
             .max_items(Some(ORIGINS_MAX))
             .into()
     }
@@ -367,7 +376,7 @@ impl Shape for Metadata {
 impl Field for Metadata {
     fn read(value: Value) -> Result<Self, Malformed> {
         let malformed = Malformed {
-            expected: "an object of at most 32 texts, keys of up to 40 and values of up to 500 bytes,",
+            expected: "an object of at most 32 texts, keys of up to 40 and values of up to 500 characters,",
         };
         let Value::Object(pairs) = value else {
             return Err(malformed);
@@ -412,6 +421,25 @@ mod tests {
             panic!("was accepted")
         };
         (problem.code(), problem.field().map(str::to_owned))
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_with_a_fraction_of_nothing() {
+        for (text, number) in [
+            ("26", Some(26)),
+            ("26.0", Some(26)),
+            ("-3.0", Some(-3)),
+            ("26.5", None),
+            ("1e3", Some(1000)),
+            ("1e300", None),
+            ("\"26\"", None),
+        ] {
+            assert_eq!(
+                whole(&serde_json::from_str(text).unwrap()),
+                number,
+                "{text}"
+            );
+        }
     }
 
     #[test]

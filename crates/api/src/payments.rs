@@ -112,9 +112,15 @@ pub(crate) async fn payment(api: Api, call: Call) -> Outcome {
 
 /// Lists payments, the newest first.
 pub(crate) async fn payment_list(api: Api, call: Call) -> Outcome {
+    let reference = call
+        .query
+        .text("reference")
+        .map(Text::<REFERENCE_MAX>::parse);
+    let reference = reference.transpose();
+    let reference = reference.map_err(|malformed| Problem::malformed("reference", malformed))?;
     let filter = PaymentFilter {
         status: call.query.parse("status")?,
-        reference: call.query.text("reference"),
+        reference: reference.map(|text| text.to_string()),
         customer: call.query.parse("customer")?,
         created_after: query::time(&call.query, "created_after")?,
         created_before: query::time(&call.query, "created_before")?,

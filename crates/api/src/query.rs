@@ -8,11 +8,11 @@ use coffer_core::{
     access_token::{ACCESS_TOKEN_LENGTH, PREFIX},
     api_key::KEY_TEXT_LENGTH,
     event::EventType,
-    id::{ApiKeyId, CustomerId, PaymentId},
+    id::{ApiKeyId, CustomerId, EventId, PaymentId, RefundId},
     limits::{PAGE_DEFAULT, PAGE_MAX, REFERENCE_MAX},
     payment::PaymentStatus,
 };
-use coffer_engine::{Outcome, Page, RecordName, UsageName};
+use coffer_engine::{Outcome, Page, RecordName, Text, UsageName};
 use http::Uri;
 use utoipa::openapi::{RefOr, Schema};
 use zeroize::Zeroizing;
@@ -21,7 +21,7 @@ use crate::{
     audit_records::ExportFormat,
     card_numbers,
     problems::{Code, Problem},
-    shape::{Shape, Time, integer, text},
+    shape::{Shape, Time, integer},
 };
 
 /// One query parameter that a route knows.
@@ -39,15 +39,20 @@ const LIMIT: Parameter = Parameter {
     about: "Objects per page; 20 when not said.",
     schema: || integer(1, PAGE_MAX),
 };
-const AFTER: Parameter = Parameter {
-    name: "after",
-    about: "The id of the last object of the page before.",
-    schema: || {
-        text()
-            .pattern(Some("^[a-z]+_[0-9a-hjkmnp-tv-z]{26}$"))
-            .into()
-    },
-};
+
+/// The cursor of a list of objects with ids of this kind.
+const fn after<T: Shape>() -> Parameter {
+    Parameter {
+        name: "after",
+        about: "The id of the last object of the page before.",
+        schema: T::schema,
+    }
+}
+
+/// Of a list of objects with ids of this kind, which nothing else selects.
+pub(crate) const fn page<T: Shape>() -> &'static [Parameter] {
+    const { &[LIMIT, after::<T>()] }
+}
 
 const CREATED_AFTER: Parameter = Parameter {
     name: "created_after",
@@ -60,13 +65,10 @@ const CREATED_BEFORE: Parameter = Parameter {
     schema: Time::schema,
 };
 
-/// Of every list.
-pub(crate) const PAGE: &[Parameter] = &[LIMIT, AFTER];
-
 /// Of the list of payments.
 pub(crate) const PAYMENTS: &[Parameter] = &[
     LIMIT,
-    AFTER,
+    after::<PaymentId>(),
     Parameter {
         name: "status",
         about: "Only payments that stand here.",
@@ -75,12 +77,7 @@ pub(crate) const PAYMENTS: &[Parameter] = &[
     Parameter {
         name: "reference",
         about: "Only payments with this reference.",
-        schema: || {
-            text()
-                .min_length(Some(1))
-                .max_length(Some(REFERENCE_MAX))
-                .into()
-        },
+        schema: Text::<REFERENCE_MAX>::schema,
     },
     Parameter {
         name: "customer",
@@ -94,7 +91,7 @@ pub(crate) const PAYMENTS: &[Parameter] = &[
 /// Of the list of refunds.
 pub(crate) const REFUNDS: &[Parameter] = &[
     LIMIT,
-    AFTER,
+    after::<RefundId>(),
     Parameter {
         name: "payment",
         about: "Only refunds of this payment.",
@@ -105,7 +102,7 @@ pub(crate) const REFUNDS: &[Parameter] = &[
 /// Of the list of events.
 pub(crate) const EVENTS: &[Parameter] = &[
     LIMIT,
-    AFTER,
+    after::<EventId>(),
     Parameter {
         name: "type",
         about: "Only events of this type.",
@@ -113,11 +110,6 @@ pub(crate) const EVENTS: &[Parameter] = &[
     },
 ];
 
-const AFTER_RECORD: Parameter = Parameter {
-    name: "after",
-    about: "The id of the last record of the page before.",
-    schema: RecordName::schema,
-};
 const ACTOR: Parameter = Parameter {
     name: "actor",
     about: "Only what this key, member or process did.",
@@ -142,7 +134,7 @@ const OUTCOME: Parameter = Parameter {
 /// Of the record of what was done.
 pub(crate) const RECORDS: &[Parameter] = &[
     LIMIT,
-    AFTER_RECORD,
+    after::<RecordName>(),
     ACTOR,
     ACTION,
     OBJECT,
@@ -158,7 +150,7 @@ pub(crate) const RECORDS_EXPORT: &[Parameter] = &[
         about: "JSON Lines, unless told otherwise.",
         schema: ExportFormat::schema,
     },
-    AFTER_RECORD,
+    after::<RecordName>(),
     ACTOR,
     ACTION,
     OBJECT,
@@ -170,11 +162,7 @@ pub(crate) const RECORDS_EXPORT: &[Parameter] = &[
 /// Of usage.
 pub(crate) const USAGE: &[Parameter] = &[
     LIMIT,
-    Parameter {
-        name: "after",
-        about: "The id of the last row of the page before.",
-        schema: UsageName::schema,
-    },
+    after::<UsageName>(),
     Parameter {
         name: "api_key",
         about: "Only of this key.",
@@ -298,14 +286,16 @@ pub(crate) fn check_address(uri: &Uri) -> Result<(), Problem> {
     let pairs = pairs(uri)?;
     let in_path = || uri.path().split('/').map(decoded);
     let key = |text: &[u8]| key_starts(text).next().is_some();
-    let key_name = |name: &str| {
-        ["api_key", "apikey", "key", "access_token", "authorization"]
+    // A key's id is no secret, and may be asked for.
+    let named = |name: &str, value: &str| {
+        let is_for_keys = ["api_key", "apikey", "key", "access_token", "authorization"]
             .iter()
-            .any(|known| name.eq_ignore_ascii_case(known))
+            .any(|known| name.eq_ignore_ascii_case(known));
+        is_for_keys && value.parse::<ApiKeyId>().is_err()
     };
     if pairs
         .iter()
-        .any(|(name, value)| key(name.as_bytes()) || key(value.as_bytes()) || key_name(name))
+        .any(|(name, value)| key(name.as_bytes()) || key(value.as_bytes()) || named(name, value))
         || in_path().any(|part| key(&part))
     {
         return Err(Problem::new(Code::KeyInUrl));

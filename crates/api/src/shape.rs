@@ -33,6 +33,9 @@ use crate::{
     oauth::{ClientAuthentication, GrantType},
 };
 
+/// The digits of an id; the last one has three bits only.
+const ID_DIGITS: &str = "[0-9a-hjkmnp-tv-z]{25}[048cgmrw]";
+
 /// A type that can stand in public JSON.
 pub(crate) trait Shape {
     /// How it looks.
@@ -298,27 +301,34 @@ impl Shape for Last4 {
 impl<K: Kind> Shape for Id<K> {
     fn schema() -> RefOr<Schema> {
         text()
-            .pattern(Some(format!("^{}_[0-9a-hjkmnp-tv-z]{{26}}$", K::PREFIX)))
+            .pattern(Some(format!("^{}_{ID_DIGITS}$", K::PREFIX)))
             .into()
     }
 }
 
 impl<const MAX: usize> Shape for Text<MAX> {
     fn schema() -> RefOr<Schema> {
-        text().min_length(Some(1)).max_length(Some(MAX)).into()
+        text()
+            .min_length(Some(1))
+            .max_length(Some(MAX))
+            // Without control characters.
+            .pattern(Some(r"^[^\u0000-\u001f\u007f-\u009f]+$"))
+            .into()
     }
 }
 
 impl Shape for UsageName {
     fn schema() -> RefOr<Schema> {
-        text().into()
+        text()
+            .pattern(Some(format!(r"^[0-9]{{1,9}}\.key_{ID_DIGITS}\.[a-z_]+$")))
+            .into()
     }
 }
 
 impl Shape for RecordName {
     fn schema() -> RefOr<Schema> {
         text()
-            .pattern(Some("^leaf_[0-9a-hjkmnp-tv-z]{26}\\.[0-9]+$"))
+            .pattern(Some(format!(r"^leaf_{ID_DIGITS}\.[0-9]{{1,9}}$")))
             .into()
     }
 }

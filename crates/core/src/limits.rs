@@ -24,15 +24,15 @@ pub const ATTEMPT_MARGIN_MS: i64 = 10_000;
 pub const PAGE_DEFAULT: i64 = 20;
 /// Objects per page at most.
 pub const PAGE_MAX: i64 = 100;
-/// The longest `reference` of a payment, and a customer's too.
+/// The longest `reference` of a payment, and a customer's too, in characters.
 pub const REFERENCE_MAX: usize = 128;
-/// The longest `description`.
+/// The longest `description`, in characters.
 pub const DESCRIPTION_MAX: usize = 512;
 /// Keys in `metadata`.
 pub const METADATA_KEYS_MAX: usize = 32;
-/// The longest key in `metadata`.
+/// The longest key in `metadata`, in characters.
 pub const METADATA_KEY_MAX: usize = 40;
-/// The longest value in `metadata`.
+/// The longest value in `metadata`, in characters.
 pub const METADATA_VALUE_MAX: usize = 500;
 /// The longest URL that a merchant gives.
 pub const URL_MAX: usize = 2048;
@@ -52,11 +52,11 @@ pub const ORIGINS_MAX: usize = 20;
 pub const DATA_KEY_BATCH_MAX: usize = 256;
 /// API keys per account and mode that are not revoked.
 pub const API_KEYS_MAX: i64 = 20_000;
-/// The longest name of an API key.
+/// The longest name of an API key, in characters.
 pub const API_KEY_NAME_MAX: usize = 100;
 /// Signing keys per account and mode that work.
 pub const SIGNING_KEYS_MAX: i64 = 20;
-/// The longest name of a signing key.
+/// The longest name of a signing key, in characters.
 pub const SIGNING_KEY_NAME_MAX: usize = 100;
 /// The longest public key that is registered, as PEM or JWK: RSA of 4096 bits takes 800.
 pub const PUBLIC_KEY_MAX: usize = 2048;

@@ -14,10 +14,10 @@ const EXPECTED_TEXT: Malformed = Malformed {
     expected: "text within its length, without control characters and without a card number",
 };
 const EXPECTED_METADATA: Malformed = Malformed {
-    expected: "at most 32 pairs: keys of 1 to 40 and values of up to 500 bytes, without card numbers",
+    expected: "at most 32 pairs: keys of 1 to 40 and values of up to 500 characters, without card numbers",
 };
 
-/// Text of at most `MAX` bytes and at least one.
+/// Text of at most `MAX` characters and at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text<const MAX: usize>(String);
 
@@ -27,7 +27,7 @@ impl<const MAX: usize> Text<MAX> {
     /// # Errors
     /// When it is empty, too long, has control characters or holds a card number.
     pub fn parse(text: String) -> Result<Self, Malformed> {
-        let fits = (1..=MAX).contains(&text.len()) && !text.chars().any(char::is_control);
+        let fits = (1..=MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control);
         if fits && !holds_card_number(&text) {
             Ok(Self(text))
         } else {
@@ -63,8 +63,8 @@ impl Metadata {
     ) -> Result<Self, Malformed> {
         let pairs: BTreeMap<_, _> = pairs.into_iter().collect();
         let fits = |(key, value): (&String, &String)| {
-            (1..=METADATA_KEY_MAX).contains(&key.len())
-                && value.len() <= METADATA_VALUE_MAX
+            (1..=METADATA_KEY_MAX).contains(&key.chars().count())
+                && value.chars().count() <= METADATA_VALUE_MAX
                 && !holds_card_number(key)
                 && !holds_card_number(value)
         };
@@ -93,6 +93,9 @@ impl Metadata {
     }
 }
 
+/// The longest host, and a port.
+const AUTHORITY_MAX: usize = 253 + 6;
+
 /// Whether a browser or a webhook could go there. Whether it may is decided when it does.
 pub(crate) fn check_url(field: &'static str, url: &str) -> Result<(), Error> {
     let expected = "an https:// or http:// address of at most 2048 characters, without a user, password or fragment";
@@ -105,7 +108,10 @@ pub(crate) fn check_url(field: &'static str, url: &str) -> Result<(), Error> {
     let plain = url.bytes().all(|byte| byte.is_ascii_graphic())
         && !url.contains('#')
         && !url.contains('\\');
-    let fits = !authority.is_empty() && !authority.contains('@') && plain && url.len() <= URL_MAX;
+    let fits = (1..=AUTHORITY_MAX).contains(&authority.len())
+        && !authority.contains('@')
+        && plain
+        && url.len() <= URL_MAX;
     if fits {
         Ok(())
     } else {

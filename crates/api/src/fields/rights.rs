@@ -18,7 +18,7 @@ use utoipa::openapi::{
     schema::{AdditionalProperties, ArrayBuilder},
 };
 
-use super::{Field, list, parsed, string};
+use super::{Field, list, parsed, string, whole};
 use crate::shape::{Shape, Time, integer, nullable, text};
 
 /// Rights: access by resource, or the name of a preset.
@@ -137,7 +137,7 @@ impl Field for Rate {
             expected: "an object with per_minute and burst, each from 1 to 10000000",
         };
         let fields = value.as_object().filter(|fields| fields.len() == 2);
-        let number = |name| fields?.get(name)?.as_i64();
+        let number = |name| whole(fields?.get(name)?);
         match (number("per_minute"), number("burst")) {
             (Some(per_minute), Some(burst)) => Self::new(per_minute, burst).map_err(|_| malformed),
             (_, _) => Err(malformed),
@@ -199,7 +199,7 @@ impl Shape for Overlap {
 
 impl Field for Overlap {
     fn read(value: Value) -> Result<Self, Malformed> {
-        Self::hours(value.as_i64().unwrap_or(-1))
+        Self::hours(whole(&value).unwrap_or(-1))
     }
 }
 
@@ -222,7 +222,7 @@ pub(crate) struct KeyFound(pub(crate) zeroize::Zeroizing<String>);
 
 impl Shape for KeyFound {
     fn schema() -> RefOr<Schema> {
-        text().min_length(Some(1)).write_only(true).into()
+        text().write_only(true).into()
     }
 }
 

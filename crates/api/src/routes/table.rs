@@ -2,6 +2,7 @@
 
 use coffer_core::{
     api_key::KeyKind,
+    id::{AlertId, ApiKeyId, CardId, CustomerId, SigningKeyId, WebhookEndpointId},
     permission::{Permission, Resource},
 };
 
@@ -165,7 +166,7 @@ static ROUTES: &[RouteRow] = &[
         .yields::<CustomerView>(&[201])
         .located("/v1/customers"),
     get!("/v1/customers", customer_list, read(Resource::Customers), "List customers, the newest first.")
-        .lists::<CustomerView>(query::PAGE),
+        .lists::<CustomerView>(query::page::<CustomerId>()),
     get!("/v1/customers/{id}", customer, read(Resource::Customers), "Show a customer.").yields::<CustomerView>(&[200]),
     patch!("/v1/customers/{id}", customer_update, write(Resource::Customers), "Change a customer.")
         .takes::<CustomerChangeRequest>()
@@ -175,7 +176,7 @@ static ROUTES: &[RouteRow] = &[
         .takes::<NewCardRequest>()
         .yields::<CardView>(&[201]),
     get!("/v1/customers/{id}/cards", card_list, read(Resource::Cards), "List the cards kept with a customer.")
-        .lists::<CardView>(query::PAGE),
+        .lists::<CardView>(query::page::<CardId>()),
     delete!("/v1/cards/{id}", card_delete, write(Resource::Cards), "Delete a kept card."),
     post!("/v1/webhook_endpoints", webhook_endpoint_create, write(Resource::Webhooks), "Make a webhook endpoint; its secret is shown once.")
         .takes::<NewWebhookEndpointRequest>()
@@ -183,7 +184,7 @@ static ROUTES: &[RouteRow] = &[
         .located("/v1/webhook_endpoints")
         .showing_secret(),
     get!("/v1/webhook_endpoints", webhook_endpoint_list, read(Resource::Webhooks), "List webhook endpoints, the newest first.")
-        .lists::<WebhookEndpointView>(query::PAGE),
+        .lists::<WebhookEndpointView>(query::page::<WebhookEndpointId>()),
     get!("/v1/webhook_endpoints/{id}", webhook_endpoint, read(Resource::Webhooks), "Show a webhook endpoint.")
         .yields::<WebhookEndpointView>(&[200]),
     patch!("/v1/webhook_endpoints/{id}", webhook_endpoint_update, write(Resource::Webhooks), "Change a webhook endpoint.")
@@ -197,7 +198,7 @@ static ROUTES: &[RouteRow] = &[
         .lists::<EventView>(query::EVENTS),
     get!("/v1/events/{id}", event, read(Resource::Events), "Show an event.").yields::<EventView>(&[200]),
     get!("/v1/alerts", alert_list, read(Resource::Events), "List alerts, the newest first.")
-        .lists::<AlertView>(query::PAGE),
+        .lists::<AlertView>(query::page::<AlertId>()),
     get!("/v1/alerts/{id}", alert, read(Resource::Events), "Show an alert.").yields::<AlertView>(&[200]),
     post!("/v1/api_keys", api_key_create, write(Resource::ApiKeys), "Make an API key, which is shown once; it gets no more than the caller's key has.")
         .takes::<NewApiKeyRequest>()
@@ -205,7 +206,7 @@ static ROUTES: &[RouteRow] = &[
         .located("/v1/api_keys")
         .showing_secret(),
     get!("/v1/api_keys", api_key_list, read(Resource::ApiKeys), "List API keys, the newest first.")
-        .lists::<ApiKeyView>(query::PAGE),
+        .lists::<ApiKeyView>(query::page::<ApiKeyId>()),
     get!("/v1/api_keys/{id}", api_key, read(Resource::ApiKeys), "Show an API key.").yields::<ApiKeyView>(&[200]),
     patch!("/v1/api_keys/{id}", api_key_update, write(Resource::ApiKeys), "Change what an API key may do.")
         .takes::<ApiKeyChangeRequest>()
@@ -234,7 +235,7 @@ static ROUTES: &[RouteRow] = &[
         .located("/v1/signing_keys")
         .showing_secret(),
     get!("/v1/signing_keys", signing_key_list, read(Resource::ApiKeys), "List signing keys, the newest first.")
-        .lists::<SigningKeyView>(query::PAGE),
+        .lists::<SigningKeyView>(query::page::<SigningKeyId>()),
     get!("/v1/signing_keys/{id}", signing_key, read(Resource::ApiKeys), "Show a signing key.").yields::<SigningKeyView>(&[200]),
     post!("/v1/signing_keys/{id}/rotate", signing_key_rotate, write(Resource::ApiKeys), "Give a signing key a successor; the old one works for a while.")
         .takes::<SigningKeyRotateRequest>()

@@ -110,6 +110,14 @@ async fn usage_says_how_much_which_key_asked_of_which_endpoint() {
         let rows = rows.filter(|row| row["endpoint"] == endpoint);
         rows.map(|row| row[field].as_i64().unwrap()).sum()
     };
+    let key = listed.json["data"][0]["api_key"].as_str().unwrap();
+    let of_key = shop.get(&format!("/v1/usage?api_key={key}")).await;
+    assert!(
+        !of_key.expect(200).json["data"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
     assert_eq!(of("GET /v1/ping", "calls"), 3);
     assert_eq!(of("GET /v1/ping", "refused"), 0);
     assert_eq!(of("GET /v1/payments/{id}", "refused"), 1);
