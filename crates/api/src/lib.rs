@@ -62,7 +62,7 @@ pub use audit_records::{ExportFormat, export};
 pub use openapi::openapi;
 pub use permissions::permissions;
 pub use problems::page::error_pages;
-pub use views::{RENDER, api_key_json, api_key_uses_json, signing_key_json};
+pub use views::{RENDER, api_key_json, api_key_uses_json, signing_key_json, usage_json};
 
 /// What the faces need to know.
 #[derive(Clone)]

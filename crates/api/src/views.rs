@@ -31,6 +31,7 @@ pub(crate) use payment::PaymentView;
 pub(crate) use refund::RefundView;
 pub(crate) use signing_key::SigningKeyView;
 pub(crate) use usage::UsageView;
+pub use usage::usage_json;
 pub(crate) use webhook_endpoint::WebhookEndpointView;
 
 use coffer_core::Timestamp;
@@ -132,6 +133,7 @@ pub(crate) fn components() -> Vec<(&'static str, Object)> {
         entry::<AuditRecordView>(),
         entry::<audit_record::ActorView>(),
         entry::<UsageView>(),
+        entry::<usage::MovedView>(),
         entry::<IntakeView>(),
         entry::<AccountView>(),
         entry::<PingView>(),

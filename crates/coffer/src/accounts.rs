@@ -27,6 +27,7 @@ use crate::{
     directory::{Directory, Role},
     failure::Failure,
     serve::api as api_role,
+    usage::{self, UsageShown, UsageWanted},
 };
 
 /// Asks for the account of this name.
@@ -108,6 +109,7 @@ impl Desk {
             .route("/signing-keys/list", asks!(signing_key_list))
             .route("/signing-keys/task", asks!(signing_key_task))
             .route("/audit-records", asks!(records))
+            .route("/usage", asks!(usage))
             .route("/alerts", get(shows!(alerts)))
             .route("/owner-invitations", post(shows!(invite_owner)))
             .with_state(self)
@@ -115,6 +117,10 @@ impl Desk {
 
     async fn records(&self, wanted: RecordsWanted) -> Result<Records, Failure> {
         audit::records(&self.engine, wanted).await.map_err(failed)
+    }
+
+    async fn usage(&self, wanted: UsageWanted) -> Result<UsageShown, Failure> {
+        usage::usage(&self.engine, wanted).await.map_err(failed)
     }
 
     async fn alerts(&self) -> Result<Vec<alerts::Shown>, Failure> {
@@ -245,6 +251,13 @@ impl Reach {
         match self {
             Self::Running(socket) => ask(socket, "/audit-records", &wanted).await,
             Self::Direct(desk) => desk.records(wanted).await,
+        }
+    }
+
+    pub(crate) async fn usage(&self, wanted: UsageWanted) -> Result<UsageShown, Failure> {
+        match self {
+            Self::Running(socket) => ask(socket, "/usage", &wanted).await,
+            Self::Direct(desk) => desk.usage(wanted).await,
         }
     }
 

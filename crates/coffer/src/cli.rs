@@ -5,7 +5,7 @@ mod operate;
 
 pub(crate) use manage::{
     AccountsCommand, ApiKeysCommand, AuditCommand, ExportArguments, KeyNamed, NewKeyArguments,
-    SigningKeyOwner, SigningKeySource, SigningKeysCommand,
+    SigningKeyOwner, SigningKeySource, SigningKeysCommand, UsageArguments,
 };
 pub(crate) use operate::{BackupCommand, DoctorArguments};
 
@@ -72,6 +72,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: PagesCommand,
     },
+    /// Show how much each key of an account asked for, by endpoint and hour, and what it moved.
+    Usage(UsageArguments),
     /// Prove that nobody changed the record of what was done, and keep its head elsewhere.
     Audit {
         #[command(subcommand)]

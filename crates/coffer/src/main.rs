@@ -30,6 +30,7 @@ mod signals;
 mod signing_keys;
 mod supervisor;
 mod tls;
+mod usage;
 
 use std::{alloc::System, process::ExitCode};
 
@@ -72,6 +73,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Pages {
             command: PagesCommand::Check(place),
         } => alerts::pages_check(&place),
+        Command::Usage(arguments) => usage::run(arguments),
         Command::Audit { command } => audit::run(command),
         Command::Backup { command } => backup::run(&command),
         Command::Demo(arguments) => demo::run(&arguments),

@@ -174,6 +174,11 @@ impl Engine {
                 Some(known) => known,
                 None => self.ledger(place, payment).await?,
             };
+            let payment_before = &ledger.payment;
+            let before = (
+                payment_before.amount_captured,
+                payment_before.amount_refunded,
+            );
             let (steps, next) = self
                 .settle_in(&mut ledger, attempt, outcome, waiting)
                 .await?;
@@ -185,7 +190,10 @@ impl Engine {
                 .commit(By::System, place, "attempt.outcome", &id, steps)
                 .await
             {
-                Ok(_) => return Ok((ledger, next)),
+                Ok(_) => {
+                    self.count_money(&ledger, before);
+                    return Ok((ledger, next));
+                }
                 Err(error)
                     if error.is_conflict_at(&sql::PAYMENT_UPDATE)
                         || error.is_conflict_at(&sql::ATTEMPT_UPDATE) => {}

@@ -84,7 +84,7 @@ pub use signing_keys::{
 pub use steward::Steward;
 pub use store::{MIGRATIONS, STATEMENTS};
 pub use text::{Metadata, Text};
-pub use usage::{Sums, Taken, UsageFilter, UsageHour, UsageName};
+pub use usage::{Moved, Sums, Taken, UsageFilter, UsageHour, UsageName};
 pub use webhooks::{
     NewWebhookEndpoint, WebhookEndpoint, WebhookEndpointChange, WebhookEndpointState,
 };

@@ -115,6 +115,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "caps of keys",
         sql: caps::SCHEMA,
     },
+    Migration {
+        version: 23,
+        name: "money in usage",
+        sql: usage::MONEY,
+    },
 ];
 
 /// Beside the key of a table, an index begins with what tells its rows apart, not with account and mode. PostgreSQL knows

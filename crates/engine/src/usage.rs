@@ -1,6 +1,8 @@
 //! Usage: how much was asked for, by key, operation and hour. Added up in memory, written now and then; a node that dies loses
 //! the counts of the last half minute.
 
+mod money;
+
 use std::{
     collections::HashMap,
     str::FromStr,
@@ -10,7 +12,7 @@ use std::{
 
 use coffer_audit::Outcome;
 use coffer_core::{Malformed, Timestamp, id::ApiKeyId, time::DAY_MS};
-use coffer_db::{Row, Transaction, params};
+use coffer_db::{Expect, Row, Transaction, params};
 use coffer_net::contract::Place;
 
 use crate::{Caller, Engine, Error, Listed, Page, rows, rows::key_of, store::usage as sql};
@@ -20,6 +22,8 @@ const HOUR_MS: i64 = 60 * 60 * 1000;
 const ROWS_PER_WRITE: usize = 500;
 /// How long usage is kept: 13 months.
 const KEPT_MS: i64 = 396 * DAY_MS;
+
+pub use money::Moved;
 
 /// What one call took.
 #[derive(Debug, Clone, Copy)]
@@ -82,12 +86,20 @@ struct Slot {
     operation: &'static str,
 }
 
+/// What one slot holds.
+#[derive(Default)]
+struct Counted {
+    sums: Sums,
+    /// One for each currency.
+    money: Vec<Moved>,
+}
+
 /// What this node has not written yet.
 #[derive(Default)]
-pub(crate) struct Usage(Mutex<HashMap<Slot, Sums>>);
+pub(crate) struct Usage(Mutex<HashMap<Slot, Counted>>);
 
 impl Usage {
-    fn slots(&self) -> MutexGuard<'_, HashMap<Slot, Sums>> {
+    fn slots(&self) -> MutexGuard<'_, HashMap<Slot, Counted>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -142,6 +154,8 @@ pub struct UsageHour {
     pub operation: String,
     /// How much.
     pub sums: Sums,
+    /// What was moved by payments of the key, by currency.
+    pub money: Vec<Moved>,
 }
 
 /// Which rows.
@@ -168,7 +182,13 @@ impl Engine {
             key: caller.api_key(),
             operation,
         };
-        self.0.usage.slots().entry(slot).or_default().add(taken);
+        self.0
+            .usage
+            .slots()
+            .entry(slot)
+            .or_default()
+            .sums
+            .add(taken);
     }
 
     /// Usage of an account and mode, the newest hour first.
@@ -199,7 +219,9 @@ impl Engine {
             operation,
             page.fetch(),
         ];
-        page.read(&self.db().read(&sql::LIST, row).await?, read)
+        let mut listed = page.read(&self.db().read(&sql::LIST, row).await?, read)?;
+        self.add_money(place, filter.key, &mut listed.items).await?;
+        Ok(listed)
     }
 
     /// Writes what was counted since the last time.
@@ -209,9 +231,16 @@ impl Engine {
         // In one order on every node, so that two that write at once wait for each other and nothing worse.
         counted.sort_unstable_by_key(|(slot, _)| (*slot.key.as_bytes(), slot.operation, slot.hour));
         for some in counted.chunks(ROWS_PER_WRITE) {
-            let steps = some.iter().fold(Transaction::new(), |steps, (slot, sums)| {
-                steps.one(&sql::ADD, row(slot, sums))
-            });
+            let mut steps = Transaction::new();
+            for (slot, counted) in some {
+                steps.push(&sql::ADD, row(slot, &counted.sums), Expect::Exactly(1));
+            }
+            for (slot, counted) in some {
+                for moved in &counted.money {
+                    let row = money::row(slot, moved);
+                    steps.push(&sql::ADD_MONEY, row, Expect::Exactly(1));
+                }
+            }
             self.db().transact(steps).await?;
         }
         Ok(())
@@ -220,7 +249,9 @@ impl Engine {
     /// Forgets what is older than 13 months.
     pub(crate) async fn prune_usage(&self) -> Result<(), Error> {
         let before = hour_of(self.now().plus_millis(-KEPT_MS));
-        let prune = Transaction::new().any(&sql::PRUNE, params![before]);
+        let prune = Transaction::new()
+            .any(&sql::PRUNE, params![before])
+            .any(&sql::PRUNE_MONEY, params![before]);
         self.db().transact(prune).await?;
         Ok(())
     }
@@ -244,17 +275,22 @@ fn row(slot: &Slot, sums: &Sums) -> Vec<coffer_db::Value> {
     ]
 }
 
-fn read(row: &Row) -> Result<UsageHour, Error> {
-    let id = UsageName {
+fn name(row: &Row) -> Result<UsageName, Error> {
+    Ok(UsageName {
         hour: row.integer("hour")?,
         key: rows::word(row, "api_key")?,
         operation: row.text("operation")?.to_owned(),
-    };
+    })
+}
+
+fn read(row: &Row) -> Result<UsageHour, Error> {
+    let id = name(row)?;
     Ok(UsageHour {
         hour: Timestamp::from_millis(id.hour.saturating_mul(HOUR_MS)),
         key: id.key,
         operation: id.operation.clone(),
         id,
+        money: Vec::new(),
         sums: Sums {
             calls: row.integer("calls")?,
             refused: row.integer("refused")?,

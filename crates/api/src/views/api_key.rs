@@ -1,5 +1,7 @@
 //! An API key, and what it was used for.
 
+mod suggestion;
+
 use coffer_core::{
     Currency, Mode, Timestamp,
     api_key::{KeyKind, KeyState},
@@ -11,12 +13,14 @@ use coffer_core::{
 };
 use coffer_engine::{
     ApiKey, CapExcess, CapUse, KeySeen, KeySettings, KeyUses, LastUse, Observed, OldSecret,
-    Suggestion, UseCount,
+    UseCount,
 };
 use serde::{Serialize, Serializer};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, schema::AdditionalProperties};
 
 use crate::shape::{ObjectType, Shape, Time, object};
+
+pub(crate) use suggestion::SuggestionView;
 
 /// Access by resource, every resource named.
 pub(crate) struct Rights(Permissions);
@@ -188,42 +192,6 @@ object! {
         calls: i64,
         /// When last.
         last: Time,
-    }
-}
-
-object! {
-    /// The least that a key needed in the last 30 days.
-    pub(crate) struct SuggestionView as "ApiKeySuggestion" {
-        /// Since when it was looked.
-        since: Time,
-        /// Calls that were looked at.
-        calls: i64,
-        /// The rights that they needed.
-        permissions: Rights,
-        /// The addresses that they came from; empty when there were too many to list.
-        addresses: Vec<String>,
-        /// A rate with room above the busiest hour.
-        rate: Option<RateView>,
-    }
-}
-
-impl SuggestionView {
-    /// What was learned of a key.
-    pub(crate) fn of(suggestion: Suggestion) -> Self {
-        let Suggestion {
-            since,
-            calls,
-            permissions,
-            addresses,
-            rate,
-        } = suggestion;
-        Self {
-            since: Time(since),
-            calls,
-            permissions: Rights(permissions),
-            addresses: written(&addresses),
-            rate: rate.map(RateView::of),
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Usage in an hour.
 
-use coffer_core::id::ApiKeyId;
-use coffer_engine::{Sums, UsageHour, UsageName};
+use coffer_core::{Currency, id::ApiKeyId};
+use coffer_engine::{Moved, Sums, UsageHour, UsageName};
 
 use crate::{
     routes::routes,
@@ -35,6 +35,35 @@ object! {
         bytes_in: i64,
         /// Bytes of the answers' bodies.
         bytes_out: i64,
+        /// What was moved, by payments that the key made.
+        money: Vec<MovedView>,
+    }
+}
+
+object! {
+    /// Money that was moved, in one currency.
+    pub(crate) struct MovedView as "Moved" {
+        /// ISO 4217.
+        currency: Currency,
+        /// Captured, in minor units.
+        captured: i64,
+        /// Refunded, in minor units.
+        refunded: i64,
+    }
+}
+
+impl MovedView {
+    fn of(moved: Moved) -> Self {
+        let Moved {
+            currency,
+            captured,
+            refunded,
+        } = moved;
+        Self {
+            currency,
+            captured,
+            refunded,
+        }
     }
 }
 
@@ -47,6 +76,7 @@ impl UsageView {
             key,
             operation,
             sums,
+            money,
         } = usage;
         let Sums {
             calls,
@@ -71,6 +101,13 @@ impl UsageView {
             latency_most_us,
             bytes_in,
             bytes_out,
+            money: money.into_iter().map(MovedView::of).collect(),
         }
     }
+}
+
+/// Usage for the operator, as the API shows it.
+#[must_use]
+pub fn usage_json(usage: UsageHour) -> serde_json::Value {
+    serde_json::to_value(UsageView::of(usage)).unwrap_or_default()
 }

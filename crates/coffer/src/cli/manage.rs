@@ -274,3 +274,25 @@ pub(crate) struct ExportArguments {
     #[arg(long, value_name = "TIME")]
     pub(crate) to: Option<Timestamp>,
 }
+
+/// Whose usage is shown, and from when.
+#[derive(Args)]
+pub(crate) struct UsageArguments {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// The account, by name.
+    #[arg(long)]
+    pub(crate) account: String,
+    /// Test or live.
+    #[arg(long, default_value = "test")]
+    pub(crate) mode: Mode,
+    /// Only hours that end after this time (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<Timestamp>,
+    /// Only hours that begin before this time.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<Timestamp>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}

@@ -20,7 +20,30 @@ CREATE TABLE usage_hours (
 ) {strict};
 CREATE INDEX usage_hours_by_hour ON usage_hours (hour)";
 
-pub(crate) const STATEMENTS: &[&Statement] = &[&ADD, &LIST, &OF_KEY, &PRUNE];
+/// What was moved by whom, beside what was asked for.
+pub(crate) const MONEY: &str = "
+CREATE TABLE usage_money (
+    account TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    hour {bigint} NOT NULL,
+    api_key TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    captured {bigint} NOT NULL,
+    refunded {bigint} NOT NULL,
+    PRIMARY KEY (account, mode, hour, api_key, operation, currency)
+) {strict};
+CREATE INDEX usage_money_by_hour ON usage_money (hour)";
+
+pub(crate) const STATEMENTS: &[&Statement] = &[
+    &ADD,
+    &ADD_MONEY,
+    &LIST,
+    &LIST_MONEY,
+    &OF_KEY,
+    &PRUNE,
+    &PRUNE_MONEY,
+];
 
 pub(crate) static ADD: Statement = Statement::new(
     "usage_add",
@@ -36,6 +59,14 @@ pub(crate) static ADD: Statement = Statement::new(
             THEN usage_hours.latency_most_us ELSE EXCLUDED.latency_most_us END,
         bytes_in = usage_hours.bytes_in + EXCLUDED.bytes_in,
         bytes_out = usage_hours.bytes_out + EXCLUDED.bytes_out",
+);
+pub(crate) static ADD_MONEY: Statement = Statement::new(
+    "usage_add_money",
+    "INSERT INTO usage_money (account, mode, hour, api_key, operation, currency, captured, refunded)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+     ON CONFLICT (account, mode, hour, api_key, operation, currency) DO UPDATE SET
+        captured = usage_money.captured + EXCLUDED.captured,
+        refunded = usage_money.refunded + EXCLUDED.refunded",
 );
 /// Newest hour first, on from a row that was seen. An empty key means every key.
 pub(crate) static LIST: Statement = Statement::new(
@@ -54,3 +85,15 @@ pub(crate) static OF_KEY: Statement = Statement::new(
 );
 pub(crate) static PRUNE: Statement =
     Statement::new("usage_prune", "DELETE FROM usage_hours WHERE hour < $1");
+pub(crate) static PRUNE_MONEY: Statement = Statement::new(
+    "usage_prune_money",
+    "DELETE FROM usage_money WHERE hour < $1",
+);
+/// Of the rows of usage from one to another, both included. An empty key means every key.
+pub(crate) static LIST_MONEY: Statement = Statement::new(
+    "usage_list_money",
+    "SELECT hour, api_key, operation, currency, captured, refunded FROM usage_money
+     WHERE account = $1 AND mode = $2 AND hour <= $3 AND hour >= $6 AND ($9 = '' OR api_key = $9)
+        AND (hour, api_key, operation) <= ($3, $4, $5) AND (hour, api_key, operation) >= ($6, $7, $8)
+     ORDER BY currency",
+);
