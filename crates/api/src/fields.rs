@@ -213,7 +213,7 @@ impl Shape for WebAddress {
             .max_length(Some(URL_MAX))
             // As the engine has it: a host, no user, no fragment, nothing that is not visible ASCII.
             .pattern(Some(
-                r#"^https?://[!-"$-.0->A-\[\]-~]{1,259}([/?][!-"$-\[\]-~]*)?$"#,
+                r#"^https?://[!-"$-.0->A-Z^-~]{1,259}([/?][!-"$-\[\]-~]*)?$"#,
             ))
             .into()
     }

@@ -1,6 +1,6 @@
 //! Free text and metadata of merchants: bounded, without control characters, never a card number.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::Ipv6Addr};
 
 use coffer_core::{
     Malformed,
@@ -110,6 +110,7 @@ pub(crate) fn check_url(field: &'static str, url: &str) -> Result<(), Error> {
         && !url.contains('\\');
     let fits = (1..=AUTHORITY_MAX).contains(&authority.len())
         && !authority.contains('@')
+        && is_bracketed_well(authority)
         && plain
         && url.len() <= URL_MAX;
     if fits {
@@ -117,6 +118,16 @@ pub(crate) fn check_url(field: &'static str, url: &str) -> Result<(), Error> {
     } else {
         Err(Error::Invalid { field, expected })
     }
+}
+
+/// Brackets are for addresses of IPv6 (RFC 3986, 3.2.2).
+fn is_bracketed_well(authority: &str) -> bool {
+    let Some(rest) = authority.strip_prefix('[') else {
+        return !authority.contains(['[', ']']);
+    };
+    rest.split_once(']').is_some_and(|(address, port)| {
+        address.parse::<Ipv6Addr>().is_ok() && (port.is_empty() || port.starts_with(':'))
+    })
 }
 
 #[cfg(test)]
@@ -164,9 +175,15 @@ mod tests {
             "https://u:p@host/",
             "https://a b",
             "https://a/#x",
+            "https://[",
+            "https://a]/",
+            "https://[a]/",
+            "https://[::1]x/",
         ] {
             assert!(check_url("url", bad).is_err(), "{bad}");
         }
-        assert!(check_url("url", "https://shop.example/hook?x=1").is_ok());
+        for good in ["https://shop.example/hook?x=1", "https://[::1]:8443/x[0]"] {
+            assert!(check_url("url", good).is_ok(), "{good}");
+        }
     }
 }
