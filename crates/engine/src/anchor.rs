@@ -1,10 +1,7 @@
 //! The signed heads of all logs, sent to an address elsewhere that keeps them: whoever sets all stores back together cannot set
 //! that back. A failure raises an alert and stops nothing.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Mutex, time::Duration};
 
 use coffer_audit::{Anchor, Checkpoint, Signature, merkle::Tree};
 use coffer_core::alert::AlertKind;
@@ -111,12 +108,7 @@ impl Engine {
             .iter()
             .map(|head| (head.log, head.head.size))
             .collect();
-        let sent = || {
-            anchoring
-                .sent
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-        };
+        let sent = || coffer_net::lock(&anchoring.sent);
         if *sent() == sizes {
             return Ok(());
         }

@@ -1,7 +1,7 @@
 //! The record of calls that changed nothing: what was read, and what was refused. A change is recorded by its own transaction;
 //! these are recorded in packs, a moment later, or before the answer where the installation or the route asks for that.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use coffer_audit::{Actor, ActorKind, Entry, Outcome};
 use coffer_core::{Timestamp, words};
@@ -98,9 +98,8 @@ impl Calls {
         }
     }
 
-    /// Nothing is left half done by a panic while it is held.
     fn waiting(&self) -> MutexGuard<'_, Vec<Called>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        coffer_net::lock(&self.waiting)
     }
 }
 

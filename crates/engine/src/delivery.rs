@@ -94,7 +94,7 @@ impl Engine {
         tasks: &Tasks,
     ) -> Result<(), Error> {
         let now = self.now().as_millis();
-        let busy = lock(running).len();
+        let busy = coffer_net::lock(running).len();
         // Those that run may be the first in the list; behind them are as many as may be begun.
         let most = QUEUES_MAX.saturating_add(i64::try_from(busy).unwrap_or(i64::MAX));
         for row in self.db().read(&sql::QUEUES_DUE, params![now, most]).await? {
@@ -107,7 +107,7 @@ impl Engine {
                 if let Err(error) = engine.deliver_queue(&queue).await {
                     tracing::warn!(%error, webhook.queue = queue, "a webhook queue waits");
                 }
-                lock(&running).remove(&queue);
+                coffer_net::lock(&running).remove(&queue);
             });
         }
         Ok(())
@@ -318,14 +318,8 @@ fn jittered(pause_ms: i64) -> i64 {
 
 /// Whether the queue is this call's to work on.
 fn begin(running: &Mutex<HashSet<String>>, queue: &str) -> bool {
-    let mut running = lock(running);
+    let mut running = coffer_net::lock(running);
     running.len() < RUNNING_MAX && running.insert(queue.to_owned())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::{
     net::IpAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -207,7 +207,7 @@ struct State {
 
 impl Cell {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        coffer_net::lock(&self.0)
     }
 
     fn take(&self, rate: Rate, now_us: i64, cost: i64) -> Result<Left, i64> {

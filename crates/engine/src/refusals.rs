@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use coffer_audit::{Actor, ActorKind, Entry, Outcome};
@@ -64,7 +64,7 @@ pub(crate) struct Refusals(Mutex<HashMap<Slot, Tries>>);
 
 impl Refusals {
     fn counts(&self) -> MutexGuard<'_, HashMap<Slot, Tries>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        coffer_net::lock(&self.0)
     }
 
     fn add(&self, slot: Slot, tries: Tries) {

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use coffer_core::{
@@ -55,8 +55,7 @@ impl Settling {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashSet<AttemptId>> {
-        // A panic elsewhere leaves the set whole: every change of it is one call.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        coffer_net::lock(&self.0)
     }
 }
 

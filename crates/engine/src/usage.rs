@@ -6,7 +6,7 @@ mod money;
 use std::{
     collections::HashMap,
     str::FromStr,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -100,7 +100,7 @@ pub(crate) struct Usage(Mutex<HashMap<Slot, Counted>>);
 
 impl Usage {
     fn slots(&self) -> MutexGuard<'_, HashMap<Slot, Counted>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        coffer_net::lock(&self.0)
     }
 }
 

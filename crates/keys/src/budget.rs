@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use coffer_core::Timestamp;
@@ -162,7 +162,7 @@ impl Budget {
     }
 
     fn block(&self, place: Place, purpose: Purpose, hour: i64) -> Arc<tokio::sync::Mutex<Block>> {
-        let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut blocks = coffer_net::lock(&self.blocks);
         if blocks.len() >= BLOCKS_MAX && !blocks.contains_key(&(place, purpose)) {
             forget(&mut blocks, hour);
         }

@@ -4,7 +4,7 @@
 use std::{
     collections::VecDeque,
     future::Future,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use tokio::sync::oneshot;
@@ -106,18 +106,13 @@ impl<T: Send + 'static, R: Send + 'static> Gather<T, R> {
 
     /// Whether whoever adds it has to start the work: nobody is at it.
     fn add(&self, thing: T, told: oneshot::Sender<R>) -> Result<bool, Missed> {
-        let mut queue = lock(&self.queue);
+        let mut queue = crate::lock(&self.queue);
         if queue.waiting.len() >= self.limits.waiting_max {
             return Err(Missed::Full);
         }
         queue.waiting.push_back((thing, told));
         Ok(!std::mem::replace(&mut queue.served, true))
     }
-}
-
-/// A panic elsewhere leaves the queue whole: every change of it is one call.
-fn lock<T, R>(queue: &Mutex<Queue<T, R>>) -> MutexGuard<'_, Queue<T, R>> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Serves the queue. If it ends in a panic, those who wait are told so, and the next to come starts again.
@@ -130,7 +125,7 @@ struct Server<T, R> {
 impl<T, R> Drop for Server<T, R> {
     fn drop(&mut self) {
         if !self.done {
-            *lock(&self.queue) = Queue::default();
+            *crate::lock(&self.queue) = Queue::default();
         }
     }
 }
@@ -152,7 +147,7 @@ impl<T, R> Server<T, R> {
 
     /// The next to be done together; none when nothing waits any more, and then nobody serves.
     fn next(&self, limits: Limits) -> Option<(Vec<T>, Vec<oneshot::Sender<R>>)> {
-        let mut queue = lock(&self.queue);
+        let mut queue = crate::lock(&self.queue);
         queue
             .waiting
             .retain(|(_, told)| limits.stubborn || !told.is_closed());

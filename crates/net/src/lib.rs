@@ -24,4 +24,4 @@ pub mod tls_check;
 
 pub use clock::Clock;
 pub use gather::{Gather, Missed};
-pub use task::Tasks;
+pub use task::{Tasks, lock};

@@ -40,9 +40,7 @@ pub fn registry() -> SharedRegistry {
 /// # Errors
 /// When there is no memory for it.
 pub fn encode(registry: &SharedRegistry, text: &mut String) -> std::fmt::Result {
-    let registry = registry
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let registry = crate::lock(registry);
     prometheus_client::encoding::text::encode(text, &registry)
 }
 
@@ -74,9 +72,7 @@ impl CallMetrics {
             calls: Family::default(),
             seconds: Family::new_with_constructor(latency),
         };
-        let mut registry = registry
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut registry = crate::lock(registry);
         registry.register("calls", "Calls by other roles", metrics.calls.clone());
         registry.register(
             "call_seconds",
@@ -133,9 +129,7 @@ impl RequestMetrics {
             requests: Family::default(),
             seconds: Family::new_with_constructor(latency),
         };
-        let mut registry = registry
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut registry = crate::lock(registry);
         registry.register(
             "requests",
             "Requests by merchants",

@@ -4,6 +4,7 @@ use std::{
     future::Future,
     panic::AssertUnwindSafe,
     pin::Pin,
+    sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -14,6 +15,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 
 use crate::request_id;
+
+/// Locks a mutex, even if a task panicked while it held it: that was logged, and what is guarded is whole, since each of our
+/// changes to it is one call.
+pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Starts a task. It keeps running when its handle is dropped, belongs to the caller's request and span, and a panic in it
 /// is logged by name (never with its message, which may repeat a value).

@@ -3,7 +3,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -107,8 +107,7 @@ impl Switches {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Switch>> {
-        // The list is whole after every step, so a panic elsewhere cannot have left it half changed.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        coffer_net::lock(&self.0)
     }
 }
 

@@ -12,7 +12,7 @@ mod settle;
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use coffer_audit::Entry;
@@ -54,9 +54,8 @@ impl Running {
         self.lock().get(&(place, id)).map(|run| run.answer.clone())
     }
 
-    /// A panic elsewhere leaves the map whole: every change of it is one call.
     fn lock(&self) -> MutexGuard<'_, HashMap<(Place, AttemptId), Run>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        coffer_net::lock(&self.0)
     }
 }
 

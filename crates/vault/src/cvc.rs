@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use coffer_core::{Timestamp, brand::Brand, id::TokenId};
@@ -152,9 +152,8 @@ impl Cvcs {
         held.shrink_to(1024);
     }
 
-    /// A panic elsewhere leaves the map whole: every change of it is one call.
     fn lock(&self) -> MutexGuard<'_, HashMap<TokenId, Held>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        coffer_net::lock(&self.held)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use coffer_core::{id::RecordId, limits::DATA_KEY_BATCH_MAX};
@@ -149,8 +149,7 @@ impl Pool {
         self.lock().iter().filter_map(low).collect()
     }
 
-    /// A panic elsewhere leaves the map whole: every change of it is one call.
     fn lock(&self) -> MutexGuard<'_, HashMap<Place, Shelf>> {
-        self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+        coffer_net::lock(&self.shelves)
     }
 }

@@ -2,7 +2,7 @@
 //! time.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -86,7 +86,7 @@ impl Line {
     }
 
     fn kept(&self) -> Option<Arc<[u8]>> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = coffer_net::lock(&self.kept);
         let fresh = kept.as_ref().filter(|(at, _)| at.elapsed() < KEPT);
         fresh.map(|(_, sealed)| Arc::clone(sealed))
     }
@@ -100,8 +100,7 @@ impl Line {
             Error::Defect(format!("provider {} has no credential", self.name.as_str()))
         })?;
         let sealed: Arc<[u8]> = row.bytes("sealed")?.into();
-        // A panic elsewhere leaves it whole: every change of it is one assignment.
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, Arc::clone(&sealed)));
+        *coffer_net::lock(&self.kept) = Some((at, Arc::clone(&sealed)));
         Ok(sealed)
     }
 

@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use coffer_core::{
@@ -117,11 +117,6 @@ impl KeyUse {
 #[derive(Default)]
 pub(crate) struct Uses(Mutex<Vec<Arc<KeyUse>>>);
 
-/// Nothing is left half done by a panic while one of these is held.
-fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Uses {
     /// Counts a call.
     pub(crate) fn call(
@@ -170,7 +165,7 @@ impl Uses {
         seen: Seen,
         now: Timestamp,
     ) -> MutexGuard<'k, Pending> {
-        let mut pending = hold(&key.pending);
+        let mut pending = coffer_net::lock(&key.pending);
         let is_new = pending.counts.is_empty();
         let full = pending.counts.len() >= SEEN_MAX;
         let known = pending
@@ -192,7 +187,7 @@ impl Uses {
             }),
         }
         if is_new {
-            hold(&self.0).push(Arc::clone(key));
+            coffer_net::lock(&self.0).push(Arc::clone(key));
         }
         pending
     }
@@ -318,10 +313,10 @@ impl Engine {
 
     /// Writes what was counted since the last time.
     pub(crate) async fn write_uses(&self) -> Result<(), Error> {
-        let used = std::mem::take(&mut *hold(&self.0.uses.0));
+        let used = std::mem::take(&mut *coffer_net::lock(&self.0.uses.0));
         for some in used.chunks(KEYS_PER_WRITE) {
             let steps = some.iter().fold(Transaction::new(), |steps, key| {
-                let pending = std::mem::take(&mut *hold(&key.pending));
+                let pending = std::mem::take(&mut *coffer_net::lock(&key.pending));
                 steps.append(written(key, &pending))
             });
             self.db().transact(steps).await?;

@@ -9,7 +9,7 @@ use std::{
     net::{IpAddr, Ipv6Addr},
     pin::pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
@@ -224,7 +224,7 @@ impl Crowd {
     }
 
     fn lock(&self) -> MutexGuard<'_, Guests> {
-        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
+        crate::lock(&self.guests)
     }
 }
 

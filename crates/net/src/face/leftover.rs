@@ -5,7 +5,7 @@
 use std::{
     io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     task::{Context, Poll},
     time::Duration,
 };
@@ -54,7 +54,7 @@ impl Leftover {
 
     /// Reads what is left, within limits.
     pub(super) async fn drain(self) {
-        let left = self.0.as_deref().and_then(|left| lock(left).take());
+        let left = self.0.as_deref().and_then(|left| crate::lock(left).take());
         let Some(mut body) = left else {
             return;
         };
@@ -72,10 +72,6 @@ impl Leftover {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// A body in the hands of the application.
 struct Lent {
     body: Option<Incoming>,
@@ -88,7 +84,7 @@ impl Drop for Lent {
     fn drop(&mut self) {
         let unread = self.body.take().filter(|body| !body.is_end_stream());
         if let Leftover(Some(home)) = &self.home {
-            *lock(home) = unread;
+            *crate::lock(home) = unread;
         }
     }
 }

@@ -2,13 +2,7 @@
 
 mod packed;
 
-use std::{
-    collections::HashMap,
-    future::Future,
-    io,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, future::Future, io, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
@@ -224,11 +218,7 @@ impl Link {
 
     fn uri(&self, role: Role, method: &'static str) -> Result<Uri, Error> {
         // A panic elsewhere leaves the map whole: every change of it is one call.
-        let mut uris = self
-            .shared
-            .uris
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut uris = crate::lock(&self.shared.uris);
         if let Some(uri) = uris.get(&(role, method)) {
             return Ok(uri.clone());
         }

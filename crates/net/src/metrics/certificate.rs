@@ -1,7 +1,5 @@
 //! When certificates end, and whether their renewal works.
 
-use std::sync::PoisonError;
-
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -24,7 +22,7 @@ struct OrderLabels {
 impl CertificateMetrics {
     /// Puts them into the registry.
     pub fn register(&self, registry: &SharedRegistry) {
-        let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut registry = crate::lock(registry);
         registry.register(
             "face_certificate_expires_timestamp_seconds",
             "When the certificate of the faces ends, in seconds since 1970; 0 without one",
@@ -80,7 +78,7 @@ pub struct TlsChecked {
 impl TlsCheckMetrics {
     /// Puts them into the registry.
     pub fn register(&self, registry: &SharedRegistry) {
-        let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut registry = crate::lock(registry);
         let mut gauge = |name: &str, help: &str, family: &Family<FaceLabels, Gauge>| {
             registry.register(name, help, family.clone());
         };

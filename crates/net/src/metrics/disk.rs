@@ -1,7 +1,5 @@
 //! What is known of the disk under a role's store.
 
-use std::sync::PoisonError;
-
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 
 use super::SharedRegistry;
@@ -16,7 +14,7 @@ pub struct DiskMetrics {
 impl DiskMetrics {
     /// Puts them into the registry; the reserve only where one is kept.
     pub fn register(&self, registry: &SharedRegistry, has_reserve: bool) {
-        let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut registry = crate::lock(registry);
         if has_reserve {
             registry.register(
                 "disk_reserve_bytes",

@@ -1,6 +1,6 @@
 //! Connections that had to leave for others, of all listeners of this process together.
 
-use std::sync::{LazyLock, PoisonError};
+use std::sync::LazyLock;
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -47,7 +47,7 @@ pub fn register_evictions(registry: &SharedRegistry) {
     for reason in [Eviction::Unfinished, Eviction::Full] {
         reason.counter();
     }
-    let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut registry = crate::lock(registry);
     registry.register(
         "face_evictions",
         "Connections that had to leave for others, by reason",

@@ -1,10 +1,6 @@
 //! Connections that have answered and wait for the next request to the same target.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Mutex, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -26,7 +22,7 @@ pub(super) struct Pool(Mutex<HashMap<Target, Vec<(Sender, Instant)>>>);
 impl Pool {
     /// The connection that was used last, if one is open.
     pub(super) fn take(&self, target: &Target) -> Option<Sender> {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = crate::lock(&self.0);
         let senders = waiting.get_mut(target)?;
         while let Some((sender, since)) = senders.pop() {
             if is_fresh(&sender, since) {
@@ -37,7 +33,7 @@ impl Pool {
     }
 
     pub(super) fn put(&self, target: Target, sender: Sender) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = crate::lock(&self.0);
         if waiting.len() >= TARGETS_MAX {
             for senders in waiting.values_mut() {
                 senders.retain(|(sender, since)| is_fresh(sender, *since));

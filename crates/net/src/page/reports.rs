@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use coffer_core::{Timestamp, brand::holds_card_number, words};
@@ -148,7 +148,7 @@ impl Reports {
 
     /// Shows the counts at the process's `/metrics`.
     pub fn register(&self, registry: &SharedRegistry) {
-        let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut registry = crate::lock(registry);
         let help = "Violations of a page's policy that browsers reported";
         registry.register("page_reports", help, self.counted.clone());
     }
@@ -213,7 +213,7 @@ impl Reports {
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        crate::lock(&self.seen)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -56,7 +56,7 @@ pub(super) async fn look(stream: TcpStream, target: &Target, roots: RootCertStor
         seen: Mutex::default(),
     });
     let outcome = converse(stream, target, Arc::clone(&recorder)).await;
-    let seen = recorder.seen.lock().unwrap_or_else(PoisonError::into_inner);
+    let seen = crate::lock(&recorder.seen);
     let (chain, verdict) = seen.clone().unwrap_or_default();
     Peer {
         chain,
@@ -138,7 +138,7 @@ impl ServerCertVerifier for Recorder {
         let verdict = self.inner.verify_server_cert(own, others, name, ocsp, now);
         let chain = std::iter::once(own).chain(others);
         let chain = chain.map(|one| one.clone().into_owned()).collect();
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = crate::lock(&self.seen);
         *seen = Some((chain, verdict.err()));
         Ok(ServerCertVerified::assertion())
     }

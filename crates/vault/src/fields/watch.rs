@@ -2,7 +2,7 @@
 //!
 //! The api asks for it and raises the alerts: nothing else may be asked of it about the page.
 
-use std::{sync::PoisonError, time::Duration};
+use std::time::Duration;
 
 use axum::http::header;
 use coffer_core::{
@@ -45,10 +45,7 @@ impl Vault {
         let page = self.fields_as_made()?;
         let found = page::differences(&self.parts.outside, &page).await;
         let held = &self.parts.fields.differences;
-        let before = std::mem::replace(
-            &mut *held.lock().unwrap_or_else(PoisonError::into_inner),
-            found.clone(),
-        );
+        let before = std::mem::replace(&mut *coffer_net::lock(held), found.clone());
         for new in found.iter().filter(|one| !before.contains(one)) {
             tracing::warn!(page.difference = %new, "a payer would not get the fields page that was made");
         }
@@ -59,10 +56,7 @@ impl Vault {
     pub(crate) fn fields_findings(&self) -> Vec<Finding> {
         let fields = &self.parts.fields;
         let violations = fields.reports.recent(self.parts.clock.now());
-        let held = fields
-            .differences
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let held = coffer_net::lock(&fields.differences);
         let differences = held.iter().cloned().map(Finding::Differs);
         differences
             .chain(violations.into_iter().map(Finding::Violated))

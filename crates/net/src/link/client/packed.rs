@@ -1,10 +1,6 @@
 //! Calls that travel together: those of one method that wait while others of it are on their way.
 
-use std::{
-    future::Future,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use coffer_core::limits::LINK_BODY_MAX;
@@ -81,9 +77,7 @@ impl Link {
     }
 
     fn meeting(&self, method: Method) -> Meeting {
-        // A panic elsewhere leaves the map whole: every change of it is one call.
-        let meetings = self.shared.meetings.lock();
-        let mut meetings = meetings.unwrap_or_else(PoisonError::into_inner);
+        let mut meetings = crate::lock(&self.shared.meetings);
         let new = || Arc::new(Gather::of_what_is_wanted(PACK_MAX, WAITING_MAX));
         Arc::clone(
             meetings
