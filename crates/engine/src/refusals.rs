@@ -216,7 +216,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        RecordFilter,
+        NewAccessToken, RecordFilter,
         fixture::{Shop, origin, presented},
     };
 
@@ -297,6 +297,33 @@ mod tests {
                 ["reason=key_unknown", "calls=2"]
             ]
         );
+    }
+
+    #[tokio::test]
+    async fn a_token_is_refused_on_record_as_a_key_is() {
+        let shop = Shop::open().await;
+        let caller = shop.caller("POST /oauth/token").await;
+        let issued = shop
+            .engine
+            .access_token_issue(&caller, NewAccessToken::default());
+        let (token, text) = issued.await.unwrap();
+        let text = String::from_utf8(text.expose().to_vec()).unwrap();
+        refused(&shop, &token.claims.compose(&[7; 32]), 2, 1).await;
+        shop.clock.advance(600_000);
+        refused(&shop, &text, 1, 1).await;
+        shop.clock.advance(MINUTE_MS);
+        let key = caller.api_key().to_string();
+        let told = |reason: &str, calls: i64| {
+            let (reason, calls) = (format!("reason={reason}"), format!("calls={calls}"));
+            vec![key.clone(), reason, calls]
+        };
+        let mut found = on_record(&shop, Some(shop.place)).await;
+        found.sort_by(|one, other| one.0.cmp(&other.0));
+        let (expired, forged) = (&found[0], &found[1]);
+        assert_eq!(expired.0, told("access_token_expired", 1));
+        assert_eq!(expired.1, ActorKind::ApiKey);
+        assert_eq!(forged.0, told("access_token_unknown", 2));
+        assert_eq!(forged.1, ActorKind::Unknown);
     }
 
     #[tokio::test]

@@ -22,7 +22,8 @@ td,th{text-align:start;padding:.15rem 1rem .15rem 0;vertical-align:top}";
 const LIST: &str = "# Errors
 
 Written from the table of codes; a test compares it. Every error is a problem document (RFC 9457): branch on its `code`, read its
-`detail`, and tell its `request_id` when you ask for help. Its `type` is the address of the code's page, which the API serves.
+`detail`, and tell its `request_id` when you ask for help. Its `type` is the address of the code's page, which the API serves. The
+endpoints of OAuth answer in the form of RFC 6749, with that address as `error_uri`.
 
 | code | status | what happened |
 |---|---|---|

@@ -14,6 +14,7 @@ mod mistakes;
 
 use std::{fs, sync::Mutex};
 
+use coffer_core::api_key::KeyText;
 use coffer_testkit::{
     Answer, Card, Chance, Client, Coffer, Hunt, Installation, Merchant, Receiver, Reply,
     files_under,
@@ -315,6 +316,39 @@ impl Day {
         assert_eq!(again.json, waiting.json);
     }
 
+    /// The whole key stands in a form, and the token that it is exchanged for in its answer, and nowhere else.
+    async fn tokens(&mut self) {
+        let (key, client) = (&self.watched.shop.secret_key, &self.watched.client);
+        let id = KeyText::parse(key).unwrap().id;
+        let form = [("content-type", "application/x-www-form-urlencoded")];
+        let ask = format!("grant_type=client_credentials&client_id={id}&client_secret={key}");
+        let url = self.watched.shop.url("/oauth/token");
+        let sent = client.send_bytes("POST", &url, &form, ask.into_bytes());
+        let asked = sent.await.unwrap().expect(200);
+        let token = asked.json["access_token"].as_str().unwrap();
+        // What stands before is no secret: which key, which token, what for. After it stands the checksum.
+        self.secrets.text("an access token's code", &token[97..141]);
+        let basic = BASE64.encode(format!("{id}:{}", self.watched.shop.secret_key).as_bytes());
+        let basic = format!("Basic {basic}");
+        let by_basic = [form[0], ("authorization", basic.as_str())];
+        let bearer = format!("Bearer {token}");
+        let url = self.watched.shop.url("/v1/payments");
+        let by_token = [("authorization", bearer.as_str())];
+        self.watched
+            .send("GET", &url, &by_token, "")
+            .await
+            .expect(200);
+        for path in ["/oauth/introspect", "/oauth/revoke"] {
+            let (url, body) = (self.watched.shop.url(path), format!("token={token}"));
+            let done = self.watched.send("POST", &url, &by_basic, &body).await;
+            done.expect(200);
+        }
+        self.watched
+            .send("GET", &url, &by_token, "")
+            .await
+            .expect(401);
+    }
+
     /// Looks everywhere: in all files of all roles, in the log, in the metrics, in all that was answered and told.
     async fn look(&self) {
         let directory = self.coffer.directory();
@@ -416,6 +450,7 @@ async fn no_card_number_no_security_code_and_no_secret_is_left_anywhere() {
     day.pay().await;
     day.fail().await;
     day.tickets().await;
+    day.tokens().await;
     day.make_mistakes().await;
     day.make_noise().await;
     day.look().await;
