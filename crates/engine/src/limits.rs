@@ -404,20 +404,28 @@ mod tests {
         use crate::AuthenticationError::{TooManyFailures, Unknown};
         let shop = Shop::open().await;
         shop.caller("GET /v1/ping").await;
-        let mut refusals = Vec::new();
-        for byte in 0..200_u8 {
+        let guess = async |byte: u8| {
             let id = ApiKeyId::from_bytes([byte; 16]);
             let kind = coffer_core::api_key::KeyKind::Secret;
             let guess = coffer_core::api_key::compose(kind, Mode::Test, id, &[7; 32]);
             let tried = shop
                 .engine
                 .authenticate(presented(&guess), origin("GET /v1/ping"));
-            refusals.push(tried.await.err().unwrap());
+            tried.await.err().unwrap()
+        };
+        let mut refusals = Vec::new();
+        for byte in 0..200 {
+            refusals.push(guess(byte).await);
         }
         let most = shop.engine.0.limits.settings.failures.burst();
         let unknown = refusals.iter().filter(|error| **error == Unknown).count();
         assert_eq!(i64::try_from(unknown), Ok(most));
         assert!(matches!(refusals.last(), Some(TooManyFailures { .. })));
+        shop.caller("GET /v1/ping").await;
+        // Neither while the node hears nothing of others, and has to ask the store about every key.
+        shop.clock.advance(1_001);
+        guess(1).await;
+        assert!(matches!(guess(2).await, TooManyFailures { .. }));
         shop.caller("GET /v1/ping").await;
     }
 
