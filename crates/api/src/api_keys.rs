@@ -1,7 +1,7 @@
 //! Handlers of API keys, and of keys that somebody found.
 
 use coffer_core::{
-    api_key::KeyKind,
+    api_key::{KeyKind, SignedRequests},
     cap::Caps,
     limits::API_KEY_NAME_MAX,
     permission::{Permission, Permissions},
@@ -45,6 +45,8 @@ request! {
         rate: Optional<Rate>,
         /// How much money it may move, and how many cards open. What is capped in one currency is permitted in no other.
         caps: Optional<Caps>,
+        /// Which requests have to be signed: none unless told, money (those that move money), or all.
+        signed_requests: Optional<SignedRequests>,
         /// A bait that permits nothing and raises an alert when it is used.
         canary: Optional<bool>,
     }
@@ -67,6 +69,8 @@ request! {
         rate: Change<Rate>,
         /// Other caps, in place of all the old ones; none when empty.
         caps: Replace<Caps>,
+        /// Which requests have to be signed: none, money, or all.
+        signed_requests: Replace<SignedRequests>,
         /// Limits to try out: what they would refuse is counted and let through. Null ends that.
         observed: Change<Observed>,
     }
@@ -99,6 +103,7 @@ impl NewApiKeyRequest {
             expires,
             rate,
             caps,
+            signed_requests,
             canary,
         } = self;
         let (kind, canary) = (kind.unwrap_or(KeyKind::Secret), canary.unwrap_or(false));
@@ -119,6 +124,7 @@ impl NewApiKeyRequest {
                 expires: expires.map(|time| time.0),
                 rate,
                 caps: caps.unwrap_or_default(),
+                signed_requests: signed_requests.unwrap_or(SignedRequests::None),
             },
             canary,
         })
@@ -135,6 +141,7 @@ impl From<ApiKeyChangeRequest> for ApiKeyChange {
             expires,
             rate,
             caps,
+            signed_requests,
             observed,
         } = request;
         Self {
@@ -145,6 +152,7 @@ impl From<ApiKeyChangeRequest> for ApiKeyChange {
             expires: expires.map(|expires| expires.map(|time| time.0)),
             rate,
             caps,
+            signed_requests,
             observed: observed.map(Option::unwrap_or_default),
         }
     }

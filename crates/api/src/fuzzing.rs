@@ -16,7 +16,7 @@ use crate::{
     payments::{CaptureRequest, NewPaymentRequest},
     query::{self, Query},
     refunds::NewRefundRequest,
-    routes,
+    routes, signatures,
     signing_keys::{NewSigningKeyRequest, SigningKeyRotateRequest},
     webhooks::{NewWebhookEndpointRequest, WebhookEndpointChangeRequest},
 };
@@ -101,4 +101,17 @@ pub fn idempotency_key(headers: &HeaderMap) -> bool {
 #[must_use]
 pub fn id_or_no_card_number(text: &str) -> bool {
     !card_numbers::in_path(text)
+}
+
+/// What a request says of its signature, and covers: the components, the nonce, and both as the signature base spells them.
+#[must_use]
+pub fn signature(headers: &HeaderMap) -> Option<(Vec<String>, String, String)> {
+    let claim = signatures::Claim::read(headers).ok()?;
+    Some((claim.components, claim.nonce, claim.params))
+}
+
+/// Whether the header is a digest of this body.
+#[must_use]
+pub fn content_digest(headers: &HeaderMap, body: &[u8]) -> bool {
+    signatures::is_digest(headers, body)
 }

@@ -1,4 +1,4 @@
-//! The way into every route: key, permission, parameters, body, idempotency, and only then the handler.
+//! The way into every route: key, signature, permission, parameters, body, idempotency, and only then the handler.
 //!
 //! What changes something runs in a task of its own: the client may hang up, the work may not.
 
@@ -33,12 +33,13 @@ use crate::{
     rates,
     room::Worth,
     routes::{AuditRule, Door, RouteRow, Work},
+    signatures::{self, Head, Signed},
 };
 
 /// How long a body may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// The header with the caller's name for what it wants to happen once.
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// A request at the gate of its route.
 pub(crate) struct Arrival<'r> {
@@ -170,7 +171,7 @@ async fn enter(api: &Api, arrival: Arrival<'_>, seen: &mut Seen) -> Outcome {
         ))
         .await;
     }
-    let caller = admit(api, row, (from, request.headers()), seen).await?;
+    let (caller, signed) = admit(api, row, (from, head(request)), seen).await?;
     let passage = caller
         .as_ref()
         .map(|caller| limit(api, row, caller, seen))
@@ -184,6 +185,15 @@ async fn enter(api: &Api, arrival: Arrival<'_>, seen: &mut Seen) -> Outcome {
         Bytes::new()
     };
     seen.bytes_in = body.len();
+    let caller = match (caller, signed) {
+        (Some(caller), Some(signed)) => {
+            let counted = signatures::count(api, caller, signed, (head(request), &body));
+            let caller = Box::pin(counted).await?;
+            seen.caller = Some(caller.clone());
+            Some(caller)
+        }
+        (caller, _) => caller,
+    };
     let (headers, uri) = (request.headers(), request.uri());
     let fields = read_fields(row, headers, &body)?;
     let page = headers
@@ -247,27 +257,37 @@ async fn run(method: &Method, work: Work, held: impl Send + 'static) -> Outcome 
     }
 }
 
-/// The caller, for a route that needs one, and for an intake when a key was sent.
+fn head(request: &Request) -> Head<'_> {
+    Head {
+        method: request.method(),
+        uri: request.uri(),
+        headers: request.headers(),
+    }
+}
+
+/// The caller, for a route that needs one, and for an intake when a key was sent; and the request's signature, if it has one.
 async fn admit(
     api: &Api,
     row: &'static RouteRow,
-    (from, headers): (CallOrigin, &HeaderMap),
+    (from, head): (CallOrigin, Head<'_>),
     seen: &mut Seen,
-) -> Result<Option<Caller>, Stop> {
+) -> Result<(Option<Caller>, Option<Signed>), Stop> {
+    let headers = head.headers;
     let Some(rights) = row.rights() else {
-        return Ok(None);
+        return Ok((None, None));
     };
     if row.open_to_all() && !headers.contains_key(AUTHORIZATION) {
-        return Ok(None);
+        return Ok((None, None));
     }
     let caller = auth::identify(api.engine(), headers, from).await?;
     seen.caller = Some(caller.clone());
+    let signed = signatures::verify(api, row, &caller, head).await?;
     auth::permit(api.engine(), &caller, rights)?;
     api.engine().can_record()?;
-    Ok(Some(caller))
+    Ok((Some(caller), signed))
 }
 
-const fn takes_body(method: &Method) -> bool {
+pub(crate) const fn takes_body(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PATCH)
 }
 

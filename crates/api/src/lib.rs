@@ -38,6 +38,7 @@ mod refunds;
 mod room;
 pub mod routes;
 mod shape;
+mod signatures;
 mod signing_keys;
 mod usage;
 mod views;

@@ -12,7 +12,7 @@ use axum::{body::Body, response::Response};
 use coffer_core::{Malformed, id::RequestId, permission::Permission};
 use coffer_engine::{CapExcess, Error, LimitName, StoredAnswer};
 use http::{
-    HeaderValue, StatusCode,
+    HeaderName, HeaderValue, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 
@@ -20,6 +20,8 @@ pub use table::Code;
 
 use crate::{shape::object, views::CapView};
 
+/// What a signature should be like.
+const ACCEPT_SIGNATURE: HeaderName = HeaderName::from_static("accept-signature");
 /// The longest name of an unknown field that is repeated to its sender.
 const FIELD_NAME_MAX: usize = 64;
 
@@ -33,6 +35,8 @@ pub struct Problem {
     amount_left: Option<i64>,
     exceeded: Option<Box<CapExcess>>,
     limited: Option<(LimitName, i64)>,
+    /// What a signature should be like (`Accept-Signature`).
+    signature: Option<String>,
 }
 
 object! {
@@ -80,6 +84,7 @@ impl Problem {
             amount_left: None,
             exceeded: None,
             limited: None,
+            signature: None,
         }
     }
 
@@ -162,6 +167,14 @@ impl Problem {
         }
     }
 
+    /// It asks for a signature like this (`Accept-Signature`, RFC 9421, 5.1).
+    pub(crate) fn with_signature(self, wanted: String) -> Self {
+        Self {
+            signature: Some(wanted),
+            ..self
+        }
+    }
+
     /// Its code.
     #[must_use]
     pub const fn code(&self) -> Code {
@@ -208,9 +221,10 @@ impl Problem {
     }
 
     /// The answer to the request with this id, at the API of this origin.
-    pub(crate) fn answer(self, api_origin: &str, request_id: RequestId) -> Response {
+    pub(crate) fn answer(mut self, api_origin: &str, request_id: RequestId) -> Response {
         let (code, row, lacking) = (self.code, self.code.row(), self.required_permission);
         let retry_after = self.retry_after();
+        let signature = self.signature.take();
         let view = self.view(api_origin, request_id);
         let mut response = Response::new(Body::from(serde_json::to_vec(&view).unwrap_or_default()));
         *response.status_mut() =
@@ -222,6 +236,9 @@ impl Problem {
         );
         if let Some(challenge) = challenge(code, lacking) {
             headers.insert(WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(Ok(wanted)) = signature.map(HeaderValue::try_from) {
+            headers.insert(ACCEPT_SIGNATURE, wanted);
         }
         if let Some(seconds) = retry_after {
             headers.insert(RETRY_AFTER, seconds);
@@ -291,6 +308,7 @@ impl From<Error> for Stop {
             Error::CapExceeded(excess) => cap_exceeded(excess),
             Error::BeyondCaller { field } => beyond_own_key(field),
             Error::Refused(why) => Problem::with_detail(Code::Refused, why),
+            Error::Unsigned => Problem::new(Code::SignatureRequired),
             Error::TokenUsed => Problem::new(Code::TokenUsed),
             Error::TokenExpired => Problem::new(Code::TokenExpired),
             Error::TokenUnknown => Problem::new(Code::TokenUnknown),

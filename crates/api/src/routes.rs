@@ -123,6 +123,7 @@ pub struct RouteRow {
     location: Option<&'static str>,
     shows_secret: bool,
     of: Option<&'static str>,
+    moves_money: bool,
 }
 
 impl RouteRow {
@@ -149,6 +150,7 @@ impl RouteRow {
             location: None,
             shows_secret: false,
             of: None,
+            moves_money: false,
         }
     }
 
@@ -220,6 +222,13 @@ impl RouteRow {
         }
     }
 
+    const fn moving_money(self) -> Self {
+        Self {
+            moves_money: true,
+            ..self
+        }
+    }
+
     /// The HTTP method.
     #[must_use]
     pub const fn verb(&self) -> Verb {
@@ -287,6 +296,12 @@ impl RouteRow {
             (None, Some(list), Some("{id}")) => About::Path(list.strip_suffix('s').unwrap_or(list)),
             (None, ..) => About::Nothing,
         }
+    }
+
+    /// Whether it moves money, so that a key may ask for a signature.
+    #[must_use]
+    pub const fn moves_money(&self) -> bool {
+        self.moves_money
     }
 
     /// Whether an idempotency key makes a repetition safe.
@@ -377,6 +392,17 @@ mod tests {
                 row.route
             );
             assert_eq!(row.kinds(), [KeyKind::Secret], "{}", row.route);
+        }
+    }
+
+    #[test]
+    fn whatever_is_posted_about_payments_and_refunds_moves_money_and_nothing_else_does() {
+        for row in routes() {
+            let of_money = ["/v1/payments", "/v1/refunds"]
+                .iter()
+                .any(|path| row.path.starts_with(path));
+            let moves = of_money && row.verb != Verb::Get;
+            assert_eq!(row.moves_money, moves, "{}", row.route);
         }
     }
 

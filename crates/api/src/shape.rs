@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use coffer_core::{
     Currency, Last4, Timestamp,
     alert::AlertKind,
-    api_key::{KeyKind, KeyState},
+    api_key::{KeyKind, KeyState, SignedRequests},
     brand::Brand,
     cap::CapKind,
     decline::DeclineReason,
@@ -250,6 +250,7 @@ word_shapes!(
     Preset,
     RefundStatus,
     SignatureAlgorithm,
+    SignedRequests,
     SigningKeyState,
     WebhookEndpointState,
 );

@@ -372,6 +372,7 @@ fn failed(error: Error) -> Failure {
         | Error::IdempotencyRunning
         | Error::Answered(_)
         | Error::BeyondCaller { .. }
+        | Error::Unsigned
         | Error::TooManyFailures { .. }
         | Error::BudgetExhausted
         | Error::Sealed

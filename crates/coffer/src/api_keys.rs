@@ -57,6 +57,7 @@ pub(crate) fn run(command: ApiKeysCommand) -> Result<(), Failure> {
             addresses,
             per_minute,
             caps,
+            signed_requests,
         } => {
             let addresses = addresses.map(|addresses| addresses.join(" "));
             let change = KeyAct::Change {
@@ -65,6 +66,7 @@ pub(crate) fn run(command: ApiKeysCommand) -> Result<(), Failure> {
                 addresses,
                 per_minute,
                 caps: caps.map(|caps| caps.join(" ")),
+                signed_requests,
             };
             task(&key, change)
         }
@@ -92,6 +94,7 @@ async fn create(directory: &Directory, new: NewKeyArguments) -> Result<(), Failu
         canary: new.canary,
         per_minute: new.per_minute,
         caps: new.caps.join(" "),
+        signed_requests: new.signed_requests,
     };
     let made = reach.key(wanted).await?;
     console::say(&format!("{}\n{}", made.id, made.key));

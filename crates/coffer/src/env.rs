@@ -70,6 +70,7 @@ pub(crate) async fn day_key(
         canary: false,
         per_minute: None,
         caps: String::new(),
+        signed_requests: None,
     };
     reach.key(wanted).await
 }
@@ -106,6 +107,7 @@ pub(crate) async fn demo_account(directory: &Directory) -> Result<Option<Credent
             canary: false,
             per_minute: None,
             caps: String::new(),
+            signed_requests: None,
         };
         reach.key(wanted).await.map(|made| made.key)
     };

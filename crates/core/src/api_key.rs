@@ -35,6 +35,18 @@ words! {
     }
 }
 
+words! {
+    /// Which requests of an API key have to be signed, from the fewest to all.
+    pub enum SignedRequests {
+        /// None has to.
+        None = "none",
+        /// Those that move money.
+        Money = "money",
+        /// All.
+        All = "all",
+    }
+}
+
 const PREFIX: usize = "sk_test_".len();
 const ID_DIGITS: usize = 22;
 const SECRET_DIGITS: usize = 43;

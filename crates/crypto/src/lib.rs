@@ -20,7 +20,7 @@ pub use aead::{open, seal, unwrap, wrap};
 pub use context::Context;
 pub use error::Error;
 pub use key::{Key, SecretBytes};
-pub use mac::{Mac, digest, digest_384, mac, mac_bytes};
+pub use mac::{Mac, digest, digest_384, digest_512, mac, mac_bytes};
 pub use random::{random, random_secret};
 pub use signing::{SigningKey, VerifyingKey};
 pub use stream::{StreamOpener, StreamSealer};

@@ -1,4 +1,4 @@
-//! Keyed codes (HMAC-SHA256) and plain digests (SHA-256; SHA-384 where browsers compare them).
+//! Keyed codes (HMAC-SHA256) and plain digests (SHA-256; SHA-384 and SHA-512 where others compare them).
 //!
 //! A digest hides nothing that can be guessed; whatever is guessable takes a [`mac`].
 
@@ -84,6 +84,14 @@ pub fn digest(parts: &[&[u8]]) -> [u8; 32] {
 pub fn digest_384(bytes: &[u8]) -> [u8; 48] {
     let mut hash = [0; 48];
     hash.copy_from_slice(sha::digest(&sha::SHA384, bytes).as_ref());
+    hash
+}
+
+/// SHA-512, as `Content-Digest` writes it (RFC 9530).
+#[must_use]
+pub fn digest_512(bytes: &[u8]) -> [u8; 64] {
+    let mut hash = [0; 64];
+    hash.copy_from_slice(sha::digest(&sha::SHA512, bytes).as_ref());
     hash
 }
 

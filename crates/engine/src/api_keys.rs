@@ -13,7 +13,7 @@ mod verify;
 
 use coffer_core::{
     Mode, Timestamp,
-    api_key::KeyKind,
+    api_key::{KeyKind, SignedRequests},
     event::EventType,
     id::ApiKeyId,
     limits::{API_KEY_NAME_MAX, API_KEYS_MAX, LIVE_KEY_TTL_MAX_MS, ORIGINS_MAX},
@@ -166,6 +166,7 @@ impl Engine {
         self.write_usage().await?;
         self.end_rotations().await?;
         self.end_signing_key_rotations().await?;
+        self.prune_nonces().await?;
         self.tell_expiries().await
     }
 
@@ -233,6 +234,12 @@ impl Engine {
             return Err(invalid(
                 "permissions",
                 "none: a publishable key and a canary permit nothing",
+            ));
+        }
+        if publishable && settings.signed_requests != SignedRequests::None {
+            return Err(invalid(
+                "signed_requests",
+                "none: a web page keeps no signing key",
             ));
         }
         if !publishable && !settings.origins.is_empty() {

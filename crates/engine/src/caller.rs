@@ -5,7 +5,7 @@ use std::{borrow::Cow, net::IpAddr, sync::Arc};
 use coffer_core::{
     access_token::Claims,
     api_key::KeyKind,
-    id::{ApiKeyId, RequestId},
+    id::{ApiKeyId, RequestId, SigningKeyId},
     permission::{Permission, Permissions},
     scope::ObjectId,
 };
@@ -37,6 +37,8 @@ pub struct Caller {
     /// The access token that was presented in the key's place.
     pub(crate) token: Option<Arc<Claims>>,
     pub(crate) origin: CallOrigin,
+    /// By which signing key the request was signed, when it was and that counted.
+    pub(crate) signed_by: Option<SigningKeyId>,
 }
 
 impl Caller {
@@ -101,6 +103,13 @@ impl Caller {
             expires: Some(own.expires.map_or(ends, |expires| expires.min(ends))),
             ..own.clone()
         })
+    }
+
+    /// What stood for the key or beside it, for the record: an access token, the signing key.
+    pub(crate) fn proofs(&self) -> impl Iterator<Item = String> {
+        let token = self.token.as_ref().map(|token| token.id.to_string());
+        let signed_by = self.signed_by.map(|key| key.to_string());
+        token.into_iter().chain(signed_by)
     }
 
     /// The request's id.

@@ -74,11 +74,7 @@ impl Called {
             Some(object) => entry.object(object),
             None => entry,
         };
-        let entry = match &caller.token {
-            Some(token) => entry.object(token.id),
-            None => entry,
-        };
-        (came, entry)
+        (came, caller.proofs().fold(entry, Entry::object))
     }
 }
 

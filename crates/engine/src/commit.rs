@@ -113,11 +113,8 @@ impl Engine {
         if let Some(place) = place {
             entry = entry.place(place.account, place.mode);
         }
-        if let By::Caller(Caller {
-            token: Some(token), ..
-        }) = &by
-        {
-            entry = entry.object(token.id);
+        if let By::Caller(caller) = by {
+            entry = caller.proofs().fold(entry, Entry::object);
         }
         let origin = match by {
             By::Caller(caller) => Some(&caller.origin),

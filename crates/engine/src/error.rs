@@ -75,6 +75,8 @@ pub enum Error {
     },
     /// More than the caps of the key let pass. Nothing was done.
     CapExceeded(CapExcess),
+    /// Only a signed request may do this.
+    Unsigned,
     /// The account may not open or look up more cards in this hour.
     BudgetExhausted,
     /// The key server is sealed: what needs a card waits.

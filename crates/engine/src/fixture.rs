@@ -9,7 +9,7 @@ use std::{
 
 use coffer_core::{
     Mode, Money, Timestamp,
-    api_key::KeyKind,
+    api_key::{KeyKind, SignedRequests},
     cap::Caps,
     id::{ApiKeyId, RequestId},
     network::Networks,
@@ -255,6 +255,7 @@ pub(crate) fn new_key(kind: KeyKind, permissions: Permissions) -> NewApiKey {
             expires: None,
             rate: None,
             caps: Caps::default(),
+            signed_requests: SignedRequests::None,
         },
         canary: false,
     }

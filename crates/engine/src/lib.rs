@@ -44,6 +44,7 @@ mod refunds;
 mod refusals;
 mod rows;
 mod signature;
+mod signed_requests;
 mod signing_keys;
 mod steward;
 mod store;
@@ -77,6 +78,7 @@ pub use page::{Listed, Page};
 pub use payment::{CardInput, LastAttempt, NewPayment, Payment, PaymentFilter, TokenRef};
 pub use records::{AuditRecord, RecordFilter, RecordName, RecordPage};
 pub use refunds::{NewRefund, Refund, RefundFilter};
+pub use signed_requests::{PresentedSignature, SignatureError, VerifiedSignature};
 pub use signing_keys::{
     MadeSigningKey, NewSigningKey, RegisteredKey, SigningKey, SigningKeyError, SigningKeyRotation,
     Verifier,

@@ -51,7 +51,8 @@ impl Engine {
     /// Registers a signing key, or makes one.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a public key that was registered before, [`Error::LimitReached`] for one too many.
+    /// [`Error::Unsigned`] when there was one before and the caller has not signed, [`Error::Invalid`] for a public key that was
+    /// registered before, [`Error::LimitReached`] for one too many.
     pub async fn signing_key_create(
         &self,
         steward: Steward<'_>,
@@ -59,7 +60,7 @@ impl Engine {
         name: Text<SIGNING_KEY_NAME_MAX>,
         new: NewSigningKey,
     ) -> Result<Done<MadeSigningKey>, Error> {
-        let (key, private) = self.unborn_signing_key(steward.place(), name, new).await?;
+        let (key, private) = self.unborn_signing_key(steward, name, new).await?;
         let steps = Transaction::new().one(&sql::INSERT, key.insert());
         let steps = steps.append(self.answered_signing_key(&fresh, &key, 201)?);
         let created = [(EventType::SigningKeyCreated, &key)];
@@ -126,7 +127,7 @@ impl Engine {
                 needed: "active",
             });
         }
-        let made = self.unborn_signing_key(old.place, old.name.clone(), new);
+        let made = self.unborn_signing_key(steward, old.name.clone(), new);
         let (key, private) = made.await?;
         old.rotation = Some(SigningKeyRotation {
             successor: key.id,
@@ -227,12 +228,23 @@ impl Engine {
 
     async fn unborn_signing_key(
         &self,
-        place: Place,
+        steward: Steward<'_>,
         name: Text<SIGNING_KEY_NAME_MAX>,
         new: NewSigningKey,
     ) -> Result<MadeSigningKey, Error> {
-        let room = ("signing keys that work", SIGNING_KEYS_MAX);
-        self.check_room(&sql::COUNT, place, room).await?;
+        let place = steward.place();
+        let [account, mode] = key_of(place);
+        let counted = self.db().read_optional(&sql::COUNT, params![account, mode]);
+        let counted = counted.await?.ok_or(Error::Defect)?;
+        if counted.integer("ever")? > 0 {
+            steward.check_signs()?;
+        }
+        if counted.integer("found")? >= SIGNING_KEYS_MAX {
+            return Err(Error::LimitReached {
+                what: "signing keys that work",
+                limit: SIGNING_KEYS_MAX,
+            });
+        }
         let (public, private) = match new {
             NewSigningKey::Registered(key) => (key.0, None),
             NewSigningKey::Generated(algorithm) => generate(algorithm).await?,

@@ -30,6 +30,16 @@ impl<'a> Steward<'a> {
         }
     }
 
+    /// Who adds a signing key where there is one, or was, signs that. Otherwise whoever stole an API key would only have to
+    /// register a signing key of his own.
+    pub(crate) const fn check_signs(self) -> Result<(), Error> {
+        match self {
+            Self::Operator(_) => Ok(()),
+            Self::Caller(caller) if caller.signed_by.is_some() => Ok(()),
+            Self::Caller(_) => Err(Error::Unsigned),
+        }
+    }
+
     /// A key never gives more than it has.
     pub(crate) fn check_gives(self, key: &ApiKey) -> Result<(), Error> {
         let Self::Caller(caller) = self else {

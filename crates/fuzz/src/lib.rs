@@ -76,6 +76,10 @@ pub const TARGETS: &[Target] = &[
         run: cards::provider_answer,
     },
     Target {
+        name: "signature",
+        run: requests::signature,
+    },
+    Target {
         name: "ticket",
         run: pages::ticket,
     },

@@ -1,6 +1,7 @@
 //! What merchants send to the API.
 
 use coffer_core::{brand::holds_card_number, id::TokenId};
+use data_encoding::BASE64;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header::AUTHORIZATION};
 use serde_json::Value;
 
@@ -79,4 +80,43 @@ pub(crate) fn head(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = coffer_api::fuzzing::id_or_no_card_number(text);
     }
+}
+
+/// Three lines are the headers of a signature and of a digest; the rest is the body. What is accepted is within its limits and has
+/// one spelling, and a digest is one of the body.
+pub(crate) fn signature(bytes: &[u8]) {
+    let mut lines = bytes.splitn(4, |&byte| byte == b'\n');
+    let mut headers = HeaderMap::new();
+    for name in ["signature-input", "signature", "content-digest"] {
+        let line = lines.next().unwrap_or_default();
+        if let Ok(value) = HeaderValue::from_bytes(line) {
+            headers.insert(name, value);
+        }
+    }
+    let body = lines.next().unwrap_or_default();
+    if coffer_api::fuzzing::content_digest(&headers, body) {
+        let sent = headers["content-digest"].to_str().expect("a dictionary");
+        let digest = coffer_crypto::digest(&[body]).to_vec();
+        let longer = coffer_crypto::digest_512(body).to_vec();
+        let spelled = [digest, longer].map(|digest| BASE64.encode(&digest));
+        assert!(
+            spelled
+                .iter()
+                .any(|digest| sent.contains(digest.trim_end_matches('=')))
+        );
+    }
+    let Some((components, nonce, params)) = coffer_api::fuzzing::signature(&headers) else {
+        return;
+    };
+    assert!(components.len() <= 32 && (16..=128).contains(&nonce.len()));
+    assert!((1..components.len()).all(|at| !components[..at].contains(&components[at])));
+    assert!(
+        params.is_ascii() && !params.contains('\n'),
+        "a line of its own"
+    );
+    let again = HeaderValue::try_from(format!("sig={params}")).expect("visible");
+    headers.insert("signature-input", again);
+    headers.insert("signature", HeaderValue::from_static("sig=:AA==:"));
+    let again = coffer_api::fuzzing::signature(&headers).expect("spelled well");
+    assert_eq!(again, (components, nonce, params));
 }

@@ -295,6 +295,7 @@ impl Note {
             | Error::Answered(_)
             | Error::Refused(_)
             | Error::BeyondCaller { .. }
+            | Error::Unsigned
             | Error::Defect => Self::DEFECT,
         }
     }

@@ -1,6 +1,8 @@
 //! What callers say of a signing key.
 
-use coffer_core::{Malformed, limits::PUBLIC_KEY_MAX, signing_key::SignatureAlgorithm};
+use coffer_core::{
+    Malformed, api_key::SignedRequests, limits::PUBLIC_KEY_MAX, signing_key::SignatureAlgorithm,
+};
 use coffer_engine::RegisteredKey;
 use serde_json::Value;
 use utoipa::openapi::{ObjectBuilder, OneOfBuilder, RefOr, Schema};
@@ -41,5 +43,11 @@ impl Field for PublicKeyField {
 impl Field for SignatureAlgorithm {
     fn read(value: Value) -> Result<Self, Malformed> {
         parsed(value, "rsa-pss-sha512 or ed25519")
+    }
+}
+
+impl Field for SignedRequests {
+    fn read(value: Value) -> Result<Self, Malformed> {
+        parsed(value, "none, money or all")
     }
 }

@@ -30,11 +30,23 @@ const SAYING_MORE: &[fn() -> Problem] = &[
     || state_conflict("payment", "captured", "authorized"),
     || beyond_own_key("permissions"),
     || Problem::new(Code::RateExceeded).limited(LimitName::Key, 3),
+    || signed(Problem::new(Code::SignatureRequired)),
+    || {
+        signed(Problem::with_detail(
+            Code::SignatureInvalid,
+            "The signature has expired: sign the request anew.",
+        ))
+    },
     || Problem {
         amount_left: Some(500),
         ..Problem::with_detail(Code::AmountTooLarge, "Send at most 500 minor units of EUR.")
     },
 ];
+
+fn signed(problem: Problem) -> Problem {
+    let wanted = r#"sig=("@method" "@target-uri" "authorization" "content-digest" "idempotency-key");created"#;
+    problem.with_signature(wanted.to_owned())
+}
 
 /// The only code that comes with a success.
 const SHOWN: &str = r#"HTTP/1.1 200 OK

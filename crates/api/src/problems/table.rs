@@ -85,6 +85,12 @@ codes! {
     CapExceeded "cap_exceeded" 403 "The key may not move that much",
         "Wait until the cap begins anew, use another key, or have the cap raised. The member cap says what is left, and until when.",
         "A key can be capped: money captured and refunded by day and by call, and cards opened by day. Days are those of UTC. What has failed or was declined does not count. A kind of cap that lists some currencies permits no others. Nothing was recorded or sent.";
+    SignatureRequired "signature_required" 401 "The request has to be signed",
+        "Sign it with a signing key of the account (RFC 9421), as the header Accept-Signature says.",
+        "The API key asks for signed requests, of what moves money or of all, so that nobody can use it who has the key alone. Or it is about signing keys: the first of an account is registered without a signature; every other one by a request that is signed by one that works, or by the operator (coffer signing-keys register). How to sign is told in docs/authentication.md.";
+    SignatureInvalid "signature_invalid" 401 "The signature does not count",
+        "Sign the request anew, as the header Accept-Signature says.",
+        "A signature (HTTP Message Signatures, RFC 9421, rsa-pss-sha512 or ed25519) that is there has to be right, whether the API key asks for it or not. It covers @method, @target-uri (or @authority, @path and @query), authorization, content-digest when there is a body (RFC 9530, sha-256 or sha-512), and idempotency-key when there is one. It has the parameters created (at most 300 seconds ago), nonce (new each time, 16 to 128 characters) and keyid (a signing key of the same account and mode). The detail says what is wrong.";
     KeyInUrl "key_in_url" 400 "An API key was sent in the address",
         "Send the key in the Authorization header, and replace this one: addresses are kept in logs and histories.",
         "Addresses end up in access logs, browser histories and Referer headers. A key is never accepted there, and a key that was sent there should be treated as known to others.";

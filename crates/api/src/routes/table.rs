@@ -131,20 +131,24 @@ static ROUTES: &[RouteRow] = &[
     post!("/v1/payments", payment_create, write(Resource::Payments), "Make a payment.")
         .takes::<NewPaymentRequest>()
         .yields::<PaymentView>(&[201, 202])
-        .located("/v1/payments"),
+        .located("/v1/payments")
+        .moving_money(),
     get!("/v1/payments", payment_list, read(Resource::Payments), "List payments, the newest first.")
         .lists::<PaymentView>(query::PAYMENTS),
     get!("/v1/payments/{id}", payment, read(Resource::Payments), "Show a payment.").yields::<PaymentView>(&[200]),
     post!("/v1/payments/{id}/capture", payment_capture, write(Resource::Payments), "Take the money of an authorized payment, or a part of it.")
         .takes::<CaptureRequest>()
-        .yields::<PaymentView>(&[200, 202]),
+        .yields::<PaymentView>(&[200, 202])
+        .moving_money(),
     post!("/v1/payments/{id}/cancel", payment_cancel, write(Resource::Payments), "Give up a payment, or void its authorization.")
-        .yields::<PaymentView>(&[200, 202]),
+        .yields::<PaymentView>(&[200, 202])
+        .moving_money(),
     post!("/v1/refunds", refund_create, write(Resource::Refunds), "Give captured money back.")
         .takes::<NewRefundRequest>()
         .yields::<RefundView>(&[201, 202])
         .located("/v1/refunds")
-        .of("payment"),
+        .of("payment")
+        .moving_money(),
     get!("/v1/refunds", refund_list, read(Resource::Refunds), "List refunds, the newest first.")
         .lists::<RefundView>(query::REFUNDS)
         .of("payment"),

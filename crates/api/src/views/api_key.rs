@@ -4,7 +4,7 @@ mod suggestion;
 
 use coffer_core::{
     Currency, Mode, Timestamp,
-    api_key::{KeyKind, KeyState},
+    api_key::{KeyKind, KeyState, SignedRequests},
     cap::{Cap, CapKind, day_of, resets},
     id::ApiKeyId,
     network::Networks,
@@ -89,6 +89,8 @@ object! {
         rate: Option<RateView>,
         /// How much money it may move, and how many cards open; nothing is capped when empty.
         caps: Vec<CapView>,
+        /// Which requests have to be signed.
+        signed_requests: SignedRequests,
         /// The last call with it, up to half a minute late.
         last_use: Option<LastUseView>,
         /// Grows with every change.
@@ -260,6 +262,7 @@ impl ApiKeyView {
             expires,
             rate,
             caps,
+            signed_requests,
         } = settings;
         let caps = caps.iter().map(|cap| CapView::of(cap, seen.as_ref(), now));
         Self {
@@ -284,6 +287,7 @@ impl ApiKeyView {
             expires: expires.map(Time),
             rate: rate.map(RateView::of),
             caps: caps.collect(),
+            signed_requests,
             last_use: seen.and_then(|seen| seen.last_use).map(LastUseView::of),
             version: key.version,
             created: Time(key.created),

@@ -24,7 +24,7 @@ object! {
         endpoint: String,
         /// How it ended.
         outcome: Outcome,
-        /// What it concerned.
+        /// What it concerned; of a signed request last the signing key.
         objects: Vec<String>,
         /// In the course of which request.
         request_id: Option<coffer_core::id::RequestId>,

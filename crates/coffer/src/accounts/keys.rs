@@ -2,7 +2,7 @@
 
 use coffer_core::{
     Malformed, Mode,
-    api_key::KeyKind,
+    api_key::{KeyKind, SignedRequests},
     cap::Caps,
     id::{AccountId, ApiKeyId},
     network::Networks,
@@ -40,6 +40,9 @@ pub(crate) struct KeyWanted {
     /// Such as `captured_per_day:EUR:500000`; none unless told.
     #[serde(default)]
     pub(crate) caps: String,
+    /// None unless told.
+    #[serde(default)]
+    pub(crate) signed_requests: Option<SignedRequests>,
 }
 
 /// The new key. Its text is shown once.
@@ -77,6 +80,8 @@ pub(crate) enum KeyAct {
         per_minute: Option<i64>,
         #[serde(default)]
         caps: Option<String>,
+        #[serde(default)]
+        signed_requests: Option<SignedRequests>,
     },
     Rotate {
         overlap_hours: Option<i64>,
@@ -144,6 +149,7 @@ impl Desk {
                 expires,
                 rate: rate(wanted.per_minute)?,
                 caps: caps(&wanted.caps)?,
+                signed_requests: wanted.signed_requests.unwrap_or(SignedRequests::None),
             },
             canary: wanted.canary,
         };
@@ -197,6 +203,7 @@ impl Desk {
                 addresses,
                 per_minute,
                 caps: others,
+                signed_requests,
             } => {
                 let change = ApiKeyChange {
                     name: name.map(named).transpose()?,
@@ -204,6 +211,7 @@ impl Desk {
                     addresses: addresses.as_deref().map(networks).transpose()?,
                     caps: others.as_deref().map(caps).transpose()?,
                     rate: per_minute.map(|one| rate(Some(one))).transpose()?,
+                    signed_requests,
                     ..ApiKeyChange::default()
                 };
                 engine.api_key_update(steward, fresh, id, change).await

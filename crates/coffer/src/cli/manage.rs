@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use coffer_api::ExportFormat;
 use coffer_core::{
     Mode, Timestamp,
-    api_key::KeyKind,
+    api_key::{KeyKind, SignedRequests},
     id::{ApiKeyId, SigningKeyId},
     signing_key::SignatureAlgorithm,
 };
@@ -76,6 +76,9 @@ pub(crate) struct NewKeyArguments {
     /// `captured_per_call`, `refunded_per_day`, `refunded_per_call` in minor units of a currency, and `cards_per_day`.
     #[arg(long, value_delimiter = ',', value_name = "CAPS")]
     pub(crate) caps: Vec<String>,
+    /// Which requests have to be signed: `none` unless told, `money` (those that move money), or `all`.
+    #[arg(long, value_name = "WHICH")]
+    pub(crate) signed_requests: Option<SignedRequests>,
     /// A bait: it permits nothing and raises an alert when somebody uses it.
     #[arg(long)]
     pub(crate) canary: bool,
@@ -122,6 +125,9 @@ pub(crate) enum ApiKeysCommand {
         /// Other caps, in place of all the old ones; none when empty.
         #[arg(long, value_delimiter = ',', value_name = "CAPS")]
         caps: Option<Vec<String>>,
+        /// Which requests have to be signed: `none`, `money` or `all`.
+        #[arg(long, value_name = "WHICH")]
+        signed_requests: Option<SignedRequests>,
     },
     /// Give a key a new secret and show it, once; the old one works for a while.
     Rotate {

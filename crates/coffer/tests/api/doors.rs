@@ -145,6 +145,7 @@ async fn strangers(coffer: &Coffer, shop: &Merchant) -> Vec<Stranger> {
     let other_mode = compose(KeyKind::Secret, Mode::Live, of_shop.id, &[7; 32]);
     let (_, elsewhere) = key(coffer, shop, json!({"addresses": "203.0.113.0/24"})).await;
     let (_, canary) = key(coffer, shop, json!({"canary": true})).await;
+    let (_, signs) = key(coffer, shop, json!({"signed_requests": "all"})).await;
     let (_, in_page) = key(coffer, shop, json!({})).await;
     let (_, brief) = key(coffer, shop, json!({"lasts_ms": 300})).await;
     let expired = Stranger::with("expired", &brief, (401, "key_expired"));
@@ -186,6 +187,7 @@ async fn strangers(coffer: &Coffer, shop: &Merchant) -> Vec<Stranger> {
             (401, "access_token_unknown"),
         ),
         Stranger::with("elsewhere", &elsewhere, (403, "address_not_allowed")),
+        Stranger::with("unsigned", &signs, (401, "signature_required")),
         expired,
         browser,
     ]

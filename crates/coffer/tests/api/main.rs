@@ -18,6 +18,7 @@ mod payments;
 mod problems;
 mod rates;
 mod records;
+mod signatures;
 mod signing_keys;
 mod strangers;
 

@@ -2,8 +2,8 @@
 //! word to every node.
 
 use coffer_core::{
-    Timestamp, cap::Caps, event::EventType, id::ApiKeyId, limits::API_KEY_NAME_MAX,
-    network::Networks, permission::Permissions, rate::Rate,
+    Timestamp, api_key::SignedRequests, cap::Caps, event::EventType, id::ApiKeyId,
+    limits::API_KEY_NAME_MAX, network::Networks, permission::Permissions, rate::Rate,
 };
 use coffer_db::Transaction;
 
@@ -38,6 +38,8 @@ pub struct ApiKeyChange {
     pub rate: Option<Option<Rate>>,
     /// Other caps, in place of all the old ones.
     pub caps: Option<Caps>,
+    /// Other requests that have to be signed.
+    pub signed_requests: Option<SignedRequests>,
     /// Other limits to try out, or none.
     pub observed: Option<Observed>,
 }
@@ -279,6 +281,7 @@ fn apply(key: &mut ApiKey, change: ApiKeyChange) {
         expires,
         rate,
         caps,
+        signed_requests,
         observed,
     } = change;
     let settings = &mut key.settings;
@@ -302,6 +305,9 @@ fn apply(key: &mut ApiKey, change: ApiKeyChange) {
     }
     if let Some(caps) = caps {
         settings.caps = caps;
+    }
+    if let Some(signed_requests) = signed_requests {
+        settings.signed_requests = signed_requests;
     }
     if let Some(observed) = observed {
         key.observed = observed;

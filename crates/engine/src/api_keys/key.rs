@@ -2,7 +2,7 @@
 
 use coffer_core::{
     Timestamp,
-    api_key::{KeyKind, KeyState},
+    api_key::{KeyKind, KeyState, SignedRequests},
     cap::{CapKind, Caps},
     id::ApiKeyId,
     limits::API_KEY_NAME_MAX,
@@ -36,6 +36,8 @@ pub struct KeySettings {
     pub rate: Option<Rate>,
     /// How much money it may move, and how many cards open.
     pub caps: Caps,
+    /// Which requests have to be signed.
+    pub signed_requests: SignedRequests,
 }
 
 impl KeySettings {
@@ -57,6 +59,8 @@ impl KeySettings {
             Some("rate")
         } else if !self.caps.within(&own.caps) {
             Some("caps")
+        } else if self.signed_requests < own.signed_requests {
+            Some("signed_requests")
         } else {
             None
         }
@@ -200,6 +204,7 @@ impl StoredKey {
             key.settings.rate.map(Rate::per_minute),
             key.settings.rate.map(Rate::burst),
             key.settings.caps.to_string(),
+            key.settings.signed_requests.as_str(),
         ]
     }
 
@@ -235,6 +240,7 @@ impl StoredKey {
             key.settings.rate.map(Rate::per_minute),
             key.settings.rate.map(Rate::burst),
             key.settings.caps.to_string(),
+            key.settings.signed_requests.as_str(),
         ]
     }
 }
@@ -262,6 +268,7 @@ pub(crate) fn read(row: &Row) -> Result<StoredKey, Error> {
                 expires: time("expires")?,
                 rate: read_rate(row)?,
                 caps: rows::word(row, "caps")?,
+                signed_requests: rows::word(row, "signed_requests")?,
             },
             observed: Observed {
                 permissions: rows::maybe_word(row, "observed_permissions")?,

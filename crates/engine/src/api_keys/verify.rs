@@ -139,6 +139,7 @@ impl Engine {
             secret,
             token,
             origin,
+            signed_by: None,
         })
     }
 

@@ -1,8 +1,12 @@
 //! What a signing key says is its signature, and when it is one.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
 
 use coffer_core::{
+    Timestamp,
     id::SigningKeyId,
     signing_key::{SignatureAlgorithm, SigningKeyState},
 };
@@ -41,6 +45,8 @@ pub enum SigningKeyError {
 pub struct Verifier {
     key: SigningKey,
     public: PublicKey,
+    /// The last use that was stored, in milliseconds.
+    noted: AtomicI64,
 }
 
 impl Verifier {
@@ -54,6 +60,17 @@ impl Verifier {
     #[must_use]
     pub const fn algorithm(&self) -> SignatureAlgorithm {
         self.key.algorithm
+    }
+
+    /// Whether its use now is to be stored: not when one was stored so shortly before.
+    pub(crate) fn used(&self, now: Timestamp, pause_ms: i64) -> bool {
+        let noted = self.noted.load(Ordering::Relaxed);
+        let now = now.as_millis();
+        now.saturating_sub(noted) >= pause_ms
+            && self
+                .noted
+                .compare_exchange(noted, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
     }
 
     /// Whether this is the key's signature of the message.
@@ -100,7 +117,8 @@ impl Engine {
         })?;
         let public = PublicKey::from_pem(&key.public_key);
         let public = public.map_err(|_| SigningKeyError::Unavailable)?;
-        let verifier = Arc::new(Verifier { key, public });
+        let noted = AtomicI64::new(key.last_use.map_or(0, Timestamp::as_millis));
+        let verifier = Arc::new(Verifier { key, public, noted });
         cache.keep(id, &verifier, before);
         Ok(verifier)
     }

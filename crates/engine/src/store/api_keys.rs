@@ -69,15 +69,17 @@ pub(crate) static INSERT: Statement = Statement::new(
     "api_key_insert",
     "INSERT INTO api_keys (account, mode, api_key, kind, name, permissions, addresses, origins, observed_permissions,
         observed_addresses, canary, secret, hash, last4, state, expires, days_told, version, created, updated,
-        per_minute, burst, caps)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, $12, $13, 'active', $14, $15, 1, $16, $16, $17, $18, $19)",
+        per_minute, burst, caps, signed_requests)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, $12, $13, 'active', $14, $15, 1, $16, $16, $17, $18, $19,
+        $20)",
 );
 macro_rules! select_keys {
     ($rest:literal) => {
         concat!(
             "SELECT account, mode, api_key, kind, name, permissions, addresses, origins, observed_permissions,
                 observed_addresses, canary, secret, rotated, hash, last4, old_hash, old_last4, old_closes, state, expires,
-                days_told, exposed, exposed_by, version, created, updated, per_minute, burst, caps
+                days_told, exposed, exposed_by, version, created, updated, per_minute, burst, caps,
+                signed_requests
              FROM api_keys WHERE ",
             $rest
         )
@@ -99,7 +101,7 @@ pub(crate) static UPDATE: Statement = Statement::new(
     "UPDATE api_keys SET name = $5, permissions = $6, addresses = $7, origins = $8, observed_permissions = $9,
         observed_addresses = $10, secret = $11, rotated = $12, hash = $13, last4 = $14, old_hash = $15, old_last4 = $16,
         old_closes = $17, state = $18, expires = $19, days_told = $20, exposed = $21, exposed_by = $22, updated = $23,
-        per_minute = $24, burst = $25, caps = $26,
+        per_minute = $24, burst = $25, caps = $26, signed_requests = $27,
         version = version + 1
      WHERE account = $1 AND mode = $2 AND api_key = $3 AND version = $4",
 );

@@ -25,10 +25,29 @@ CREATE TABLE signing_keys (
 ) {strict};
 CREATE UNIQUE INDEX signing_keys_by_id ON signing_keys (signing_key, account, mode);
 CREATE UNIQUE INDEX signing_keys_by_fingerprint ON signing_keys (fingerprint, account, mode);
-CREATE INDEX signing_keys_rotating ON signing_keys (closes) WHERE closes IS NOT NULL AND state = 'active'";
+CREATE INDEX signing_keys_rotating ON signing_keys (closes) WHERE closes IS NOT NULL AND state = 'active';
+CREATE TABLE signature_nonces (
+    account TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    signing_key TEXT NOT NULL,
+    nonce TEXT NOT NULL,
+    until {bigint} NOT NULL,
+    PRIMARY KEY (account, mode, signing_key, nonce)
+) {strict};
+CREATE INDEX signature_nonces_by_until ON signature_nonces (until);
+ALTER TABLE api_keys ADD COLUMN signed_requests TEXT NOT NULL DEFAULT 'none'";
 
-pub(crate) const STATEMENTS: &[&Statement] =
-    &[&INSERT, &FIND, &LIST, &COUNT, &UPDATE, &ROTATIONS_DUE];
+pub(crate) const STATEMENTS: &[&Statement] = &[
+    &INSERT,
+    &FIND,
+    &LIST,
+    &COUNT,
+    &UPDATE,
+    &ROTATIONS_DUE,
+    &NONCE_CLAIM,
+    &NONCES_PRUNE,
+    &LAST_USE,
+];
 
 pub(crate) static INSERT: Statement = Statement::new(
     "signing_key_insert",
@@ -57,7 +76,8 @@ pub(crate) static LIST: Statement = Statement::new(
 );
 pub(crate) static COUNT: Statement = Statement::new(
     "signing_key_count",
-    "SELECT COUNT(*) AS found FROM signing_keys WHERE account = $1 AND mode = $2 AND state = 'active'",
+    "SELECT COUNT(*) AS ever, COALESCE(SUM(CASE WHEN state = 'active' THEN 1 ELSE 0 END), 0) AS found
+     FROM signing_keys WHERE account = $1 AND mode = $2",
 );
 pub(crate) static UPDATE: Statement = Statement::new(
     "signing_key_update",
@@ -71,3 +91,19 @@ pub(crate) static ROTATIONS_DUE: Statement = Statement::new(
         "closes IS NOT NULL AND state = 'active' AND (closes <= $1 OR rotated <= $2 AND (last_use IS NULL OR last_use <= $2)) ORDER BY closes LIMIT 100"
     ),
 );
+/// Whoever comes second with a nonce finds its row.
+pub(crate) static NONCE_CLAIM: Statement = Statement::new(
+    "signature_nonce_claim",
+    "INSERT INTO signature_nonces (account, mode, signing_key, nonce, until) VALUES ($1, $2, $3, $4, $5)",
+)
+.on_own_rows();
+pub(crate) static NONCES_PRUNE: Statement = Statement::new(
+    "signature_nonces_prune",
+    "DELETE FROM signature_nonces WHERE (account, mode, signing_key, nonce) IN (
+        SELECT account, mode, signing_key, nonce FROM signature_nonces WHERE until < $1 ORDER BY until LIMIT $2)",
+);
+pub(crate) static LAST_USE: Statement = Statement::new(
+    "signing_key_last_use",
+    "UPDATE signing_keys SET last_use = $4 WHERE account = $1 AND mode = $2 AND signing_key = $3",
+)
+.on_own_rows();
