@@ -4,13 +4,16 @@
 
 pub(crate) mod client;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{body::HttpBody as _, extract::Request, response::Response};
 use bytes::Bytes;
 use coffer_core::id::RequestId;
 use coffer_engine::{
-    Allowance, Begun, CallOrigin, Called, Caller, Fresh, IdempotencyKey, Passage, Taken,
+    Allowance, Begun, CallOrigin, Called, Caller, Fresh, IdempotencyKey, Passage, Taken, Verifier,
 };
 use coffer_net::task;
 use http::{
@@ -27,7 +30,7 @@ use crate::{
     call::{Call, Incoming},
     card_numbers,
     fields::Fields,
-    layers, oauth,
+    jose, layers, oauth,
     problems::{Code, Problem, Stop},
     query::Query,
     rates,
@@ -70,6 +73,8 @@ struct Seen {
     /// How long the body was.
     bytes_in: usize,
     standing: Option<Allowance>,
+    /// Whom the answer is to be encrypted to.
+    receiver: Option<Arc<Verifier>>,
     /// The answer was given before, to the first request with the same idempotency key.
     replayed: bool,
 }
@@ -85,12 +90,18 @@ async fn answer(api: &Api, arrival: Arrival<'_>) -> Response {
         }
         Err(Stop::Problem(problem)) => refusal(api, row, problem, id),
     };
-    let standing = seen.standing;
+    let (standing, receiver) = (seen.standing, seen.receiver.take());
     let bytes_out = response.body().size_hint().exact().unwrap_or_default();
     let ended = (response.status(), bytes_out, began);
     if let Err(error) = record(api, row, seen, ended).await {
         // What cannot be put on record is not told.
         response = refusal(api, row, error, id);
+    }
+    if let Some(receiver) = receiver {
+        response = match jose::encrypt(&receiver, response).await {
+            Ok(response) => response,
+            Err(problem) => problem.answer(&api.settings().api_origin, id),
+        };
     }
     if let Some(standing) = &standing {
         rates::tell(response.headers_mut(), standing);
@@ -187,10 +198,7 @@ async fn enter(api: &Api, arrival: Arrival<'_>, seen: &mut Seen) -> Outcome {
     seen.bytes_in = body.len();
     let caller = match (caller, signed) {
         (Some(caller), Some(signed)) => {
-            let counted = signatures::count(api, caller, signed, (head(request), &body));
-            let caller = Box::pin(counted).await?;
-            seen.caller = Some(caller.clone());
-            Some(caller)
+            Some(count(api, (caller, signed), (head(request), &body), seen).await?)
         }
         (caller, _) => caller,
     };
@@ -225,6 +233,19 @@ async fn enter(api: &Api, arrival: Arrival<'_>, seen: &mut Seen) -> Outcome {
         }
     };
     run(request.method(), work, (seat, passage)).await
+}
+
+/// The caller, whose signature counts from here on. Apart: few requests need the room for it.
+async fn count(
+    api: &Api,
+    (caller, signed): (Caller, Signed),
+    (head, body): (Head<'_>, &Bytes),
+    seen: &mut Seen,
+) -> Result<Caller, Problem> {
+    let counted = signatures::count(api, caller, signed, (head, body));
+    let caller = Box::pin(counted).await?;
+    seen.caller = Some(caller.clone());
+    Ok(caller)
 }
 
 /// The caller's leave to be worked for.
@@ -281,6 +302,7 @@ async fn admit(
     }
     let caller = auth::identify(api.engine(), headers, from).await?;
     seen.caller = Some(caller.clone());
+    seen.receiver = jose::receiver(api, &caller, headers).await?;
     let signed = signatures::verify(api, row, &caller, head).await?;
     auth::permit(api.engine(), &caller, rights)?;
     api.engine().can_record()?;

@@ -24,6 +24,7 @@ mod fields;
 pub mod fuzzing;
 mod gate;
 mod intakes;
+mod jose;
 mod layers;
 mod oauth;
 mod openapi;

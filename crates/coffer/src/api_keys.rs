@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     accounts::{AccountWanted, KeyAct, KeyTask, KeyWanted, KeysWanted, Reach},
-    cli::{ApiKeysCommand, KeyNamed, NewKeyArguments},
+    cli::{ApiKeysCommand, KeyNamed, KeysListed, NewKeyArguments},
     console,
     directory::Directory,
     failure::Failure,
@@ -33,20 +33,8 @@ pub(crate) fn run(command: ApiKeysCommand) -> Result<(), Failure> {
             let directory = Directory::open(&new.place.dir)?;
             runtime::command(create(&directory, new))
         }
-        ApiKeysCommand::List {
-            place,
-            account,
-            mode,
-            json,
-        } => {
-            let directory = Directory::open(&place.dir)?;
-            let keys = runtime::command(list(&directory, account, mode))?;
-            console::print(&if json {
-                pretty(&keys)
-            } else {
-                table(&keys, COLUMNS)
-            });
-            Ok(())
+        ApiKeysCommand::List(listed) => {
+            list(listed, COLUMNS, async |reach, page| reach.keys(page).await)
         }
         ApiKeysCommand::Show(key) => task(&key, KeyAct::Show),
         ApiKeysCommand::Uses(key) => task(&key, KeyAct::Uses),
@@ -101,10 +89,27 @@ async fn create(directory: &Directory, new: NewKeyArguments) -> Result<(), Failu
     Ok(())
 }
 
-async fn list(directory: &Directory, account: String, mode: Mode) -> Result<Value, Failure> {
-    let (reach, _lock) = Reach::open(directory).await?;
-    let account = account_of(&reach, account, false).await?;
-    all((account, mode), async |page| reach.keys(page).await).await
+/// Shows all that an account has, by pages, in these columns or as JSON.
+pub(crate) fn list<const N: usize>(
+    listed: KeysListed,
+    columns: [(&str, &str); N],
+    page: impl AsyncFn(&Reach, KeysWanted) -> Result<Value, Failure>,
+) -> Result<(), Failure> {
+    let directory = Directory::open(&listed.place.dir)?;
+    let keys = runtime::command(async {
+        let (reach, _lock) = Reach::open(&directory).await?;
+        let account = account_of(&reach, listed.account, false).await?;
+        all((account, listed.mode), async |wanted| {
+            page(&reach, wanted).await
+        })
+        .await
+    })?;
+    console::print(&if listed.json {
+        pretty(&keys)
+    } else {
+        table(&keys, columns)
+    });
+    Ok(())
 }
 
 /// The account of this name.
@@ -118,7 +123,7 @@ pub(crate) async fn account_of(
 }
 
 /// Every page of a list.
-pub(crate) async fn all(
+async fn all(
     (account, mode): (AccountId, Mode),
     page: impl AsyncFn(KeysWanted) -> Result<Value, Failure>,
 ) -> Result<Value, Failure> {
@@ -157,7 +162,7 @@ pub(crate) fn pretty(value: &Value) -> String {
 }
 
 /// One line per key, with what stands at these places of it.
-pub(crate) fn table<const N: usize>(keys: &Value, columns: [(&str, &str); N]) -> String {
+fn table<const N: usize>(keys: &Value, columns: [(&str, &str); N]) -> String {
     let cell = |key: &Value, pointer: &str| {
         let text = key.pointer(pointer).and_then(Value::as_str);
         text.unwrap_or("–").to_owned()

@@ -4,8 +4,8 @@ mod manage;
 mod operate;
 
 pub(crate) use manage::{
-    AccountsCommand, ApiKeysCommand, AuditCommand, ExportArguments, KeyNamed, NewKeyArguments,
-    SigningKeyOwner, SigningKeySource, SigningKeysCommand, UsageArguments,
+    AccountsCommand, ApiKeysCommand, AuditCommand, ExportArguments, KeyNamed, KeysListed,
+    NewKeyArguments, SigningKeyOwner, SigningKeySource, SigningKeysCommand, UsageArguments,
 };
 pub(crate) use operate::{BackupCommand, DoctorArguments};
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     accounts::{Reach, SigningKeyAct, SigningKeyTask, SigningKeyWanted},
-    api_keys::{account_of, all, pretty, table},
+    api_keys::{account_of, list, pretty},
     cli::{SigningKeyOwner, SigningKeySource, SigningKeysCommand},
     console,
     directory::Directory,
@@ -36,26 +36,9 @@ pub(crate) fn run(command: SigningKeysCommand) -> Result<(), Failure> {
             out,
         } => making(&out, algorithm, |public_key| register(owner, public_key)),
         SigningKeysCommand::Register { owner, public_key } => register(owner, read(&public_key)?),
-        SigningKeysCommand::List {
-            place,
-            account,
-            mode,
-            json,
-        } => {
-            let directory = Directory::open(&place.dir)?;
-            let keys = runtime::command(async {
-                let (reach, _lock) = Reach::open(&directory).await?;
-                let account = account_of(&reach, account, false).await?;
-                all((account, mode), async |page| reach.signing_keys(page).await).await
-            })?;
-            let shown = if json {
-                pretty(&keys)
-            } else {
-                table(&keys, COLUMNS)
-            };
-            console::print(&shown);
-            Ok(())
-        }
+        SigningKeysCommand::List(listed) => list(listed, COLUMNS, async |reach, page| {
+            reach.signing_keys(page).await
+        }),
         SigningKeysCommand::Rotate {
             key,
             source,

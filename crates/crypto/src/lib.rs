@@ -7,6 +7,7 @@
 mod aead;
 mod context;
 mod error;
+mod jwe;
 mod key;
 mod mac;
 pub mod pki;
@@ -19,6 +20,7 @@ mod stretch;
 pub use aead::{open, seal, unwrap, wrap};
 pub use context::Context;
 pub use error::Error;
+pub use jwe::{JweHeader, jwe_encrypt};
 pub use key::{Key, SecretBytes};
 pub use mac::{Mac, digest, digest_384, digest_512, mac, mac_bytes};
 pub use random::{random, random_secret};

@@ -29,6 +29,7 @@ const RSA_EXPONENT_MIN: u32 = 65_537;
 const ED25519_PREFIX: [u8; 12] = [
     0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
 ];
+const ED25519_LEN: usize = 32;
 const PUBLIC: &str = "PUBLIC KEY";
 const PRIVATE: &str = "PRIVATE KEY";
 /// Characters in a line of PEM (RFC 7468, 3).
@@ -58,7 +59,8 @@ impl PublicKey {
     /// [`Error::Malformed`] when it is of another type or size, or not in its canonical form.
     pub fn from_der(der: &[u8]) -> Result<Self, Error> {
         let key_type = match der.strip_prefix(&ED25519_PREFIX) {
-            Some(_) => KeyType::Ed25519,
+            Some(key) if key.len() == ED25519_LEN => KeyType::Ed25519,
+            Some(_) => return Err(Error::Malformed),
             None => check_rsa(der).map(|()| KeyType::Rsa)?,
         };
         let parsed = ParsedPublicKey::new(algorithm(key_type), der);
@@ -109,6 +111,10 @@ impl PublicKey {
     #[must_use]
     pub const fn key_type(&self) -> KeyType {
         self.key_type
+    }
+
+    pub(crate) fn der(&self) -> &[u8] {
+        &self.der
     }
 
     /// As PEM, for storing and publishing.

@@ -91,6 +91,9 @@ codes! {
     SignatureInvalid "signature_invalid" 401 "The signature does not count",
         "Sign the request anew, as the header Accept-Signature says.",
         "A signature (HTTP Message Signatures, RFC 9421, rsa-pss-sha512 or ed25519) that is there has to be right, whether the API key asks for it or not. It covers @method, @target-uri (or @authority, @path and @query), authorization, content-digest when there is a body (RFC 9530, sha-256 or sha-512), and idempotency-key when there is one. It has the parameters created (at most 300 seconds ago), nonce (new each time, 16 to 128 characters) and keyid (a signing key of the same account and mode). The detail says what is wrong.";
+    EncryptionKeyMissing "encryption_key_missing" 406 "There is no key to encrypt the answer to",
+        "Register an RSA signing key, name one that works, or accept application/json.",
+        "With Accept: application/jose the answer is encrypted to an RSA signing key of the account and mode: the one that the parameter kid names, or the newest that works. There is no such key, it works no more, or it only signs (Ed25519). Nothing was done.";
     KeyInUrl "key_in_url" 400 "An API key was sent in the address",
         "Send the key in the Authorization header, and replace this one: addresses are kept in logs and histories.",
         "Addresses end up in access logs, browser histories and Referer headers. A key is never accepted there, and a key that was sent there should be treated as known to others.";

@@ -196,6 +196,10 @@ mod tests {
 \"cache-control\": max-age=60, must-revalidate
 \"x-empty-header\": \n";
         assert!(text.starts_with(lines), "{text}");
+        // Over HTTP/2 the target names the host.
+        one.headers_mut().remove(HOST);
+        *one.uri_mut() = Uri::from_static("https://Example.COM:443/foo?param=Value&Pet=dog");
+        assert_eq!(of(&one).ok(), Some(text));
     }
 
     #[test]

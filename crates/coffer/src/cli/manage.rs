@@ -32,6 +32,22 @@ pub(crate) enum AccountsCommand {
     },
 }
 
+/// Which keys to show.
+#[derive(Args)]
+pub(crate) struct KeysListed {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// The account, by name.
+    #[arg(long)]
+    pub(crate) account: String,
+    /// Test or live.
+    #[arg(long, default_value = "test")]
+    pub(crate) mode: Mode,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// A key, by its id.
 #[derive(Args)]
 pub(crate) struct KeyNamed {
@@ -89,19 +105,7 @@ pub(crate) enum ApiKeysCommand {
     /// Make a key and show it, once.
     Create(NewKeyArguments),
     /// Show the keys of an account.
-    List {
-        #[command(flatten)]
-        place: Place,
-        /// The account, by name.
-        #[arg(long)]
-        account: String,
-        /// Test or live.
-        #[arg(long, default_value = "test")]
-        mode: Mode,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    List(KeysListed),
     /// Show a key.
     Show(KeyNamed),
     /// Show from where both secrets of a key were used, and what observed limits would have refused.
@@ -210,19 +214,7 @@ pub(crate) enum SigningKeysCommand {
         public_key: PathBuf,
     },
     /// Show the signing keys of an account.
-    List {
-        #[command(flatten)]
-        place: Place,
-        /// The account, by name.
-        #[arg(long)]
-        account: String,
-        /// Test or live.
-        #[arg(long, default_value = "test")]
-        mode: Mode,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    List(KeysListed),
     /// Give a key a successor, with an id of its own; the old one works for a while.
     Rotate {
         #[command(flatten)]

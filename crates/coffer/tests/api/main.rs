@@ -11,6 +11,7 @@ mod account;
 mod customers;
 mod description;
 mod doors;
+mod encrypted;
 mod keys;
 mod managing;
 mod oauth;

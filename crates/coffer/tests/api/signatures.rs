@@ -41,7 +41,7 @@ json.dump(signed, sys.stdout)
 /// A signing key and its private half.
 pub(crate) struct Signer {
     pub(crate) id: String,
-    private: String,
+    pub(crate) private: String,
     algorithm: &'static str,
 }
 
@@ -77,25 +77,29 @@ impl Signer {
 
 const BODY: &str = r#"{"amount":1000,"currency":"EUR","token":"tok_test_approved"}"#;
 
-/// The headers of each request, signed by the foreign implementation.
-pub(crate) fn sign(requests: &[Value]) -> Vec<Value> {
+/// What a Python program makes of this.
+pub(crate) fn python(program: &str, told: &Value) -> Value {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/venv/bin/python");
     assert!(python.exists(), "install the tools with ./test --install");
     let mut child = Command::new(python)
-        .args(["-c", SIGN])
+        .args(["-c", program])
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    stdin
-        .write_all(json!(requests).to_string().as_bytes())
-        .unwrap();
+    stdin.write_all(told.to_string().as_bytes()).unwrap();
     drop(stdin);
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
     serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The headers of each request, signed by the foreign implementation.
+pub(crate) fn sign(requests: &[Value]) -> Vec<Value> {
+    let signed = python(SIGN, &json!(requests));
+    signed.as_array().unwrap().clone()
 }
 
 pub(crate) async fn send(coffer: &Coffer, request: &Value, headers: &Value) -> Answer {

@@ -44,6 +44,7 @@ pub(crate) const STATEMENTS: &[&Statement] = &[
     &COUNT,
     &UPDATE,
     &ROTATIONS_DUE,
+    &NEWEST_RSA,
     &NONCE_CLAIM,
     &NONCES_PRUNE,
     &LAST_USE,
@@ -78,6 +79,13 @@ pub(crate) static COUNT: Statement = Statement::new(
     "signing_key_count",
     "SELECT COUNT(*) AS ever, COALESCE(SUM(CASE WHEN state = 'active' THEN 1 ELSE 0 END), 0) AS found
      FROM signing_keys WHERE account = $1 AND mode = $2",
+);
+/// What works and can be encrypted to.
+pub(crate) static NEWEST_RSA: Statement = Statement::new(
+    "signing_key_newest_rsa",
+    "SELECT signing_key FROM signing_keys
+     WHERE account = $1 AND mode = $2 AND algorithm = 'rsa-pss-sha512' AND state = 'active' AND (closes IS NULL OR closes > $3)
+     ORDER BY signing_key DESC LIMIT 1",
 );
 pub(crate) static UPDATE: Statement = Statement::new(
     "signing_key_update",
