@@ -22,7 +22,7 @@ pub use context::Context;
 pub use error::Error;
 pub use jwe::{JweHeader, jwe_encrypt};
 pub use key::{Key, SecretBytes};
-pub use mac::{Mac, digest, digest_384, digest_512, mac, mac_bytes};
+pub use mac::{Mac, MacKey, digest, digest_384, digest_512, mac, mac_bytes};
 pub use random::{random, random_secret};
 pub use signing::{SigningKey, VerifyingKey};
 pub use stream::{StreamOpener, StreamSealer};

@@ -9,7 +9,8 @@
 )]
 
 use coffer_crypto::{
-    Context, Key, SecretBytes, SigningKey, Stretch, digest, mac, mac_bytes, open, stretch, unwrap,
+    Context, Key, MacKey, SecretBytes, SigningKey, Stretch, digest, mac, mac_bytes, open, stretch,
+    unwrap,
 };
 use data_encoding::HEXLOWER;
 
@@ -62,6 +63,10 @@ fn derivation_is_hkdf_sha256() {
 fn mac_is_hmac_sha256_of_the_context() {
     let expected = hex("31f84918ca8c65a4a18658ff010288b49e02c26b904a21205eb6e6e8ac210d49");
     assert_eq!(mac(&counting_key(), &context()).as_bytes()[..], expected);
+    let prepared = MacKey::new(&counting_key());
+    for _ in 0..2 {
+        assert_eq!(prepared.mac(&context()).as_bytes()[..], expected);
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use coffer_audit::{Audit, Retention};
 use coffer_core::{Timestamp, provider::Provider};
-use coffer_crypto::{Context, Key};
+use coffer_crypto::{Context, Key, MacKey};
 use coffer_db::Database;
 use coffer_net::{
     Clock, Tasks,
@@ -91,8 +91,8 @@ pub struct Settings {
 
 /// Keys for the purposes of this role, derived from its service key.
 pub(crate) struct Secrets {
-    pub(crate) pepper: Key,
-    pub(crate) idempotency: Key,
+    pub(crate) pepper: MacKey,
+    pub(crate) idempotency: MacKey,
     pub(crate) answers: Key,
     pub(crate) webhooks: Key,
     pub(crate) tokens: Key,
@@ -153,15 +153,15 @@ impl Engine {
     ) -> Result<Self, Error> {
         let purpose = |label| settings.service_key.derive(&Context::new(label));
         let secrets = Secrets {
-            pepper: purpose("coffer api key hashes v1"),
-            idempotency: purpose("coffer idempotency v1"),
+            pepper: MacKey::new(&purpose("coffer api key hashes v1")),
+            idempotency: MacKey::new(&purpose("coffer idempotency v1")),
             answers: purpose("coffer stored answers v1"),
             webhooks: purpose("coffer webhook secrets v1"),
             tokens: purpose("coffer access tokens v1"),
         };
         let checkout = Checkout {
             origin: settings.checkout_origin,
-            key: purpose("coffer checkout v1"),
+            key: MacKey::new(&purpose("coffer checkout v1")),
         };
         let changes = Changes::open(&db, settings.clock.now()).await?;
         Ok(Self(Arc::new(Parts {

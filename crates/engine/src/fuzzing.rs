@@ -1,7 +1,7 @@
 //! The engine's parsers of foreign bytes, for the fuzz targets (`crates/fuzz`): one line for each, and nothing else.
 
 use coffer_core::id::PaymentId;
-use coffer_crypto::Key;
+use coffer_crypto::{Key, MacKey};
 use coffer_net::contract::Place;
 
 use crate::{Metadata, accounts, checkout::Checkout, text};
@@ -21,7 +21,7 @@ pub fn checkout_secret(key: &Key, payment: PaymentId, secret: &str) -> Option<Pl
 fn checkout(key: &Key) -> Checkout {
     Checkout {
         origin: "https://pay.example".to_owned(),
-        key: key.duplicate(),
+        key: MacKey::new(key),
     }
 }
 

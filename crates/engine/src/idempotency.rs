@@ -9,7 +9,7 @@ use coffer_core::{
     Malformed, Timestamp,
     limits::{IDEMPOTENCY_KEY_MAX, IDEMPOTENCY_WAIT_MS},
 };
-use coffer_crypto::{Context, Mac, mac, open, seal};
+use coffer_crypto::{Context, Mac, open, seal};
 use coffer_db::{Transaction, params};
 use coffer_net::contract::Place;
 
@@ -183,7 +183,7 @@ impl Engine {
         let context = Context::new("coffer idempotency v1")
             .text(caller.origin.route)
             .bytes(body);
-        let digest = *mac(&self.secrets().idempotency, &context).as_bytes();
+        let digest = *self.secrets().idempotency.mac(&context).as_bytes();
         let claim = Claim {
             place: caller.place,
             route: caller.origin.route,

@@ -1,7 +1,7 @@
 //! The owner's invitation: how the first person gets into an installation that has no account yet.
 
 use coffer_audit::{Actor, ActorKind, Entry};
-use coffer_crypto::{Context, mac, random_secret};
+use coffer_crypto::{Context, random_secret};
 use coffer_db::params;
 use data_encoding::BASE64URL_NOPAD;
 
@@ -20,10 +20,8 @@ impl Engine {
         let (secret, now) = (random_secret()?, self.now());
         // Exposed because this is the one time that it is shown.
         let text = BASE64URL_NOPAD.encode(secret.expose());
-        let hash = mac(
-            &self.secrets().pepper,
-            &Context::new("coffer invitation v1").text(&text),
-        );
+        let context = Context::new("coffer invitation v1").text(&text);
+        let hash = self.secrets().pepper.mac(&context);
         let expires = now.plus_millis(OWNER_INVITATION_TTL_MS).as_millis();
         let row = params![*hash.as_bytes(), "owner", now.as_millis(), expires];
         let entry = Entry::new(Actor::new(ActorKind::Operator, "local"), "owner.invite");

@@ -8,7 +8,7 @@ use coffer_core::{
     api_key::{KeyKind, KeyState, KeyText},
     id::ApiKeyId,
 };
-use coffer_crypto::{Context, Mac, mac};
+use coffer_crypto::{Context, Mac};
 use coffer_db::params;
 
 use super::{
@@ -252,7 +252,7 @@ impl Engine {
             .text(text.mode.as_str())
             .bytes(text.id.as_bytes())
             .text(text.secret);
-        mac(&self.secrets().pepper, &context)
+        self.secrets().pepper.mac(&context)
     }
 }
 

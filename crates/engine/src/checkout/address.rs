@@ -1,14 +1,14 @@
 //! The address of a payment's checkout page, whose secret is derived and so stored nowhere.
 
 use coffer_core::{Mode, id::AccountId, id::PaymentId};
-use coffer_crypto::{Context, Key, Mac, mac};
+use coffer_crypto::{Context, Mac, MacKey};
 use coffer_net::contract::Place;
 use data_encoding::BASE64URL_NOPAD;
 
 /// Makes and checks checkout addresses.
 pub(crate) struct Checkout {
     pub(crate) origin: String,
-    pub(crate) key: Key,
+    pub(crate) key: MacKey,
 }
 
 impl Checkout {
@@ -49,7 +49,7 @@ impl Checkout {
 
     /// The account of specimens, which does not exist. It follows from the key, so that it looks like any other.
     pub(crate) fn nobody(&self) -> Place {
-        let code = mac(&self.key, &Context::new("coffer checkout specimen v1"));
+        let code = self.key.mac(&Context::new("coffer checkout specimen v1"));
         let (account, _) = code
             .as_bytes()
             .split_first_chunk()
@@ -65,19 +65,21 @@ impl Checkout {
             .bytes(place.account.as_bytes())
             .text(place.mode.as_str())
             .bytes(payment.as_bytes());
-        mac(&self.key, &context)
+        self.key.mac(&context)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use coffer_crypto::Key;
+
     use super::*;
 
     #[test]
     fn a_checkout_secret_has_one_spelling() {
         let checkout = Checkout {
             origin: String::new(),
-            key: Key::from_array([7; 32]),
+            key: MacKey::new(&Key::from_array([7; 32])),
         };
         let place = Place {
             account: AccountId::from_bytes([1; 16]),
@@ -97,7 +99,7 @@ mod tests {
     fn a_checkout_secret_opens_its_own_payment_only() {
         let checkout = Checkout {
             origin: "https://pay.example".to_owned(),
-            key: Key::from_array([7; 32]),
+            key: MacKey::new(&Key::from_array([7; 32])),
         };
         let place = Place {
             account: AccountId::from_bytes([1; 16]),
