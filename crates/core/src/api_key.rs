@@ -120,32 +120,8 @@ pub fn compose(kind: KeyKind, mode: Mode, id: ApiKeyId, secret: &[u8; 32]) -> St
 /// CRC-32 as in ISO-HDLC: a checksum against typing errors, no protection.
 #[must_use]
 pub fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |crc, &byte| {
-        let [low, ..] = (crc ^ u32::from(byte)).to_le_bytes();
-        let folded = CRC32.get(usize::from(low)).copied().unwrap_or_default();
-        (crc >> 8) ^ folded
-    })
+    crc32fast::hash(bytes)
 }
-
-/// What each byte adds to a checksum.
-#[expect(
-    clippy::indexing_slicing,
-    reason = "made by the compiler, which refuses a place outside the table"
-)]
-const CRC32: [u32; 256] = {
-    let mut table = [0; 256];
-    let (mut place, mut byte) = (0, 0_u32);
-    while place < table.len() {
-        let (mut crc, mut bit) = (byte, 0);
-        while bit < 8 {
-            crc = (crc >> 1) ^ (0xedb8_8320 * (crc & 1));
-            bit += 1;
-        }
-        table[place] = crc;
-        (place, byte) = (place + 1, byte + 1);
-    }
-    table
-};
 
 #[cfg(test)]
 mod tests {

@@ -44,17 +44,32 @@ pub(crate) fn number(digits: &str) -> Option<u128> {
 }
 
 /// The value of a digit: its place in [`BASE62`].
-const fn value(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'A'..=b'Z' => Some(digit - b'A' + 10),
-        b'a'..=b'z' => Some(digit - b'a' + 36),
-        _ => None,
-    }
+fn value(digit: u8) -> Option<u8> {
+    VALUES.get(usize::from(digit)).copied().flatten()
 }
 
+/// The value of each byte. A table, because nothing tells beforehand which of the three kinds the next digit is.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "made by the compiler, which refuses a place outside the table"
+)]
+const VALUES: [Option<u8>; 256] = {
+    let mut table = [None; 256];
+    let (mut place, mut byte) = (0, 0_u8);
+    while place < table.len() {
+        table[place] = match byte {
+            b'0'..=b'9' => Some(byte - b'0'),
+            b'A'..=b'Z' => Some(byte - b'A' + 10),
+            b'a'..=b'z' => Some(byte - b'a' + 36),
+            _ => None,
+        };
+        (place, byte) = (place + 1, byte.wrapping_add(1));
+    }
+    table
+};
+
 /// Whether it is one of the digits.
-pub(crate) const fn is_digit(digit: u8) -> bool {
+pub(crate) fn is_digit(digit: u8) -> bool {
     value(digit).is_some()
 }
 
