@@ -1,7 +1,15 @@
 //! Accepting connections, and ending them: what the public faces, the links and the loopback listener have in common.
 
-use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::{Future, pending},
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -97,6 +105,16 @@ impl Acceptor {
     }
 }
 
+/// Something that hardly ever happens, to be waited for beside work that wakes its task all the time: it is looked at when it
+/// says so itself, and not whenever the work goes on.
+pub(crate) async fn rarely<F: Future>(event: F) -> F::Output {
+    let mut alone = FuturesUnordered::from_iter([event]);
+    match alone.next().await {
+        Some(happened) => happened,
+        None => pending().await,
+    }
+}
+
 /// Serves a connection until it ends, the process stops or it is too old; then lets its requests finish.
 pub(crate) async fn serve<C: GracefulConnection>(
     connection: C,
@@ -115,10 +133,16 @@ pub(crate) async fn serve_until<C: GracefulConnection>(
     ending: impl Future<Output = Duration>,
 ) -> Result<(), C::Error> {
     let mut connection = pin!(connection);
+    let ending = rarely(async {
+        tokio::select! {
+            drain = ending => drain,
+            () = sleep(CONNECTION_AGE_MAX) => DRAIN_MAX,
+        }
+    });
     let drain = tokio::select! {
+        biased;
         ended = connection.as_mut() => return ended,
         drain = ending => drain,
-        () = sleep(CONNECTION_AGE_MAX) => DRAIN_MAX,
     };
     connection.as_mut().graceful_shutdown();
     timeout(drain, connection).await.unwrap_or(Ok(()))

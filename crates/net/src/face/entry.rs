@@ -118,8 +118,9 @@ impl Entry {
     async fn run(self, stream: TcpStream, head: Mark) {
         let (guest, peer) = (Arc::clone(&self.seat.guest), self.peer);
         let outcome = tokio::select! {
+            biased;
             outcome = self.enter(stream, head) => outcome,
-            () = guest.shown_out() => Err(io::Error::other("it made room for another")),
+            () = accept::rarely(guest.shown_out()) => Err(io::Error::other("it made room for another")),
         };
         if let Err(error) = outcome {
             tracing::debug!(%error, peer.address = %peer, "a connection ended");
