@@ -143,6 +143,8 @@ impl CertificateStore {
         config.alpn_protocols = alpn;
         // Without it, TLS 1.2 sessions can be tied together by a man in the middle (RFC 7627).
         config.require_ems = true;
+        // Whoever comes back gets another one: a second ticket costs every connection and is hardly ever used.
+        config.send_tls13_tickets = 1;
         Arc::new(Self {
             shelf,
             config: Arc::new(config),
