@@ -56,15 +56,6 @@ pub(crate) struct Arrival<'r> {
     pub(crate) request: &'r mut Request,
 }
 
-/// The answer, counted.
-pub(crate) async fn pass(api: &Api, arrival: Arrival<'_>) -> Response {
-    let (began, row) = (Instant::now(), arrival.row);
-    let response = answer(api, arrival).await;
-    let (status, took) = (response.status().as_u16(), began.elapsed());
-    api.settings().metrics.observe(row.route(), status, took);
-    response
-}
-
 /// What is known of a request, whatever becomes of it.
 #[derive(Default)]
 struct Seen {
@@ -79,7 +70,8 @@ struct Seen {
     replayed: bool,
 }
 
-async fn answer(api: &Api, arrival: Arrival<'_>) -> Response {
+/// The answer, counted and recorded.
+pub(crate) async fn pass(api: &Api, arrival: Arrival<'_>) -> Response {
     let (id, row, began) = (arrival.from.request_id, arrival.row, Instant::now());
     let mut seen = Seen::default();
     let mut response = match enter(api, arrival, &mut seen).await {
@@ -106,6 +98,8 @@ async fn answer(api: &Api, arrival: Arrival<'_>) -> Response {
     if let Some(standing) = &standing {
         rates::tell(response.headers_mut(), standing);
     }
+    let (status, took) = (response.status().as_u16(), began.elapsed());
+    api.settings().metrics.observe(row.route(), status, took);
     response
 }
 
