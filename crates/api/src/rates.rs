@@ -1,8 +1,6 @@
 //! What answers say of rates: `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10), `Retry-After`, and the
 //! problem of whoever exceeds one.
 
-use std::fmt::Write as _;
-
 use coffer_core::rate::WINDOW_S;
 use coffer_engine::{Allowance, Excess, LimitName};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -20,17 +18,50 @@ pub(crate) fn tell(headers: &mut HeaderMap, allowance: &Allowance) {
         left,
         full_in_s,
     } = allowance;
-    let (quota, burst) = (rate.per_minute(), rate.burst());
-    let mut text = String::with_capacity(64);
-    // Writing to a String cannot fail, and what is written is ASCII.
-    let _ = write!(text, "\"{limit}\";q={quota};w={WINDOW_S};burst={burst}");
-    if let Ok(policy) = HeaderValue::try_from(text.as_str()) {
+    let name = limit.as_str();
+    let policy = Text::quoted(name)
+        .number(";q=", rate.per_minute())
+        .number(";w=", WINDOW_S)
+        .number(";burst=", rate.burst());
+    if let Ok(policy) = HeaderValue::try_from(policy.0) {
         headers.insert(POLICY, policy);
     }
-    text.clear();
-    let _ = write!(text, "\"{limit}\";r={left};t={full_in_s}");
-    if let Ok(standing) = HeaderValue::try_from(text.as_str()) {
+    let standing = Text::quoted(name)
+        .number(";r=", *left)
+        .number(";t=", *full_in_s);
+    if let Ok(standing) = HeaderValue::try_from(standing.0) {
         headers.insert(STANDING, standing);
+    }
+}
+
+/// The text of a header. It is written for every answer, and `format!` would take several times as long.
+struct Text(Vec<u8>);
+
+impl Text {
+    fn quoted(word: &str) -> Self {
+        let mut text = Vec::with_capacity(64);
+        text.push(b'"');
+        text.extend_from_slice(word.as_bytes());
+        text.push(b'"');
+        Self(text)
+    }
+
+    /// With a number, which is not negative, and what stands before it.
+    fn number(mut self, before: &str, number: i64) -> Self {
+        self.0.extend_from_slice(before.as_bytes());
+        let (first, mut rest) = (self.0.len(), number.unsigned_abs());
+        loop {
+            let digit = u8::try_from(rest % 10).unwrap_or_default();
+            self.0.push(b'0' + digit);
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        if let Some(digits) = self.0.get_mut(first..) {
+            digits.reverse();
+        }
+        self
     }
 }
 
