@@ -122,6 +122,11 @@ impl Engine {
             calls.waiting().push(called);
             return Ok(());
         }
+        // Apart: it is much larger than a call that is recorded later, which most are.
+        Box::pin(self.record_now(called)).await
+    }
+
+    async fn record_now(&self, called: Called) -> Result<(), Error> {
         let engine = self.clone();
         let work = move |pack: Vec<Called>| {
             let engine = engine.clone();
@@ -131,7 +136,7 @@ impl Engine {
                 vec![written; count]
             }
         };
-        match calls.strict.join(called, work).await {
+        match self.0.calls.strict.join(called, work).await {
             Ok(written) => written,
             Err(Missed::Full | Missed::Lost) => Err(Error::Unavailable),
         }
