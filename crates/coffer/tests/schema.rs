@@ -5,6 +5,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::disallowed_methods,
     reason = "tests"
 )]
 
@@ -60,9 +61,12 @@ async fn the_api_does_what_its_description_says() {
     compare(&["--max-examples", "8", "--max-time", "30", "--seed", "2026"]).await;
 }
 
-/// Thousands of cases, for as long as it takes.
+/// Thousands of cases, of a seed that is another each time.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes many minutes: cargo nextest run -p coffer --test schema --run-ignored only --no-capture"]
+#[ignore = "takes ten minutes, or COFFER_TEST_MINUTES"]
 async fn the_api_does_what_its_description_says_at_length() {
-    compare(&["--max-examples", "200"]).await;
+    let minutes = std::env::var("COFFER_TEST_MINUTES");
+    let minutes: u64 = minutes.map_or(10, |minutes| minutes.parse().unwrap());
+    let seconds = (minutes * 60).to_string();
+    compare(&["--max-time", &seconds]).await;
 }
