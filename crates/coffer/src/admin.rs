@@ -1,7 +1,11 @@
 //! The operator's commands to running roles, and the socket that carries them.
 
+use std::path::Path;
+
 use axum::http::Method;
+use coffer_crypto::pki::KeyPair;
 use coffer_net::admin::AdminClient;
+use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 
 use crate::{
@@ -9,6 +13,10 @@ use crate::{
     console,
     directory::{Directory, Role},
     failure::Failure,
+    init::{
+        development::write_public,
+        roles::{CERTIFICATE, CERTIFICATE_KEY},
+    },
     runtime, secret_file,
 };
 
@@ -50,6 +58,20 @@ impl Socket {
     }
 }
 
+/// The key is made here, and does not leave its file.
+async fn issue(socket: &Socket, role: Role, instance: &str, to: &Path) -> Result<Value, Failure> {
+    let doing = |error| Failure::doing("making the key of a certificate", error);
+    let key = KeyPair::generate().map_err(doing)?;
+    let request = key.request().map_err(doing)?;
+    let request = HEXLOWER.encode(request.as_der());
+    let body = json!({"role": role.as_str(), "instance": instance, "request": request});
+    let answer = socket.post("/certificates", body).await?;
+    let chain = answer.get("chain").and_then(Value::as_str);
+    secret_file::create(&to.join(CERTIFICATE_KEY), key.pem().expose())?;
+    write_public(&to.join(CERTIFICATE), chain.unwrap_or_default())?;
+    Ok(answer)
+}
+
 /// `coffer keys …`.
 pub(crate) fn keys(command: &KeysCommand) -> Result<(), Failure> {
     let socket = |place: &crate::cli::Place| {
@@ -63,6 +85,15 @@ pub(crate) fn keys(command: &KeysCommand) -> Result<(), Failure> {
         KeysCommand::Seal(place) => {
             let socket = socket(place)?;
             runtime::command(socket.post("/seal", json!({})))?
+        }
+        KeysCommand::Issue {
+            role,
+            place,
+            instance,
+            to,
+        } => {
+            let socket = socket(place)?;
+            runtime::command(issue(&socket, *role, instance, to))?
         }
         KeysCommand::AcceptRestore {
             role,

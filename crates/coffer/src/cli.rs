@@ -222,6 +222,21 @@ pub(crate) enum KeysCommand {
     },
     /// Say whether it is open.
     Status(Place),
+    /// Make a certificate for one more process of a role: cert.pem and key.pem, in a directory that is to become that role's on
+    /// another machine. The key server must run, and be open; this goes on record.
+    Issue {
+        /// `api` or `vault`.
+        #[arg(value_enum)]
+        role: Role,
+        #[command(flatten)]
+        place: Place,
+        /// What the process is called, as in its settings.
+        #[arg(long, value_name = "NAME")]
+        instance: String,
+        /// The directory to write them into.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+    },
     /// Let a role's log go on from where a backup had it, instead of from where it was; this goes on record.
     AcceptRestore {
         /// `api` or `vault`.

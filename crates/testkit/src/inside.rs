@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
+    net::SocketAddr,
     process::ChildStderr,
     sync::{Arc, Mutex},
 };
@@ -66,13 +67,16 @@ impl Coffer {
     /// # Panics
     /// When it does not answer.
     pub async fn health(&self, role: &str, path: &str) -> String {
-        let address = self.address(&format!("metrics_{role}"));
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let request =
-            format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer
+        health_at(self.address(&format!("metrics_{role}")), path).await
     }
+}
+
+/// As [`Coffer::health`], of whoever tells of itself here.
+pub(crate) async fn health_at(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
 }

@@ -13,12 +13,13 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Coffer, Merchant, process::NO_LIMITS};
+use crate::{Coffer, Merchant, inside::health_at, process::NO_LIMITS};
 
-/// What all nodes of the role have alike.
-const SHARED: [&str; 4] = [
+/// What all nodes of the role have alike, as far as it is there.
+const SHARED: [&str; 5] = [
     "service.key",
     "postgres.password",
+    "redis.password",
     "face-cert.pem",
     "face-key.pem",
 ];
@@ -27,17 +28,18 @@ const SHARED: [&str; 4] = [
 pub struct Node {
     process: Child,
     address: SocketAddr,
+    metrics: SocketAddr,
     _directory: TempDir,
 }
 
 impl Coffer {
-    /// Starts another `api`, called so, with this certificate (chain and key, PEM) for its links.
+    /// Starts another `api`, called so, made as `docs/operations.md` says.
     ///
     /// # Panics
     /// When it does not start.
     #[must_use]
-    pub fn another_api(&self, instance: &str, certificate: (&str, &str)) -> Node {
-        let directory = self.directory_of_another_api(certificate);
+    pub fn another_api(&self, instance: &str) -> Node {
+        let directory = self.directory_of_another_api(instance);
         let mut command = Command::new(&self.binary);
         command
             .args(["serve", "api", "--supervised", "--allow-root", "--dir"])
@@ -51,19 +53,21 @@ impl Coffer {
         }
         command.env_clear().env("COFFER_API_INSTANCE", instance);
         command.envs(NO_LIMITS);
+        command.envs(self.environment.iter().cloned());
         command.stdin(Stdio::piped());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
         self.log.follow(process.stderr.take().unwrap());
-        let address = ready(&mut process);
+        let [address, metrics] = ready(&mut process);
         Node {
             process,
             address,
+            metrics,
             _directory: directory,
         }
     }
 
-    fn directory_of_another_api(&self, (chain, key): (&str, &str)) -> TempDir {
+    fn directory_of_another_api(&self, instance: &str) -> TempDir {
         let directory = tempfile::Builder::new().prefix("coffer").tempdir().unwrap();
         let (from, to) = (self.directory(), directory.path());
         fs::copy(from.join("coffer.toml"), to.join("coffer.toml")).unwrap();
@@ -77,25 +81,25 @@ impl Coffer {
             let name = Path::new("public").join(entry.unwrap().file_name());
             fs::copy(from.join(&name), to.join(name)).unwrap();
         }
-        for name in SHARED.map(|name| Path::new("api").join(name)) {
-            fs::copy(from.join(&name), to.join(name)).unwrap();
-        }
-        // Copied first for its mode.
-        for (name, pem) in [("api/cert.pem", chain), ("api/key.pem", key)] {
+        let shared = SHARED.map(|name| Path::new("api").join(name));
+        for name in shared.iter().filter(|name| from.join(name).exists()) {
             fs::copy(from.join(name), to.join(name)).unwrap();
-            fs::write(to.join(name), pem).unwrap();
         }
+        let mut issue = Command::new(&self.binary);
+        issue.args(["keys", "issue", "api", "--instance", instance]);
+        issue.arg("--dir").arg(from).arg("--to").arg(to.join("api"));
+        assert!(issue.env_clear().status().unwrap().success());
         directory
     }
 }
 
-/// Where it serves, once it does.
-fn ready(process: &mut Child) -> SocketAddr {
+/// Where it serves, and where it tells of itself, once it does.
+fn ready(process: &mut Child) -> [SocketAddr; 2] {
     let mut line = String::new();
     let mut stdout = BufReader::new(process.stdout.take().unwrap());
     stdout.read_line(&mut line).unwrap();
     let said: BTreeMap<String, Value> = serde_json::from_str(&line).expect("it serves");
-    said["ready"]["api"].as_str().unwrap().parse().unwrap()
+    ["api", "metrics"].map(|name| said["ready"][name].as_str().unwrap().parse().unwrap())
 }
 
 impl Merchant {
@@ -103,6 +107,16 @@ impl Merchant {
     #[must_use]
     pub fn at(&self, node: &Node) -> Self {
         self.calling(node.address.port())
+    }
+}
+
+impl Node {
+    /// What it shows to the operator's monitoring.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub async fn metrics(&self) -> String {
+        health_at(self.metrics, "/metrics").await
     }
 }
 

@@ -67,7 +67,7 @@ pub(super) fn create(directory: &Directory, now: Timestamp) -> Result<(), Failur
 }
 
 /// Writes a file that anyone may read.
-pub(super) fn write_public(path: &std::path::Path, text: &str) -> Result<(), Failure> {
+pub(crate) fn write_public(path: &std::path::Path, text: &str) -> Result<(), Failure> {
     fs::write(path, text)
         .map_err(|error| Failure::doing(format_args!("writing {}", path.display()), error))
 }

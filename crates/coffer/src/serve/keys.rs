@@ -7,8 +7,8 @@ use axum::{
     extract::State,
     routing::{get, post},
 };
-use coffer_crypto::SecretBytes;
-use coffer_keys::{Error, Keys, MIGRATIONS, STATEMENTS, Settings};
+use coffer_crypto::{SecretBytes, pki::CertificateRequest};
+use coffer_keys::{CERTIFICATE_LIFETIME_MS, Error, Keys, MIGRATIONS, STATEMENTS, Settings};
 use coffer_net::{
     Tasks, contract,
     link::{self, Door, KeysHandler, MeasuredHandler},
@@ -133,17 +133,54 @@ async fn accept_restore(keys: &Keys, restore: &Restore) -> Result<(), Failure> {
             "name api or vault, and size and root as coffer backup restore said them".to_owned(),
         )
     };
-    let log = match restore.log.as_str() {
-        "api" => contract::Role::Api,
-        "vault" => contract::Role::Vault,
-        _ => return Err(malformed()),
-    };
+    let log = named(&restore.log).ok_or_else(malformed)?;
     let root = HEXLOWER.decode(restore.root.as_bytes());
     let root = root.ok().and_then(|root| root.try_into().ok());
     let root = root.ok_or_else(malformed)?;
     keys.accept_restore(log, restore.size, root)
         .await
         .map_err(failed)
+}
+
+#[derive(Deserialize)]
+struct Wanted {
+    role: String,
+    instance: String,
+    request: String,
+}
+
+#[derive(Serialize)]
+struct Certified {
+    sealed: bool,
+    chain: String,
+}
+
+/// A certificate for one more process of a role, whose key nobody here ever sees.
+async fn certify(keys: &Keys, wanted: &Wanted) -> Result<Certified, Failure> {
+    let malformed = || {
+        Failure::Operator(
+            "name api or vault, an instance, and a request for a certificate".to_owned(),
+        )
+    };
+    let role = named(&wanted.role).ok_or_else(malformed)?;
+    let request = HEXLOWER.decode(wanted.request.as_bytes());
+    let request = request
+        .ok()
+        .and_then(|der| CertificateRequest::from_der(&der).ok());
+    let request = request.ok_or_else(malformed)?;
+    let lifetime = CERTIFICATE_LIFETIME_MS;
+    let certifying = keys.issue_certificate(role, &wanted.instance, &[], &request, lifetime);
+    let chain = certifying.await.map_err(failed)?;
+    let sealed = keys.is_sealed();
+    Ok(Certified { sealed, chain })
+}
+
+fn named(role: &str) -> Option<contract::Role> {
+    match role {
+        "api" => Some(contract::Role::Api),
+        "vault" => Some(contract::Role::Vault),
+        _ => None,
+    }
 }
 
 #[derive(Serialize)]
@@ -166,6 +203,14 @@ fn admin(keys: Keys) -> Router {
             post(async move |State(keys): State<Keys>| {
                 answer(keys.seal().await.map_err(failed).map(|()| custody(&keys)))
             }),
+        )
+        .route(
+            "/certificates",
+            post(
+                async move |State(keys): State<Keys>, Json(body): Json<Wanted>| {
+                    answer(certify(&keys, &body).await)
+                },
+            ),
         )
         .route(
             "/restores/accept",

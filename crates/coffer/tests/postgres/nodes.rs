@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use coffer_core::api_key::KeyText;
-use coffer_crypto::{SecretBytes, pki::KeyPair};
-use coffer_keys::{CERTIFICATE_LIFETIME_MS, Keys, MIGRATIONS, STATEMENTS, Settings};
-use coffer_net::{Clock, contract::Role, outbound::Method, task};
+use coffer_net::{outbound::Method, task};
 use coffer_testkit::{Answer, Card, Coffer, Installation, Merchant, Node, Server, eventually};
 use serde_json::{Value, json};
 
@@ -18,25 +16,32 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PROMPTLY: Duration = Duration::from_secs(1);
 
 /// A Coffer with a second api, and a merchant who calls one or the other.
-struct Nodes {
-    coffer: Coffer,
-    _second: Node,
-    shops: [Merchant; 2],
+pub(crate) struct Nodes {
+    pub(crate) coffer: Coffer,
+    pub(crate) second: Node,
+    pub(crate) shops: [Merchant; 2],
 }
 
 impl Nodes {
     /// None where there is no server that both could use.
     async fn start() -> Option<Self> {
         let installation = Installation::make(BINARY, Some(&Server::shared()?));
-        let (chain, key) = certificate(&installation).await;
-        let coffer = Coffer::up(BINARY, installation).await;
-        let second = coffer.another_api(SECOND, (&chain, &key));
+        Some(Self::up(installation, Vec::new()).await)
+    }
+
+    /// Of this installation, with these settings in the environment.
+    pub(crate) async fn up(
+        installation: Installation,
+        settings: Vec<(&'static str, String)>,
+    ) -> Self {
+        let coffer = Coffer::up_in(BINARY, installation, settings).await;
+        let second = coffer.another_api(SECOND);
         let shop = coffer.merchant().await;
-        Some(Self {
+        Self {
             shops: [shop.clone(), shop.at(&second)],
-            _second: second,
+            second,
             coffer,
-        })
+        }
     }
 
     /// The same request from many connections at once, in turns at one node and the other.
@@ -64,26 +69,6 @@ impl Nodes {
         };
         self.coffer.ledger().await.iter().map(line).collect()
     }
-}
-
-/// A certificate for the second node, by the installation's key server, which does not run yet.
-async fn certificate(installation: &Installation) -> (String, String) {
-    let db = installation.store("keys", MIGRATIONS, STATEMENTS).await;
-    let settings = Settings::new("test", Clock::system());
-    let keys = Keys::open(db.clone(), settings).await.unwrap();
-    let passphrase = std::fs::read_to_string(installation.directory().join("keys/passphrase"));
-    let passphrase = passphrase.unwrap().trim_end().as_bytes().to_vec();
-    keys.unseal(&SecretBytes::from_vec(passphrase))
-        .await
-        .unwrap();
-    let key = KeyPair::generate().unwrap();
-    let request = key.request().unwrap();
-    let lifetime = CERTIFICATE_LIFETIME_MS;
-    let chain = keys.issue_certificate(Role::Api, SECOND, &[], &request, lifetime);
-    let chain = chain.await.unwrap();
-    db.close().await;
-    let key = String::from_utf8(key.pem().expose().to_vec()).unwrap();
-    (chain, key)
 }
 
 /// Repeats a request as long as it is told that the first one still runs.
