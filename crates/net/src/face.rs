@@ -20,6 +20,7 @@ mod deadline;
 mod entry;
 mod fault;
 mod front;
+mod handshakes;
 pub(crate) mod head;
 mod hello;
 mod http1;

@@ -35,13 +35,15 @@ const METRICS: &[&str] = &[
     "COFFER_METRICS_SIMULATOR",
 ];
 /// Tests and measurements ask as fast as they can. Those that are about limits set their own.
-pub(crate) const NO_LIMITS: [(&str, &str); 7] = [
+pub(crate) const NO_LIMITS: [(&str, &str); 9] = [
     ("COFFER_LIMITS_KEY_PER_MINUTE", "10000000"),
     ("COFFER_LIMITS_KEY_BURST", "10000000"),
     ("COFFER_LIMITS_ACCOUNT_PER_MINUTE", "10000000"),
     ("COFFER_LIMITS_ACCOUNT_BURST", "10000000"),
     ("COFFER_LIMITS_FAILURES_PER_MINUTE", "10000000"),
     ("COFFER_LIMITS_FAILURES_BURST", "10000000"),
+    ("COFFER_LIMITS_HANDSHAKES_PER_MINUTE", "10000000"),
+    ("COFFER_LIMITS_HANDSHAKES_BURST", "10000000"),
     ("COFFER_LIMITS_KEY_CONCURRENT", "1000"),
 ];
 const FREE_PORT: &str = "127.0.0.1:0";

@@ -20,6 +20,10 @@ pub(crate) struct Limits {
     pub(crate) failures_per_minute: i64,
     /// And at once.
     pub(crate) failures_burst: i64,
+    /// Handshakes from one address, in a minute.
+    pub(crate) handshakes_per_minute: i64,
+    /// And at once.
+    pub(crate) handshakes_burst: i64,
     /// Requests that a key has at the same time.
     pub(crate) key_concurrent: usize,
 }
@@ -33,6 +37,8 @@ impl Default for Limits {
             account_burst: 6_000,
             failures_per_minute: 60,
             failures_burst: 30,
+            handshakes_per_minute: 6_000,
+            handshakes_burst: 600,
             key_concurrent: 100,
         }
     }
@@ -40,9 +46,16 @@ impl Default for Limits {
 
 impl Limits {
     pub(super) fn check(&self) -> Result<(), String> {
-        self.settings().map(drop).map_err(|malformed| {
+        let handshakes = self.handshakes().map(drop);
+        let all = handshakes.and(self.settings().map(drop));
+        all.map_err(|malformed| {
             format!("[limits]: {malformed}, and at least one request at the same time")
         })
+    }
+
+    /// As the faces have them.
+    pub(crate) const fn handshakes(&self) -> Result<Rate, Malformed> {
+        Rate::new(self.handshakes_per_minute, self.handshakes_burst)
     }
 
     /// As the engine has them.

@@ -30,8 +30,21 @@ pub(super) fn settings(
         names.extend(others.map(str::to_owned));
     }
     FaceSettings {
+        limits: limits(configuration),
         proxies: proxies(configuration),
         ..FaceSettings::new(names, plain)
+    }
+}
+
+fn limits(configuration: &Configuration) -> FaceLimits {
+    let default = FaceLimits::default();
+    FaceLimits {
+        handshakes: configuration
+            .limits
+            .handshakes()
+            .ok()
+            .or(default.handshakes),
+        ..default
     }
 }
 
@@ -73,7 +86,7 @@ pub(super) fn serve_front(
         passages: vec![fields],
         plain,
         proxies: proxies(configuration),
-        limits: FaceLimits::default(),
+        limits: limits(configuration),
     };
     tasks.spawn("front", front.serve(listener(bound)?, tasks.clone()));
     Ok(())

@@ -10,6 +10,7 @@
 mod exposed;
 mod floods;
 mod front;
+mod handshakes;
 mod heads;
 mod slow;
 mod waiting;

@@ -19,6 +19,7 @@ use super::{
     answering::Streams,
     crowd::{Crowd, Mark, Seat},
     front::Front,
+    handshakes::Handshakes,
     http1::Requests,
     http2::Frames,
     limits::HEAD_BYTES_MAX,
@@ -85,6 +86,7 @@ impl Inside {
 /// Takes connections until the process stops.
 pub(super) async fn receive(listener: TcpListener, inside: Inside, tasks: Tasks) {
     let crowd = Crowd::new(inside.limits());
+    let handshakes = Arc::new(Handshakes::new(inside.limits().handshakes));
     let arrivals = Arrivals::new(listener, tasks.clone());
     let mut stopping = pin!(tasks.stopping());
     while let Some((stream, peer)) = arrivals.next().await {
@@ -100,6 +102,7 @@ pub(super) async fn receive(listener: TcpListener, inside: Inside, tasks: Tasks)
             inside: inside.clone(),
             peer,
             seat,
+            handshakes: Arc::clone(&handshakes),
             tasks: tasks.clone(),
         };
         tasks.spawn("face connection", entry.run(stream, head));
@@ -111,6 +114,7 @@ pub(super) struct Entry {
     pub(super) inside: Inside,
     pub(super) peer: SocketAddr,
     pub(super) seat: Seat,
+    handshakes: Arc<Handshakes>,
     pub(super) tasks: Tasks,
 }
 
@@ -131,6 +135,9 @@ impl Entry {
         set_user_timeout(&stream)?;
         let limits = self.inside.limits();
         match timeout(limits.handshake, self.first_byte(&mut stream)).await?? {
+            Some(TLS_HANDSHAKE) if !self.may_begin() => {
+                Err(io::Error::other("its client begins too many handshakes"))
+            }
             Some(TLS_HANDSHAKE) => match self.inside.clone() {
                 Inside::Face(face) => {
                     let stream = Preread::new(bytes::Bytes::new(), stream);
@@ -145,6 +152,12 @@ impl Entry {
             }
             None => Ok(()),
         }
+    }
+
+    /// Whether its client may begin a handshake. A proxy that does not say for whom it comes stands for many clients.
+    fn may_begin(&self) -> bool {
+        let address = self.peer.ip();
+        self.inside.proxies().trust(address) || self.handshakes.admit(address)
     }
 
     /// What the client sends first, left in place, after a proxy has said who it is; none when it only came to hang up.

@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use coffer_core::rate::Rate;
+
 /// Connections of one listener. One more ends the oldest that waits for its client.
 const CONNECTIONS_MAX: usize = 4096;
 /// Connections of one client's address whose handshake, head or body is not complete. One more ends the oldest of them.
 const UNFINISHED_PER_ADDRESS_MAX: usize = 256;
+/// Handshakes that one client's address may begin, in a minute and at once.
+const HANDSHAKES_PER_MINUTE: i64 = 6_000;
+const HANDSHAKES_BURST: i64 = 600;
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// From the first byte of a request's head to its last.
 const HEAD_MAX: Duration = Duration::from_secs(10);
@@ -36,6 +41,8 @@ pub struct FaceLimits {
     pub connections_max: usize,
     /// Connections per client's address (IPv6: /64) whose handshake, head or body is not complete.
     pub unfinished_per_address_max: usize,
+    /// Handshakes that one client's address (IPv6: /64) may begin; any number when there is none.
+    pub handshakes: Option<Rate>,
     /// Time for a TLS handshake.
     pub handshake: Duration,
     /// Time for a request's head.
@@ -57,6 +64,7 @@ impl Default for FaceLimits {
         Self {
             connections_max: CONNECTIONS_MAX,
             unfinished_per_address_max: UNFINISHED_PER_ADDRESS_MAX,
+            handshakes: Rate::new(HANDSHAKES_PER_MINUTE, HANDSHAKES_BURST).ok(),
             handshake: HANDSHAKE_MAX,
             head: HEAD_MAX,
             body: BODY_MAX,

@@ -24,6 +24,8 @@ pub(crate) enum Eviction {
     Unfinished,
     /// The listener was full.
     Full,
+    /// The same client began too many handshakes.
+    Handshakes,
 }
 
 impl Eviction {
@@ -36,6 +38,7 @@ impl Eviction {
         let reason = match self {
             Self::Unfinished => "unfinished",
             Self::Full => "full",
+            Self::Handshakes => "handshakes",
         };
         EVICTIONS.get_or_create_owned(&EvictionLabels { reason })
     }
@@ -44,13 +47,13 @@ impl Eviction {
 /// Puts them into the registry.
 pub fn register_evictions(registry: &SharedRegistry) {
     // Shown before the first, too.
-    for reason in [Eviction::Unfinished, Eviction::Full] {
+    for reason in [Eviction::Unfinished, Eviction::Full, Eviction::Handshakes] {
         reason.counter();
     }
     let mut registry = crate::lock(registry);
     registry.register(
         "face_evictions",
-        "Connections that had to leave for others, by reason",
+        "Connections that were ended for others, by reason",
         EVICTIONS.clone(),
     );
 }
