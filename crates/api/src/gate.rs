@@ -177,10 +177,10 @@ async fn enter(api: &Api, arrival: Arrival<'_>, seen: &mut Seen) -> Outcome {
         .await;
     }
     let (caller, signed) = admit(api, row, (from, head(request)), seen).await?;
-    let passage = caller
-        .as_ref()
-        .map(|caller| limit(api, row, caller, seen))
-        .transpose()?;
+    let passage = match &caller {
+        Some(caller) => Some(limit(api, row, caller, seen).await?),
+        None => None,
+    };
     let query = Query::read(request.uri(), row.query())?;
     seen.object = Called::object(&name);
     let body = if takes_body(request.method()) {
@@ -243,8 +243,13 @@ async fn count(
 }
 
 /// The caller's leave to be worked for.
-fn limit(api: &Api, row: &RouteRow, caller: &Caller, seen: &mut Seen) -> Result<Passage, Problem> {
-    match api.engine().enter(caller, row.cost()) {
+async fn limit(
+    api: &Api,
+    row: &RouteRow,
+    caller: &Caller,
+    seen: &mut Seen,
+) -> Result<Passage, Problem> {
+    match api.engine().enter(caller, row.cost()).await {
         Ok(passage) => {
             seen.standing = Some(passage.allowance);
             Ok(passage)

@@ -12,11 +12,13 @@ mod listeners;
 mod overrides;
 mod postgres;
 mod providers;
+mod redis;
 mod section;
 
 pub(crate) use acme::Acme;
 pub(crate) use postgres::{Names, Postgres, Server};
 pub(crate) use providers::{AdapterName, ProviderSection};
+pub(crate) use redis::Redis;
 pub(crate) use section::{Log, LogFormat, host_of};
 
 use std::{
@@ -69,6 +71,8 @@ pub(crate) struct Configuration {
     pub(crate) keys: Keys,
     /// The server that keeps the roles' data; each keeps its own in files when there is none.
     pub(crate) postgres: Option<Postgres>,
+    /// The server by which nodes share their rates; each counts by itself when there is none.
+    pub(crate) redis: Option<Redis>,
     /// The provider of test mode.
     #[serde(default)]
     pub(crate) simulator: Simulator,
@@ -187,6 +191,7 @@ impl Configuration {
         self.audit.check(self.profile)?;
         self.faces.check()?;
         self.check_postgres()?;
+        self.redis.as_ref().map_or(Ok(()), Redis::check)?;
         self.acme
             .as_ref()
             .map_or(Ok(()), |acme| acme.check(self.profile))?;

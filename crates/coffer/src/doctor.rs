@@ -61,6 +61,7 @@ const CHECKS: &[Check] = &[
     ("clock", machine::clock),
     ("stores", stores::sound),
     ("disk", stores::room),
+    ("shared rates", stores::shared_rates),
     ("processes", processes::running),
     ("readiness", processes::ready),
     ("listeners", processes::reachable),

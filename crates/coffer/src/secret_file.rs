@@ -68,6 +68,12 @@ pub(crate) fn read_text(path: &Path) -> Result<SecretBytes, Failure> {
     }
 }
 
+/// Reads a password as drivers take it: as text. Freed memory is wiped.
+pub(crate) fn read_password(path: &Path) -> Result<String, Failure> {
+    String::from_utf8(read_text(path)?.expose().to_vec())
+        .map_err(|_| Failure::Operator(format!("{} does not hold text", path.display())))
+}
+
 /// Reads a 256-bit key.
 pub(crate) fn read_key(path: &Path) -> Result<Key, Failure> {
     let bytes = read(path)?;

@@ -11,6 +11,7 @@ pub(crate) mod keys;
 pub(crate) mod origin;
 mod pair;
 mod process;
+pub(crate) mod redis;
 mod renewal;
 pub(crate) mod schema;
 mod simulator;

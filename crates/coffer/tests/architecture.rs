@@ -65,6 +65,7 @@ const KEEPERS: &[(&str, &[&str])] = &[
     ("rusqlite", &["coffer-db", MEASURES]),
     ("tokio-postgres", &["coffer-db", MEASURES]),
     ("deadpool-postgres", &["coffer-db"]),
+    ("redis", &["coffer-db"]),
     ("hyper-util", &["coffer-net"]),
     ("hyper-rustls", &["coffer-net"]),
     ("instant-acme", &["coffer-net"]),

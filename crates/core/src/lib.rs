@@ -18,6 +18,7 @@ pub mod card;
 pub mod decline;
 pub mod event;
 pub mod id;
+pub mod lease;
 pub mod limits;
 pub mod mode;
 pub mod money;

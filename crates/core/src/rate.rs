@@ -51,7 +51,7 @@ impl Rate {
     }
 
     /// In how many microseconds so many units are earned, rounded up, so that no rate is ever exceeded by rounding.
-    const fn earned_in_us(self, units: i64) -> i64 {
+    pub(crate) const fn earned_in_us(self, units: i64) -> i64 {
         let time = units.saturating_mul(MINUTE_US);
         let rounded = time.saturating_add(self.per_minute.saturating_sub(1));
         // Never divided by zero: a rate is at least 1.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use coffer_audit::{Audit, Retention};
 use coffer_core::{Timestamp, provider::Provider};
 use coffer_crypto::{Context, Key, MacKey};
-use coffer_db::Database;
+use coffer_db::{Database, SharedScript};
 use coffer_net::{
     Clock, Tasks,
     contract::{keys::Keys, vault::Vault},
@@ -22,7 +22,7 @@ use crate::{
     changes::Changes,
     checkout::Checkout,
     drive::OrderSigner,
-    limits::Limits,
+    limits::{Limits, Shared},
     refusals::Refusals,
     signing_keys::VerifierCache,
     sweeper::Settling,
@@ -75,6 +75,8 @@ pub struct Settings {
     pub development: bool,
     /// How much may be asked for.
     pub limits: LimitSettings,
+    /// What runs [`crate::SHARED_SCRIPT`], where several nodes share their rates.
+    pub shared: Option<SharedScript>,
     /// When what was read is on record.
     pub reads: ReadRecords,
     /// How long what is on record keeps its contents.
@@ -163,6 +165,10 @@ impl Engine {
             origin: settings.checkout_origin,
             key: MacKey::new(&purpose("coffer checkout v1")),
         };
+        let shared = match settings.shared {
+            Some(script) => Some(Shared::open(script, purpose("coffer shared rates v1")).await),
+            None => None,
+        };
         let changes = Changes::open(&db, settings.clock.now()).await?;
         Ok(Self(Arc::new(Parts {
             audit: log_of(&settings.service_key, &settings.instance),
@@ -173,7 +179,7 @@ impl Engine {
             token_cache: TokenCache::empty(),
             verifiers: VerifierCache::empty(),
             uses: Uses::default(),
-            limits: Limits::new(settings.limits),
+            limits: Limits::new(settings.limits, shared),
             calls: Calls::new(settings.reads),
             refusals: Refusals::default(),
             usage: Usage::default(),
@@ -226,6 +232,12 @@ impl Engine {
         tasks.every("pruning", PRUNE_EVERY, self, |engine| async move {
             engine.prune().await
         });
+        if self.shares_rates().is_some() {
+            tasks.every("shared rates", Duration::ZERO, self, |engine| async move {
+                engine.share_rates().await;
+                Ok::<(), std::convert::Infallible>(())
+            });
+        }
         self.run_deliveries(tasks);
     }
 

@@ -18,6 +18,7 @@ use coffer_core::{
     rate::Rate,
 };
 use coffer_crypto::Key;
+use coffer_db::SharedScript;
 use coffer_net::{
     Clock,
     contract::{
@@ -27,7 +28,7 @@ use coffer_net::{
     },
     outbound::{AddressPolicy, Outbound, Roots},
 };
-use coffer_testkit::TestStore;
+use coffer_testkit::{Redis, TestStore};
 
 pub(crate) use fake_vault::{FakeVault, Script, authorizations, captures, refunds};
 
@@ -116,6 +117,19 @@ impl Shop {
     /// Another node of the same installation, with connections of its own to the store.
     pub(crate) async fn another_node(&self) -> Engine {
         let (db, settings) = (self.store.another().await, settings(&self.clock, "other"));
+        Engine::open(db, self.vault.clone(), Arc::new(NoKeys), settings)
+            .await
+            .unwrap()
+    }
+
+    /// Another node, by a clock of its own, that shares its rates with others by this server.
+    pub(crate) async fn sharing_node(&self, clock: &Clock, redis: &Redis) -> Engine {
+        let script = SharedScript::new(&redis.address(), crate::SHARED_SCRIPT).unwrap();
+        let settings = Settings {
+            shared: Some(script),
+            ..settings(clock, "sharing")
+        };
+        let db = self.store.another().await;
         Engine::open(db, self.vault.clone(), Arc::new(NoKeys), settings)
             .await
             .unwrap()
@@ -223,6 +237,7 @@ fn settings(clock: &Clock, instance: &str) -> Settings {
             failures: Rate::new(60, 30).unwrap(),
             concurrent: 100,
         },
+        shared: None,
         reads: ReadRecords::Grouped,
         retention: coffer_audit::Retention::default(),
         anchor: None,

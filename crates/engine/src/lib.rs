@@ -73,7 +73,7 @@ pub use error::Error;
 pub use events::EventFilter;
 pub use idempotency::{Begun, Done, Fresh, IdempotencyKey, StoredAnswer};
 pub use intakes::IntakeGrant;
-pub use limits::{Allowance, Excess, LimitName, LimitSettings, Passage};
+pub use limits::{Allowance, Excess, LimitName, LimitSettings, Passage, SHARED_SCRIPT};
 pub use page::{Listed, Page};
 pub use payment::{CardInput, LastAttempt, NewPayment, Payment, PaymentFilter, TokenRef};
 pub use records::{AuditRecord, RecordFilter, RecordName, RecordPage};

@@ -20,11 +20,13 @@ use crate::contract::Role;
 mod certificate;
 mod disk;
 mod evictions;
+mod shared;
 
 pub use certificate::{CertificateMetrics, TlsCheckMetrics, TlsChecked};
 pub use disk::DiskMetrics;
 pub(crate) use evictions::Eviction;
 pub use evictions::register_evictions;
+pub use shared::SharedMetrics;
 
 /// The registry that a role's parts share and `/metrics` shows.
 pub type SharedRegistry = Arc<Mutex<Registry>>;

@@ -27,6 +27,7 @@ mod plans;
 mod postgres;
 mod process;
 mod receiver;
+mod redis;
 mod store;
 
 pub use chance::Chance;
@@ -41,6 +42,7 @@ pub use outage::Frozen;
 pub use payer::Payer;
 pub use postgres::{PrivateServer, Server};
 pub use receiver::{Received, Receiver, Reply};
+pub use redis::Redis;
 pub use store::TestStore;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};

@@ -55,7 +55,7 @@ pub(super) async fn enter(
     seen.caller = Some(caller.clone());
     auth::permit(api.engine(), &caller, CLIENTS)?;
     api.engine().can_record()?;
-    let passage = limit(api, row, &caller, seen)?;
+    let passage = limit(api, row, &caller, seen).await?;
     if card_numbers::in_body(&fields) {
         return Err(Problem::new(Code::CardNumberNotAllowed).into());
     }

@@ -13,6 +13,7 @@ const SECTIONS: &[&str] = &[
     "vault",
     "keys",
     "postgres",
+    "redis",
     "simulator",
     "webhooks",
     "backup",

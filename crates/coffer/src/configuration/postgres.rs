@@ -43,17 +43,8 @@ impl Postgres {
     }
 
     pub(super) fn check(&self) -> Result<(), String> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-        match self.ca_file.as_deref() {
-            Some(name) if name.is_empty() || name.starts_with('.') || !name.bytes().all(plain) => {
-                Err("[postgres] ca_file must be the name of a file in public/".to_owned())
-            }
-            None if !self.address.is_this_machine() => Err(format!(
-                "[postgres] ca_file is missing: {} is another machine, whose certificate must be verified",
-                self.address
-            )),
-            Some(_) | None => Ok(()),
-        }
+        self.address
+            .check_authority("postgres", self.ca_file.as_deref())
     }
 }
 
@@ -81,8 +72,28 @@ impl Server {
         self.host.parse().ok()
     }
 
+    /// Whether the file of the authorities that vouch for it may be called so, or missing, in this section of the settings.
+    pub(super) fn check_authority(
+        &self,
+        section: &str,
+        ca_file: Option<&str>,
+    ) -> Result<(), String> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        match ca_file {
+            Some(name) if name.is_empty() || name.starts_with('.') || !name.bytes().all(plain) => {
+                Err(format!(
+                    "[{section}] ca_file must be the name of a file in public/"
+                ))
+            }
+            None if !self.is_this_machine() => Err(format!(
+                "[{section}] ca_file is missing: {self} is another machine, whose certificate must be verified"
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Whether no network lies between.
-    fn is_this_machine(&self) -> bool {
+    pub(crate) fn is_this_machine(&self) -> bool {
         self.ip()
             .map_or(self.host == "localhost", |ip| ip.is_loopback())
     }

@@ -77,6 +77,7 @@ codes! {
     DiskFull = "D506" "disk_full" Error: "there is nearly no room, or no inode, left for a store";
     DiskLow = "D507" "disk_low" Warning: "there is little room, or there are few inodes, left for a store";
     ReserveMissing = "D508" "reserve_missing" Warning: "a role's disk was full: the reserve beside its store was given back, and there is no room for another";
+    RatesAlone = "D509" "rates_alone" Warning: "the server by which nodes share their rates cannot be asked: each limits by itself";
     NotRunning = "D601" "not_running" Warning: "a role does not run on this machine";
     NotReady = "D602" "not_ready" Error: "a role runs and cannot do its work";
     NotReachable = "D603" "not_reachable" Error: "nobody listens where a face or link of a running role should be";

@@ -13,7 +13,7 @@ use crate::{
     directory::Role,
     failure::Failure,
     runtime,
-    serve::{schema::Schema, store::Store},
+    serve::{redis, schema::Schema, store::Store},
 };
 
 /// Below this a role may fail at any moment.
@@ -113,6 +113,31 @@ fn schema(seen: &Seen, version: i64) -> Option<Finding> {
     } else {
         None
     }
+}
+
+/// The server by which nodes of `api` share their rates.
+pub(super) fn shared_rates(sight: &Sight) -> Findings {
+    let redis = sight
+        .settings()
+        .and_then(|settings| settings.redis.as_ref());
+    if redis.is_none() || !sight.open_roles().any(|seen| seen.role == Role::Api) {
+        return Vec::new();
+    }
+    let asked = redis::script(&sight.directory, redis).and_then(|script| {
+        let asking = async {
+            match script {
+                Some(script) => script.connect().await.map_err(Failure::Away),
+                None => Ok(()),
+            }
+        };
+        runtime::command(asking)
+    });
+    let finding = asked.err().map(|failure| {
+        let mend =
+            "start it, or set [redis] and api/redis.password: docs/operations.md, \"A second api\"";
+        Finding::of(Code::RatesAlone, failure.to_string(), mend).at(Role::Api)
+    });
+    finding.into_iter().collect()
 }
 
 /// Room where the roles write.

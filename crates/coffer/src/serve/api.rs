@@ -33,6 +33,7 @@ use super::{
     certificates::{self, FaceCertificate},
     disk, edge, origin,
     process::{Edges, Process},
+    redis,
     renewal::{self, Issuer},
     store::Store,
     tls_watch::Watch,
@@ -78,12 +79,14 @@ pub(super) fn run(mut process: Process) -> Result<(), Failure> {
         checkout: process.port(CHECKOUT),
         fields,
     };
-    let parts = Parts::load(
+    let mut parts = Parts::load(
         &process.directory,
         &process.configuration,
         &process.clock,
         ports,
     )?;
+    parts.settings.shared =
+        redis::script(&process.directory, process.configuration.redis.as_ref())?;
     process.harden(Connects::Anywhere)?;
     let listeners = Listeners {
         faces: FaceListeners {
@@ -147,6 +150,7 @@ async fn serve(
     disk::watch(&db, &registry, &tasks);
     metrics::register_evictions(&registry);
     disk::alert(&db, &engine, &tasks);
+    redis::watch(&engine, &registry, &tasks);
     let told = (&registry, alerts::alarm(&engine, AlertKind::TlsWeak));
     Watch::new(&origins.faces(), roots, process.clock.clone(), told)?.run(&tasks);
     let status = origins.status(&process);
@@ -350,6 +354,8 @@ impl Parts {
             fields_origin: origin::fields(configuration, ports.fields),
             development: configuration.profile == Profile::Development,
             limits,
+            // Only who serves shares.
+            shared: None,
             reads: configuration.audit.reads,
             retention: configuration.audit.retention_months,
             anchor: anchor(directory, configuration)?,

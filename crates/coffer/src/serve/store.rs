@@ -162,18 +162,13 @@ fn address(
             )
         }
     };
-    let path = directory.file(role, PASSWORD);
-    let password = secret_file::read_text(&path)?;
-    // Exposed because the driver takes it as text; freed memory is wiped.
-    let password = String::from_utf8(password.expose().to_vec())
-        .map_err(|_| Failure::Operator(format!("{} does not hold text", path.display())))?;
     Ok(PostgresAddress {
         host: server.host().to_owned(),
         ip: known_address(server, role)?,
         port: server.port(),
         database: postgres.name_of(role),
         user: postgres.name_of(role),
-        password,
+        password: secret_file::read_password(&directory.file(role, PASSWORD))?,
         tls,
     })
 }

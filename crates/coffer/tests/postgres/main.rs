@@ -11,6 +11,7 @@
 
 mod nodes;
 mod schema;
+mod shared_rates;
 mod unsafe_settings;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_coffer");

@@ -1,11 +1,6 @@
 //! How many handshakes one client may begin: of all that a stranger can ask for, they cost most.
 
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    sync::{Mutex, PoisonError},
-    time::Instant,
-};
+use std::{collections::HashMap, net::IpAddr, sync::Mutex, time::Instant};
 
 use coffer_core::rate::{Rate, Verdict};
 
