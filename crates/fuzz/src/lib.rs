@@ -60,6 +60,10 @@ pub const TARGETS: &[Target] = &[
         run: links::keys,
     },
     Target {
+        name: "link_pack",
+        run: links::pack,
+    },
+    Target {
         name: "link_vault",
         run: links::vault,
     },

@@ -1,7 +1,10 @@
 //! What roles send each other.
 
 use coffer_crypto::pki::{CertificateRequest, inspect, pem_to_der};
-use coffer_net::contract::{self, Error, Method};
+use coffer_net::{
+    contract::{self, Error, Method},
+    fuzzing,
+};
 
 type Rewrite = fn(&str, bool, &[u8]) -> Option<Vec<u8>>;
 
@@ -40,6 +43,26 @@ fn message(bytes: &[u8], methods: &[Method], rewrite: Rewrite) {
         );
     }
     let _ = coffer_net::link::decode::<Error>(body);
+}
+
+/// A pack of calls is refused, or is the same when it is written again; so is the answer to one, of as many calls as the
+/// first byte says, but that an error in it may be written shorter.
+pub(crate) fn pack(bytes: &[u8]) {
+    let Some((&count, body)) = bytes.split_first() else {
+        return;
+    };
+    if let Some(written) = fuzzing::calls(body) {
+        assert_eq!(written, body, "calls changed");
+    }
+    let count = usize::from(count);
+    if let Some(written) = fuzzing::outcomes(body, count) {
+        assert!(written.len() <= body.len(), "outcomes grew");
+        assert_eq!(
+            fuzzing::outcomes(&written, count),
+            Some(written),
+            "outcomes changed"
+        );
+    }
 }
 
 /// A request for a certificate is refused or kept byte by byte; certificates are read in one way.

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{
     face::{self, ClientHeader, TrustedProxies},
+    link::pack,
     outbound,
 };
 
@@ -66,4 +67,18 @@ pub fn preamble(mut bytes: &[u8]) -> Option<(SocketAddr, Vec<u8>)> {
         return None;
     };
     Some((client, face::proxies::preamble(client)))
+}
+
+/// A pack of calls, read and written again.
+#[must_use]
+pub fn calls(bytes: &[u8]) -> Option<Vec<u8>> {
+    let calls = pack::read_calls(bytes).ok()?;
+    Some(pack::write_calls(&calls).ok()?.to_vec())
+}
+
+/// The answer to a pack of `count` calls, read and written again.
+#[must_use]
+pub fn outcomes(bytes: &[u8], count: usize) -> Option<Vec<u8>> {
+    let outcomes = pack::read_outcomes(bytes, count).ok()?;
+    Some(pack::write_outcomes(outcomes).ok()?.to_vec())
 }

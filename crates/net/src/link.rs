@@ -20,7 +20,7 @@ mod client;
 mod door;
 mod handler;
 mod identity;
-mod pack;
+pub(crate) mod pack;
 
 pub use client::Link;
 pub use door::{Door, serve};

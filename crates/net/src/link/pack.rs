@@ -24,10 +24,10 @@ const CALL_HEAD: usize = 1 + ID_BYTES + LENGTH_BYTES;
 const OUTCOME_HEAD: usize = 1 + LENGTH_BYTES;
 
 /// What became of one call: its answer, encoded, or why there is none.
-pub(super) type Outcome = Result<Zeroizing<Vec<u8>>, Error>;
+pub(crate) type Outcome = Result<Zeroizing<Vec<u8>>, Error>;
 
 /// One call of a pack.
-pub(super) struct Packed<B> {
+pub(crate) struct Packed<B> {
     pub(super) id: Option<RequestId>,
     pub(super) body: B,
 }
@@ -40,7 +40,7 @@ impl<B: AsRef<[u8]>> Packed<B> {
 }
 
 /// The body of a pack. The buffer has its final size at once, so that no copy stays behind.
-pub(super) fn write_calls<B: AsRef<[u8]>>(
+pub(crate) fn write_calls<B: AsRef<[u8]>>(
     calls: &[Packed<B>],
 ) -> Result<Zeroizing<Vec<u8>>, Error> {
     let mut bytes = buffer(calls.iter().map(Packed::size))?;
@@ -54,7 +54,7 @@ pub(super) fn write_calls<B: AsRef<[u8]>>(
 }
 
 /// The calls of a pack's body, all of it.
-pub(super) fn read_calls(mut bytes: &[u8]) -> Result<Vec<Packed<&[u8]>>, Error> {
+pub(crate) fn read_calls(mut bytes: &[u8]) -> Result<Vec<Packed<&[u8]>>, Error> {
     let mut calls = Vec::new();
     while !bytes.is_empty() {
         if bytes.len() < CALL_HEAD || calls.len() == PACK_MAX {
@@ -74,7 +74,7 @@ pub(super) fn read_calls(mut bytes: &[u8]) -> Result<Vec<Packed<&[u8]>>, Error> 
 }
 
 /// The answer to a pack: what became of each call, in their order.
-pub(super) fn write_outcomes(outcomes: Vec<Outcome>) -> Result<Zeroizing<Vec<u8>>, Error> {
+pub(crate) fn write_outcomes(outcomes: Vec<Outcome>) -> Result<Zeroizing<Vec<u8>>, Error> {
     let parts = outcomes.into_iter().map(|outcome| match outcome {
         Ok(answer) => Ok((true, answer)),
         Err(error) => encode(&error).map(|error| (false, error)),
@@ -92,7 +92,7 @@ pub(super) fn write_outcomes(outcomes: Vec<Outcome>) -> Result<Zeroizing<Vec<u8>
 }
 
 /// What became of each of `count` calls, from an answer.
-pub(super) fn read_outcomes(mut bytes: &[u8], count: usize) -> Result<Vec<Outcome>, Error> {
+pub(crate) fn read_outcomes(mut bytes: &[u8], count: usize) -> Result<Vec<Outcome>, Error> {
     let mut outcomes = Vec::new();
     while !bytes.is_empty() {
         if bytes.len() < OUTCOME_HEAD {
