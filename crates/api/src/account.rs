@@ -1,5 +1,6 @@
 //! Handlers of the caller's account.
 
+use coffer_core::detection::Policy;
 use coffer_engine::AccountChange;
 
 use crate::{
@@ -17,6 +18,8 @@ request! {
         origins: Replace<Origins>,
         /// Whether a key that was seen where anybody could read it is frozen at once.
         freeze_exposed_keys: Replace<bool>,
+        /// What is done about what looks hostile: watch (the usual in test mode), slow (in live mode) or block.
+        detection: Replace<Policy>,
     }
 }
 
@@ -31,10 +34,12 @@ pub(crate) async fn account_update(api: Api, mut call: Call) -> Outcome {
     let AccountChangeRequest {
         origins,
         freeze_exposed_keys,
+        detection,
     } = call.body()?;
     let change = AccountChange {
         origins: origins.map(|origins| origins.0),
         freeze_exposed_keys,
+        detection,
     };
     let account = api.engine().account_update(&call.caller, change).await?;
     Ok(Answer::json(200, &AccountView::of(account, &call.caller)))

@@ -19,7 +19,7 @@ use crate::{
     Api,
     gate::{self, Arrival},
     layers,
-    problems::{Code, Problem},
+    problems::{Code, Problem, held_back},
     routes::{Found, Paths},
 };
 
@@ -55,9 +55,19 @@ async fn enter(
     request: &mut Request,
 ) -> Response {
     let refuse = |code| Problem::new(code).answer(&api.settings().api_origin, id);
+    let address = came.peer.ip();
+    if let Err(held) = api.engine().check_blocked(address) {
+        return held_back(held).answer(&api.settings().api_origin, id);
+    }
     let (row, name) = match paths.find(request.method(), request.uri().path()) {
         Found::Route(row, name) => (row, name.into_owned()),
-        Found::Nothing => return refuse(Code::RouteUnknown),
+        Found::Nothing => {
+            api.engine().note_miss(address, request.uri().path(), false);
+            return match api.engine().check_stranger(address) {
+                Ok(()) => refuse(Code::RouteUnknown),
+                Err(held) => held_back(held).answer(&api.settings().api_origin, id),
+            };
+        }
         Found::OtherMethod(allowed) => {
             let mut response = refuse(Code::MethodNotAllowed);
             let allowed = HeaderValue::try_from(allowed).ok();
@@ -67,7 +77,7 @@ async fn enter(
     };
     let from = CallOrigin {
         request_id: id,
-        address: came.peer.ip(),
+        address,
         route: row.route(),
         tls_version: came.tls_version,
     };

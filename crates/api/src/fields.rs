@@ -4,6 +4,7 @@
 
 use coffer_core::{
     Currency, Malformed,
+    detection::Policy,
     event::EventType,
     id::{Id, Kind},
     limits::{METADATA_KEY_MAX, METADATA_KEYS_MAX, METADATA_VALUE_MAX, ORIGINS_MAX, URL_MAX},
@@ -323,6 +324,12 @@ impl Field for Currency {
 impl Field for CaptureMode {
     fn read(value: Value) -> Result<Self, Malformed> {
         parsed(value, "automatic or manual")
+    }
+}
+
+impl Field for Policy {
+    fn read(value: Value) -> Result<Self, Malformed> {
+        parsed(value, "watch, slow or block")
     }
 }
 

@@ -20,7 +20,7 @@ use http::{
     HeaderMap, HeaderName, Method, StatusCode, Uri,
     header::{AUTHORIZATION, ORIGIN},
 };
-use http_body_util::{BodyExt as _, LengthLimitError};
+use http_body_util::BodyExt as _;
 use serde_json::Value;
 
 use crate::{
@@ -72,7 +72,19 @@ struct Seen {
 
 /// The answer, counted and recorded.
 pub(crate) async fn pass(api: &Api, arrival: Arrival<'_>) -> Response {
-    let (id, row, began) = (arrival.from.request_id, arrival.row, Instant::now());
+    let Arrival {
+        from,
+        row,
+        name,
+        request,
+    } = arrival;
+    let (id, began) = (from.request_id, Instant::now());
+    let arrival = Arrival {
+        from,
+        row,
+        name,
+        request: &mut *request,
+    };
     let mut seen = Seen::default();
     let mut response = match enter(api, arrival, &mut seen).await {
         Ok(answer) => answer.into_response(row.location()),
@@ -82,6 +94,11 @@ pub(crate) async fn pass(api: &Api, arrival: Arrival<'_>) -> Response {
         }
         Err(Stop::Problem(problem)) => refusal(api, row, problem, id),
     };
+    if let 401 | 403 | 404 = response.status().as_u16() {
+        let asked = (request.uri().path(), request.headers().get(AUTHORIZATION));
+        api.engine()
+            .note_miss(from.address, asked, seen.caller.is_some());
+    }
     let (standing, receiver) = (seen.standing, seen.receiver.take());
     let bytes_out = response.body().size_hint().exact().unwrap_or_default();
     let ended = (response.status(), bytes_out, began);
@@ -316,23 +333,12 @@ async fn read_body(body: axum::body::Body) -> Result<Bytes, Problem> {
     let collected = tokio::time::timeout(BODY_WITHIN, body.collect()).await;
     match collected.map_err(|_| Problem::new(Code::RequestTimeout))? {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) if is_too_long(&error) => Err(Problem::new(Code::BodyTooLarge)),
+        Err(error) if layers::is_too_long(&error) => Err(Problem::new(Code::BodyTooLarge)),
         Err(_) => Err(Problem::with_detail(
             Code::JsonInvalid,
             "The body broke off: send the request again.",
         )),
     }
-}
-
-fn is_too_long(error: &axum::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if error.is::<LengthLimitError>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 /// The fields of the body: one JSON object without a card number; nothing at all is the empty object.

@@ -24,7 +24,7 @@ use http::{
         REFERRER_POLICY, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS,
     },
 };
-use http_body_util::Limited;
+use http_body_util::{LengthLimitError, Limited};
 
 use crate::{
     Settings,
@@ -87,6 +87,18 @@ fn limit(request: &mut Request) {
     if !body.is_end_stream() {
         *body = Body::new(Limited::new(std::mem::take(body), BODY_MAX));
     }
+}
+
+/// Whether a body was cut off.
+pub(crate) fn is_too_long(error: &axum::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<LengthLimitError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// What can be told without knowing the route or the caller.

@@ -10,6 +10,7 @@ mod answer;
 mod api_keys;
 mod audit_records;
 mod auth;
+mod blocks;
 mod call;
 mod card_numbers;
 mod cards;

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 use axum::{body::Body, response::Response};
 use coffer_core::{Malformed, id::RequestId, permission::Permission};
-use coffer_engine::{CapExcess, Error, LimitName, StoredAnswer};
+use coffer_engine::{CapExcess, Error, Held, LimitName, StoredAnswer};
 use http::{
     HeaderName, HeaderValue, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
@@ -18,7 +18,7 @@ use http::{
 
 pub use table::Code;
 
-use crate::{shape::object, views::CapView};
+use crate::{rates::advice, shape::object, views::CapView};
 
 /// What a signature should be like.
 const ACCEPT_SIGNATURE: HeaderName = HeaderName::from_static("accept-signature");
@@ -304,6 +304,7 @@ impl From<Error> for Stop {
                 Code::LimitReached,
                 format!("There can be at most {limit} {what}. Delete one first."),
             ),
+            Error::Held(held) => held_back(held),
             Error::TooManyFailures { retry_after_s } => too_many_failures(retry_after_s),
             Error::CapExceeded(excess) => cap_exceeded(excess),
             Error::BeyondCaller { field } => beyond_own_key(field),
@@ -335,6 +336,20 @@ fn state_conflict(object: &str, status: &str, needed: &str) -> Problem {
 /// Too many keys from the caller's address did not work.
 pub(crate) fn too_many_failures(retry_after_s: i64) -> Problem {
     Problem::new(Code::RateExceeded).limited(LimitName::Address, retry_after_s)
+}
+
+/// Whoever asks looks hostile.
+pub(crate) fn held_back(held: Held) -> Problem {
+    match held {
+        Held::Slowed { retry_after_s } => {
+            let limit = LimitName::Detection;
+            Problem::with_detail(Code::RateExceeded, advice(limit)).limited(limit, retry_after_s)
+        }
+        Held::Blocked { until } => Problem::with_detail(
+            Code::Blocked,
+            format!("Come back at {until}, or have the block lifted."),
+        ),
+    }
 }
 
 fn beyond_own_key(field: &'static str) -> Problem {

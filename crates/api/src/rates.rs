@@ -72,7 +72,12 @@ pub(crate) fn problem(excess: &Excess) -> Problem {
         retry_after_s,
         ..
     } = excess;
-    let detail = match limit {
+    Problem::with_detail(Code::RateExceeded, advice(*limit)).limited(*limit, *retry_after_s)
+}
+
+/// What to do about it.
+pub(crate) const fn advice(limit: LimitName) -> &'static str {
+    match limit {
         LimitName::Concurrency => {
             "Wait for the answer of a request before you send another, or use another key."
         }
@@ -82,9 +87,11 @@ pub(crate) fn problem(excess: &Excess) -> Problem {
         LimitName::Account => {
             "Repeat the request after the time in the Retry-After header; all keys of the account and mode share this limit, which the operator can raise."
         }
+        LimitName::Detection => {
+            "Repeat the request after the time in the Retry-After header. What came before looked hostile: GET /v1/blocks says why."
+        }
         LimitName::Address => {
             "Repeat the request after the time in the Retry-After header, with a key that works."
         }
-    };
-    Problem::with_detail(Code::RateExceeded, detail).limited(*limit, *retry_after_s)
+    }
 }

@@ -436,6 +436,7 @@ mod tests {
         let prefixes = BTreeMap::from([
             ("alert", "alr"),
             ("api_key", "key"),
+            ("block", "blk"),
             ("card", "card"),
             ("customer", "cus"),
             ("event", "evt"),

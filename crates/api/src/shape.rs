@@ -11,6 +11,7 @@ use coffer_core::{
     brand::Brand,
     cap::CapKind,
     decline::DeclineReason,
+    detection::{Policy, Signal},
     event::EventType,
     id::{Id, Kind},
     money::AMOUNT_MAX,
@@ -210,6 +211,8 @@ words! {
         AuditRecord = "audit_record",
         /// A webhook endpoint.
         WebhookEndpoint = "webhook_endpoint",
+        /// Somebody who is slowed or blocked.
+        Block = "block",
         /// An intake.
         Intake = "intake",
         /// An account.
@@ -247,8 +250,10 @@ word_shapes!(
     Operation,
     Outcome,
     PaymentStatus,
+    Policy,
     Preset,
     RefundStatus,
+    Signal,
     SignatureAlgorithm,
     SignedRequests,
     SigningKeyState,

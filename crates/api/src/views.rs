@@ -5,6 +5,8 @@ mod account;
 mod alert;
 mod api_key;
 mod audit_record;
+mod block;
+mod cap;
 mod card;
 mod customer;
 mod event;
@@ -18,8 +20,10 @@ mod webhook_endpoint;
 
 pub(crate) use account::AccountView;
 pub(crate) use alert::AlertView;
-pub(crate) use api_key::{ApiKeyUsesView, ApiKeyView, CapView, SuggestionView};
+pub(crate) use api_key::{ApiKeyUsesView, ApiKeyView, SuggestionView};
 pub(crate) use audit_record::AuditRecordView;
+pub(crate) use block::BlockView;
+pub(crate) use cap::CapView;
 pub(crate) use card::CardView;
 pub(crate) use customer::CustomerView;
 pub(crate) use event::EventView;
@@ -119,6 +123,7 @@ pub(crate) fn components() -> Vec<(&'static str, Object)> {
         entry::<EventView>(),
         entry::<event::EventObjectView>(),
         entry::<AlertView>(),
+        entry::<BlockView>(),
         entry::<ApiKeyView>(),
         entry::<api_key::RateView>(),
         entry::<CapView>(),

@@ -1,7 +1,9 @@
 //! What an operator does with accounts and API keys: one set of functions over the engine, reached through the running
 //! api's admin socket, or directly when no api runs.
 
+pub(crate) mod blocks;
 mod keys;
+mod refusal;
 mod signing_keys;
 
 use axum::{
@@ -12,10 +14,12 @@ use axum::{
     routing::{get, post},
 };
 use coffer_core::{Timestamp, id::AccountId};
-use coffer_engine::{Engine, Error};
+use coffer_engine::Engine;
 use coffer_net::Clock;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
+
+use refusal::failed;
 
 pub(crate) use keys::{KeyAct, KeyMade, KeyTask, KeyWanted, KeysWanted};
 pub(crate) use signing_keys::{SigningKeyAct, SigningKeyTask, SigningKeyWanted};
@@ -111,6 +115,7 @@ impl Desk {
             .route("/audit-records", asks!(records))
             .route("/usage", asks!(usage))
             .route("/alerts", get(shows!(alerts)))
+            .merge(blocks::routes())
             .route("/owner-invitations", post(shows!(invite_owner)))
             .with_state(self)
     }
@@ -343,40 +348,5 @@ pub(crate) fn answer<T: Serialize>(outcome: Result<T, Failure>) -> Response {
             )
                 .into_response()
         }
-    }
-}
-
-fn failed(error: Error) -> Failure {
-    match error {
-        Error::NotFound { object } => Failure::Operator(format!("there is no such {object}")),
-        Error::Refused(why) => Failure::Operator(why.to_owned()),
-        Error::Invalid { field, expected } => {
-            Failure::Operator(format!("{field}: expected {expected}"))
-        }
-        Error::State {
-            object,
-            status,
-            needed,
-        } => Failure::Operator(format!("the {object} is {status}; this needs {needed}")),
-        Error::LimitReached { what, limit } => {
-            Failure::Operator(format!("there can be at most {limit} {what}"))
-        }
-        error @ (Error::AmountTooLarge { .. }
-        | Error::CapExceeded(_)
-        | Error::TokenUsed
-        | Error::TokenExpired
-        | Error::TokenUnknown
-        | Error::CvcLost
-        | Error::ProviderMissing
-        | Error::IdempotencyMismatch
-        | Error::IdempotencyRunning
-        | Error::Answered(_)
-        | Error::BeyondCaller { .. }
-        | Error::Unsigned
-        | Error::TooManyFailures { .. }
-        | Error::BudgetExhausted
-        | Error::Sealed
-        | Error::Unavailable
-        | Error::Defect) => Failure::System(format!("the api's store refused: {error:?}")),
     }
 }

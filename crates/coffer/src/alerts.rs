@@ -48,6 +48,9 @@ pub(crate) struct Shown {
     times: i64,
     first: String,
     last: String,
+    /// Of what detection has found.
+    score: Option<i64>,
+    detail: Option<String>,
 }
 
 /// What `coffer pages check` found.
@@ -67,6 +70,8 @@ impl Shown {
             version: _,
             created,
             updated,
+            score,
+            detail,
         } = alert;
         Self {
             id: id.to_string(),
@@ -77,6 +82,8 @@ impl Shown {
             times,
             first: created.to_string(),
             last: updated.to_string(),
+            score,
+            detail,
         }
     }
 }
@@ -131,9 +138,13 @@ fn line(alert: &Shown) -> String {
         times,
         first,
         last,
+        detail,
         ..
     } = alert;
-    format!("{last}  {kind}  {subject}\n    {whose}, seen {times} times since {first}")
+    let why = detail
+        .as_ref()
+        .map_or_else(String::new, |detail| format!("\n    {detail}"));
+    format!("{last}  {kind}  {subject}\n    {whose}, seen {times} times since {first}{why}")
 }
 
 /// `coffer pages check`.

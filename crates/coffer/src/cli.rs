@@ -4,8 +4,9 @@ mod manage;
 mod operate;
 
 pub(crate) use manage::{
-    AccountsCommand, ApiKeysCommand, AuditCommand, ExportArguments, KeyNamed, KeysListed,
-    NewKeyArguments, SigningKeyOwner, SigningKeySource, SigningKeysCommand, UsageArguments,
+    AccountsCommand, ApiKeysCommand, AuditCommand, BlocksCommand, ExportArguments, KeyNamed,
+    KeysListed, NewKeyArguments, SigningKeyOwner, SigningKeySource, SigningKeysCommand,
+    UsageArguments,
 };
 pub(crate) use operate::{BackupCommand, DoctorArguments};
 
@@ -67,6 +68,11 @@ pub(crate) enum Command {
     },
     /// Show what needs a person's attention, what was seen last first.
     Alerts(AlertsArguments),
+    /// Who is slowed or blocked, because what came from there looked hostile.
+    Blocks {
+        #[command(subcommand)]
+        command: BlocksCommand,
+    },
     /// Compare the payment pages that payers get with those that were made.
     Pages {
         #[command(subcommand)]

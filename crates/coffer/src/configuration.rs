@@ -6,6 +6,7 @@
 mod acme;
 mod audit;
 mod backup;
+mod detection;
 mod document;
 mod limits;
 mod listeners;
@@ -32,6 +33,7 @@ use serde::Deserialize;
 use crate::{directory::Role, failure::Failure};
 use audit::Audit;
 use backup::Backup;
+use detection::Detection;
 use limits::Limits;
 use providers::Providers;
 use section::{Api, Faces, Keys, Links, Metrics, Simulator, Vault, Webhooks};
@@ -91,6 +93,9 @@ pub(crate) struct Configuration {
     /// How much may be asked for.
     #[serde(default)]
     pub(crate) limits: Limits,
+    /// What looks hostile, and what is done then.
+    #[serde(default)]
+    pub(crate) detection: Detection,
     /// What is logged and how.
     #[serde(default)]
     pub(crate) log: Log,
@@ -189,6 +194,7 @@ impl Configuration {
         self.metrics.check()?;
         self.limits.check()?;
         self.audit.check(self.profile)?;
+        self.detection.check(self.profile)?;
         self.faces.check()?;
         self.check_postgres()?;
         self.redis.as_ref().map_or(Ok(()), Redis::check)?;

@@ -69,6 +69,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::ApiKeys { command } => api_keys::run(command),
         Command::SigningKeys { command } => signing_keys::run(command),
         Command::Accounts { command } => activation::run(command),
+        Command::Blocks { command } => accounts::blocks::run(command),
         Command::Alerts(arguments) => alerts::list(&arguments),
         Command::Pages {
             command: PagesCommand::Check(place),

@@ -223,6 +223,7 @@ const fn kind_code(kind: ObjectKind) -> u8 {
         ObjectKind::Event => 6,
         ObjectKind::ApiKey => 7,
         ObjectKind::Alert => 8,
+        ObjectKind::Block => 10,
         ObjectKind::SigningKey => 9,
     }
 }

@@ -13,6 +13,16 @@ words! {
         CapReached = "cap_reached",
         /// A canary key was used: somebody has seen what nobody should see.
         CanaryUsed = "canary_used",
+        /// Somebody asks for what is not there, or without a key that works, again and again.
+        Scanning = "scanning",
+        /// Somebody tries many keys.
+        CredentialStuffing = "credential_stuffing",
+        /// Somebody tries which cards work.
+        CardTesting = "card_testing",
+        /// An API key was used from a network that it was never used from.
+        NewNetwork = "new_network",
+        /// An API key is used far more than usual.
+        UnusualRate = "unusual_rate",
         /// What the world sees of a face's TLS or certificate is weak, or will soon be over.
         TlsWeak = "tls_weak",
         /// The disk under a store was full: its reserve was given back, or requests were refused.

@@ -10,7 +10,7 @@ use std::{fmt, str::FromStr};
 use crate::{Malformed, Timestamp, brand::Brand};
 
 /// The last four digits of a card number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Last4([u8; 4]);
 
@@ -64,7 +64,7 @@ impl fmt::Display for Last4 {
 }
 
 /// The month after whose end a card is no longer valid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "(i64, i64)", into = "(i64, i64)")]
 pub struct Expiry {
     month: i64,
@@ -127,7 +127,7 @@ impl From<Expiry> for (i64, i64) {
 }
 
 /// What a merchant may know and store about a card.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct CardSummary {
     /// The scheme.
     pub brand: Brand,

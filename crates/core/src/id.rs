@@ -218,6 +218,8 @@ kinds! {
     Request, RequestId = "req";
     /// Something that needs a person's attention.
     Alert, AlertId = "alr";
+    /// Somebody who is slowed or blocked for a while.
+    Block, BlockId = "blk";
     /// One entry of the tamper-evident log.
     Leaf, LeafId = "leaf";
 }

@@ -16,6 +16,7 @@ pub mod brand;
 pub mod cap;
 pub mod card;
 pub mod decline;
+pub mod detection;
 pub mod event;
 pub mod id;
 pub mod lease;

@@ -31,6 +31,8 @@ words! {
         SigningKey = "sigkey",
         /// An alert.
         Alert = "alr",
+        /// Somebody who is slowed or blocked.
+        Block = "blk",
     }
 }
 

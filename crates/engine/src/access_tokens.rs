@@ -75,7 +75,7 @@ impl Engine {
         let caller = self.authenticate(presented, origin).await?;
         if caller.by_token() || caller.api_key().to_string() != client {
             let (error, key) = (AuthenticationError::Unknown, caller.api_key());
-            self.failed(origin.address);
+            self.failed(origin.address, client);
             self.note_refused(Whose::Proven(caller.place(), key), error, &origin);
             return Err(error);
         }
@@ -242,7 +242,7 @@ impl Engine {
         let (mut whose, address) = (Whose::Nobody, origin.address);
         let verified = self.verify_token_text(presented, address, &mut whose).await;
         if let Err(AuthenticationError::TokenUnknown) = verified {
-            self.failed(address);
+            self.failed(address, presented);
         }
         if let Err(error) = &verified {
             self.note_refused(whose, *error, origin);

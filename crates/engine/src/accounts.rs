@@ -2,7 +2,7 @@
 
 mod activation;
 
-use coffer_core::{Mode, Timestamp, id::AccountId, limits::ORIGINS_MAX};
+use coffer_core::{Mode, Timestamp, detection::Policy, id::AccountId, limits::ORIGINS_MAX};
 use coffer_db::{Row, Transaction, params};
 use coffer_net::contract::Place;
 
@@ -11,6 +11,7 @@ pub use activation::{Activation, ActivationNeed};
 use crate::{
     Caller, Engine, Error,
     commit::By,
+    detection::usual_policy,
     error::corrupt,
     rows::{self, key_of},
     store::{accounts as sql, events},
@@ -29,6 +30,8 @@ pub struct AccountView {
     pub origins: Vec<String>,
     /// Whether a key that was seen where anybody could read it is frozen at once.
     pub freeze_exposed_keys: bool,
+    /// What is done about what looks hostile.
+    pub detection: Policy,
     /// Since when live payments are possible, if they are.
     pub activated: Option<Timestamp>,
     /// Grows with every change of the settings.
@@ -110,6 +113,7 @@ impl Engine {
             mode: place.mode,
             origins: settings.origins,
             freeze_exposed_keys: settings.freeze_exposed_keys,
+            detection: settings.detection,
             activated: found
                 .optional_integer("activated")?
                 .map(Timestamp::from_millis),
@@ -166,7 +170,8 @@ impl Engine {
             settings.version,
             origins.join(" "),
             i64::from(freeze),
-            self.now().as_millis()
+            self.now().as_millis(),
+            change.detection.or(settings.chosen).map(Policy::as_str),
         ];
         let change = Transaction::new().one(&sql::SETTINGS_UPDATE, row);
         let (by, place) = (By::Caller(caller), caller.place());
@@ -201,12 +206,17 @@ pub struct AccountChange {
     pub origins: Option<Vec<String>>,
     /// Whether a key that was seen where anybody could read it is frozen at once.
     pub freeze_exposed_keys: Option<bool>,
+    /// What is done about what looks hostile.
+    pub detection: Option<Policy>,
 }
 
 /// Settings of an account in one mode.
 pub(crate) struct AccountSettings {
     pub(crate) origins: Vec<String>,
     pub(crate) freeze_exposed_keys: bool,
+    pub(crate) detection: Policy,
+    /// What the account chose, if it did.
+    chosen: Option<Policy>,
     version: i64,
     updated: Timestamp,
 }
@@ -223,7 +233,10 @@ pub(crate) async fn settings(engine: &Engine, place: Place) -> Result<AccountSet
             expected: "an account's settings",
         })
     })?;
+    let chosen = rows::maybe_word(&row, "detection")?;
     Ok(AccountSettings {
+        detection: chosen.unwrap_or_else(|| usual_policy(place.mode)),
+        chosen,
         origins: rows::list(&row, "origins")?,
         freeze_exposed_keys: row.integer("freeze_exposed")? != 0,
         version: row.integer("version")?,

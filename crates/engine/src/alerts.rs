@@ -44,6 +44,17 @@ pub struct Alert {
     pub created: Timestamp,
     /// When it was seen last.
     pub updated: Timestamp,
+    /// How much more than usual it was when it was seen last, for what detection has found: 100 at its threshold.
+    pub score: Option<i64>,
+    /// What was seen last, and what would be usual.
+    pub detail: Option<String>,
+}
+
+/// What there is to say of an alert, beside its subject.
+#[derive(Clone, Copy)]
+pub(crate) struct Detail<'a> {
+    pub(crate) score: i64,
+    pub(crate) text: &'a str,
 }
 
 impl Engine {
@@ -56,6 +67,27 @@ impl Engine {
         place: Option<Place>,
         kind: AlertKind,
         subject: &str,
+    ) -> Result<(), Error> {
+        self.raise(place, kind, subject, None).await
+    }
+
+    /// As [`Self::alert_raise`], with what was seen.
+    pub(crate) async fn alert_explained(
+        &self,
+        place: Option<Place>,
+        kind: AlertKind,
+        subject: &str,
+        detail: Detail<'_>,
+    ) -> Result<(), Error> {
+        self.raise(place, kind, subject, Some(detail)).await
+    }
+
+    async fn raise(
+        &self,
+        place: Option<Place>,
+        kind: AlertKind,
+        subject: &str,
+        detail: Option<Detail<'_>>,
     ) -> Result<(), Error> {
         let subject: String = subject.chars().take(SUBJECT_MAX).collect();
         let [account, mode] = owner(place);
@@ -70,17 +102,22 @@ impl Engine {
         let told = match known {
             Some(known) if now.since(known.updated) < SILENCE_MS => {
                 let [account, mode] = owner(place);
-                let row = params![account, mode, known.id.to_string(), now.as_millis()];
+                let mut row = params![account, mode, known.id.to_string(), now.as_millis()];
+                row.extend(explained(detail));
                 let count = Transaction::new().one(&sql::ALERT_COUNT, row);
                 self.db().transact(count).await?;
                 return Ok(());
             }
-            Some(known) => self.alert_again(&known, now).await,
-            None => self.alert_insert(place, kind, &subject, now).await,
+            Some(known) => self.alert_again(&known, now, detail).await,
+            None => {
+                self.alert_insert(place, (kind, &subject), now, detail)
+                    .await
+            }
         };
         match told {
             Ok(()) => {
-                tracing::warn!(alert.kind = %kind, alert.subject = subject, "an alert was raised");
+                let why = detail.map_or("", |detail| detail.text);
+                tracing::warn!(alert.kind = %kind, alert.subject = subject, why, "an alert was raised");
                 Ok(())
             }
             // Another node, or another request, was faster with the same.
@@ -97,12 +134,12 @@ impl Engine {
     async fn alert_insert(
         &self,
         place: Option<Place>,
-        kind: AlertKind,
-        subject: &str,
+        (kind, subject): (AlertKind, &str),
         now: Timestamp,
+        detail: Option<Detail<'_>>,
     ) -> Result<(), coffer_db::Error> {
         let (id, [account, mode]): (AlertId, _) = (self.0.clock.id(), owner(place));
-        let row = params![
+        let mut row = params![
             account,
             mode,
             id.to_string(),
@@ -110,19 +147,21 @@ impl Engine {
             subject,
             now.as_millis()
         ];
+        row.extend(explained(detail));
         let change = Transaction::new().one(&sql::ALERT_INSERT, row);
         self.alert_commit(place, id, 1, change).await
     }
 
-    async fn alert_again(&self, known: &Alert, now: Timestamp) -> Result<(), coffer_db::Error> {
+    async fn alert_again(
+        &self,
+        known: &Alert,
+        now: Timestamp,
+        detail: Option<Detail<'_>>,
+    ) -> Result<(), coffer_db::Error> {
         let [account, mode] = owner(known.place);
-        let row = params![
-            account,
-            mode,
-            known.id.to_string(),
-            now.as_millis(),
-            known.version
-        ];
+        let mut row = params![account, mode, known.id.to_string(), now.as_millis()];
+        row.extend(explained(detail));
+        row.push(known.version.into());
         let change = Transaction::new().one(&sql::ALERT_AGAIN, row);
         let version = known.version.saturating_add(1);
         self.alert_commit(known.place, known.id, version, change)
@@ -178,6 +217,14 @@ impl Engine {
     }
 }
 
+/// The columns of what there is to say.
+fn explained(detail: Option<Detail<'_>>) -> Vec<Value> {
+    params![
+        detail.map(|detail| detail.score),
+        detail.map(|detail| detail.text)
+    ]
+}
+
 /// Account and mode of an alert's key.
 fn owner(place: Option<Place>) -> [Value; 2] {
     place.map_or_else(|| ["".into(), "".into()], key_of)
@@ -200,5 +247,7 @@ fn read(row: &Row) -> Result<Alert, Error> {
         version: row.integer("version")?,
         created: rows::time(row, "created")?,
         updated: rows::time(row, "updated")?,
+        score: row.optional_integer("score")?,
+        detail: row.optional_text("detail")?.map(str::to_owned),
     })
 }

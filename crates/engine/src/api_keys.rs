@@ -11,6 +11,8 @@ mod suggestion;
 mod uses;
 mod verify;
 
+use std::collections::HashMap;
+
 use coffer_core::{
     Mode, Timestamp,
     api_key::{KeyKind, SignedRequests},
@@ -24,7 +26,7 @@ use coffer_db::{Transaction, params};
 use coffer_net::contract::Place;
 
 use crate::{
-    Done, Engine, Error, Fresh, Listed, Page, Steward, Text, accounts,
+    CapUse, Done, Engine, Error, Fresh, Listed, Page, Steward, Text, accounts,
     rows::key_of,
     store::{api_keys as sql, idempotency},
 };
@@ -33,7 +35,7 @@ pub use change::ApiKeyChange;
 pub use key::{ApiKey, KeySettings, Observed, OldSecret};
 pub use suggestion::Suggestion;
 pub(crate) use uses::Uses;
-pub use uses::{KeySeen, KeyUses, LastUse, UseCount};
+pub use uses::{KeyUses, LastUse, UseCount};
 pub use verify::{AuthenticationError, Presented};
 pub(crate) use verify::{KeyCache, Known, check_state};
 
@@ -55,6 +57,15 @@ pub struct NewApiKey {
     pub settings: KeySettings,
     /// A bait: it permits nothing, and raises an alert when somebody uses it.
     pub canary: bool,
+}
+
+/// What was seen of a key: its last call, and what it has used of its caps today.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KeySeen {
+    /// The last call, as far as it is written yet.
+    pub last_use: Option<LastUse>,
+    /// Of each cap of which it has used something.
+    pub caps: Vec<CapUse>,
 }
 
 impl Engine {
@@ -160,10 +171,27 @@ impl Engine {
         Ok(seen.remove(&key.id).unwrap_or_default())
     }
 
+    /// What was seen of each of these keys, all of one account and mode, between the first and the last id.
+    async fn seen(
+        &self,
+        place: Place,
+        between: [ApiKeyId; 2],
+    ) -> Result<HashMap<ApiKeyId, KeySeen>, Error> {
+        let mut seen: HashMap<ApiKeyId, KeySeen> = HashMap::new();
+        for (key, used) in self.last_uses(place, between).await? {
+            seen.entry(key).or_default().last_use = Some(used);
+        }
+        for (key, used) in self.used_of(place, between).await? {
+            seen.entry(key).or_default().caps.push(used);
+        }
+        Ok(seen)
+    }
+
     /// What keys need from time to time: ended rotations, reminders, counts and usage written.
     pub(crate) async fn keep_keys(&self) -> Result<(), Error> {
         self.write_uses().await?;
         self.write_usage().await?;
+        self.watch_rates().await?;
         self.end_rotations().await?;
         self.end_signing_key_rotations().await?;
         self.prune_nonces().await?;

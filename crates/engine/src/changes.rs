@@ -63,22 +63,26 @@ impl Engine {
             self.forget_all();
         }
         let seen = self.0.changes.seen.load(Ordering::Acquire);
-        let mut expected = seen;
+        let (mut expected, mut blocks) = (seen, false);
         for row in self.db().read(&sql::CHANGES_AFTER, params![seen]).await? {
             let sequence = row.integer("sequence")?;
             expected = expected.saturating_add(1);
             if sequence != expected {
                 // Pruned before this node read it: what is cached may be wrong.
                 self.forget_all();
-                expected = sequence;
+                (expected, blocks) = (sequence, true);
             }
             match row.text("kind")? {
                 "api_key" => self.0.key_cache.forget(rows::word(&row, "id")?),
                 "access_token" => self.0.token_cache.forget(rows::word(&row, "id")?),
                 "signing_key" => self.0.verifiers.forget(rows::word(&row, "id")?),
+                "block" => blocks = true,
                 _ => {}
             }
             self.0.changes.seen.store(sequence, Ordering::Release);
+        }
+        if blocks {
+            self.load_blocks().await?;
         }
         self.0.changes.polled.store(asked, Ordering::Release);
         Ok(())

@@ -13,14 +13,15 @@ use coffer_net::{
 };
 
 use crate::{
-    AnchorSink, ApiKey, Card, Customer, Error, LimitSettings, Payment, ReadRecords, Refund,
-    SigningKey, WebhookEndpoint,
+    AnchorSink, ApiKey, Card, Customer, DetectionSettings, Error, LimitSettings, Payment,
+    ReadRecords, Refund, SigningKey, WebhookEndpoint,
     access_tokens::TokenCache,
     anchor::Anchoring,
     api_keys::{KeyCache, Uses},
     calls::Calls,
     changes::Changes,
     checkout::Checkout,
+    detection::Detection,
     drive::OrderSigner,
     limits::{Limits, Shared},
     refusals::Refusals,
@@ -79,6 +80,8 @@ pub struct Settings {
     pub shared: Option<SharedScript>,
     /// When what was read is on record.
     pub reads: ReadRecords,
+    /// When something looks hostile, and what is done then.
+    pub detection: DetectionSettings,
     /// How long what is on record keeps its contents.
     pub retention: Retention,
     /// Where the signed heads of the logs are kept elsewhere, if anywhere.
@@ -123,6 +126,7 @@ pub(crate) struct Parts {
     pub(crate) calls: Calls,
     pub(crate) refusals: Refusals,
     pub(crate) usage: Usage,
+    pub(crate) detection: Detection,
     pub(crate) changes: Changes,
     pub(crate) orders: OrderSigner,
     pub(crate) webhooks: Outbound,
@@ -170,7 +174,7 @@ impl Engine {
             None => None,
         };
         let changes = Changes::open(&db, settings.clock.now()).await?;
-        Ok(Self(Arc::new(Parts {
+        let engine = Self(Arc::new(Parts {
             audit: log_of(&settings.service_key, &settings.instance),
             retention: settings.retention,
             anchoring: settings.anchor.map(Anchoring::new),
@@ -183,6 +187,7 @@ impl Engine {
             calls: Calls::new(settings.reads),
             refusals: Refusals::default(),
             usage: Usage::default(),
+            detection: Detection::new(settings.detection),
             changes,
             secrets,
             checkout,
@@ -197,7 +202,9 @@ impl Engine {
             render: settings.render,
             webhooks: settings.webhooks,
             settling: Settling::default(),
-        })))
+        }));
+        engine.load_blocks().await?;
+        Ok(engine)
     }
 
     /// Starts what the engine does by itself, until the tasks are stopped.

@@ -5,7 +5,7 @@
 use coffer_core::{Currency, Malformed};
 use coffer_net::contract::{self, Refusal};
 
-use crate::{CapExcess, idempotency::StoredAnswer};
+use crate::{CapExcess, Held, idempotency::StoredAnswer};
 
 /// Why the engine did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +63,8 @@ pub enum Error {
     Answered(StoredAnswer),
     /// Not permitted, and why.
     Refused(&'static str),
+    /// Whoever asks looks hostile, and is slowed or blocked for a while.
+    Held(Held),
     /// Too many keys from this address did not work.
     TooManyFailures {
         /// When to come back.
@@ -110,6 +112,12 @@ impl Error {
             field,
             expected: malformed.expected,
         }
+    }
+}
+
+impl From<Held> for Error {
+    fn from(held: Held) -> Self {
+        Self::Held(held)
     }
 }
 

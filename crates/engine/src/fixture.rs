@@ -33,9 +33,9 @@ use coffer_testkit::{Redis, TestStore};
 pub(crate) use fake_vault::{FakeVault, Script, authorizations, captures, refunds};
 
 use crate::{
-    Begun, CallOrigin, Caller, CardInput, Done, Engine, Error, Fresh, IdempotencyKey, KeySettings,
-    LimitSettings, Metadata, NewApiKey, NewPayment, Payment, Presented, ReadRecords, Render,
-    Settings, Steward, Text, TokenRef,
+    Begun, CallOrigin, Caller, CardInput, DetectionSettings, Done, Engine, Error, Fresh,
+    IdempotencyKey, KeySettings, LimitSettings, Metadata, NewApiKey, NewPayment, Payment,
+    Presented, ReadRecords, Render, Settings, Steward, Text, TokenRef, detection,
 };
 
 /// A key server that is away: nothing in these tests needs it.
@@ -93,13 +93,21 @@ pub(crate) struct Shop {
 
 impl Shop {
     pub(crate) async fn open() -> Self {
+        Self::watched_by(detection::tests::settings()).await
+    }
+
+    /// With this detection.
+    pub(crate) async fn watched_by(detection: DetectionSettings) -> Self {
         let store = TestStore::open(crate::MIGRATIONS, crate::STATEMENTS).await;
         let (vault, clock) = (
             Arc::new(FakeVault::default()),
             Clock::fixed(Timestamp::from_millis(1_795_341_600_000)),
         );
         coffer_net::tls::install_provider();
-        let settings = settings(&clock, "test");
+        let settings = Settings {
+            detection,
+            ..settings(&clock, "test")
+        };
         let engine = Engine::open(store.db.clone(), vault.clone(), Arc::new(NoKeys), settings)
             .await
             .unwrap();
@@ -239,6 +247,7 @@ fn settings(clock: &Clock, instance: &str) -> Settings {
         },
         shared: None,
         reads: ReadRecords::Grouped,
+        detection: detection::tests::settings(),
         retention: coffer_audit::Retention::default(),
         anchor: None,
         webhooks: Outbound::new(AddressPolicy::public_only(), Roots::public()),

@@ -42,6 +42,8 @@ words! {
         Address = "address",
         /// Requests of one key at the same time.
         Concurrency = "concurrency",
+        /// What somebody who looks hostile may do.
+        Detection = "detection",
     }
 }
 
@@ -108,6 +110,11 @@ impl Limits {
             failures: Cache::new(CELLS_MAX),
             shared,
         }
+    }
+
+    /// Whether a key has worked on this node, whatever was forgotten of it since.
+    pub(crate) fn has_worked(&self, key: ApiKeyId) -> bool {
+        self.keys.peek(&key).is_some()
     }
 
     /// What the nodes share their rates by.
@@ -251,6 +258,20 @@ fn found<K: std::hash::Hash + Eq + Clone>(cells: &Cache<K, Arc<Cell>>, key: K) -
     }
 }
 
+/// A rate that each node counts for itself.
+#[derive(Debug, Default)]
+pub(crate) struct OwnRate(Cell);
+
+impl OwnRate {
+    /// Takes one unit; otherwise the wait in microseconds.
+    pub(crate) fn take(&self, rate: Rate, now_us: i64) -> Result<(), i64> {
+        match self.0.take(rate, now_us, 1, Sharing::Alone).0 {
+            Taken::Passed(_) | Taken::Waits(_) => Ok(()),
+            Taken::Refused(wait_us) => Err(wait_us),
+        }
+    }
+}
+
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "tests")]
 mod tests {
@@ -333,7 +354,8 @@ mod tests {
     async fn guessing_keys_ends_soon_and_stops_no_key_that_works() {
         use crate::AuthenticationError::{TooManyFailures, Unknown};
         let shop = Shop::open().await;
-        shop.caller("GET /v1/ping").await;
+        let caller = shop.caller("GET /v1/ping").await;
+        drop(shop.engine.enter(&caller, 1).await.unwrap());
         let guess = async |byte: u8| {
             let id = ApiKeyId::from_bytes([byte; 16]);
             let kind = coffer_core::api_key::KeyKind::Secret;
@@ -351,6 +373,8 @@ mod tests {
         let unknown = refusals.iter().filter(|error| **error == Unknown).count();
         assert_eq!(i64::try_from(unknown), Ok(most));
         assert!(matches!(refusals.last(), Some(TooManyFailures { .. })));
+        // As after a change of it, of which this node was told.
+        shop.engine.0.key_cache.forget(caller.api_key());
         shop.caller("GET /v1/ping").await;
         // Neither while the node hears nothing of others, and has to ask the store about every key.
         shop.clock.advance(1_001);

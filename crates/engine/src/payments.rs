@@ -21,7 +21,7 @@ use coffer_net::contract::{
 pub(crate) use card::Found;
 
 use crate::{
-    Caller, Done, Engine, Error, Fresh, NewPayment, Payment, StoredAnswer,
+    Caller, Done, Engine, Error, Fresh, NewPayment, Payment, StoredAnswer, Subject,
     commit::Intent,
     drive::perform,
     ledger::{Attempt, Ledger},
@@ -41,6 +41,7 @@ impl Engine {
         fresh: Fresh,
         new: NewPayment,
     ) -> Result<Done<Payment>, Error> {
+        self.check_held(&Subject::Key(caller.api_key))?;
         let provider = self.provider(caller.place.mode)?;
         if let Some(url) = &new.return_url {
             check_url("return_url", url)?;
@@ -86,6 +87,7 @@ impl Engine {
 
         // 2. and 3. The act and its outcome, in a task of their own: the client may hang up, the payment may not.
         let done = self.drive(job, Some(ledger.once_stored())).await?;
+        self.note_try(&done, Some(caller.api_key), None);
         Ok(done.answered(201))
     }
 

@@ -7,6 +7,7 @@ pub(crate) mod access_tokens;
 pub(crate) mod accounts;
 pub(crate) mod alerts;
 pub(crate) mod api_keys;
+pub(crate) mod blocks;
 pub(crate) mod caps;
 pub(crate) mod customers;
 pub(crate) mod events;
@@ -120,6 +121,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "money in usage",
         sql: usage::MONEY,
     },
+    Migration {
+        version: 24,
+        name: "detection",
+        sql: blocks::SCHEMA,
+    },
 ];
 
 /// Beside the key of a table, an index begins with what tells its rows apart, not with account and mode. PostgreSQL knows
@@ -151,6 +157,7 @@ pub const STATEMENTS: &[&[&Statement]] = &[
     access_tokens::STATEMENTS,
     api_keys::STATEMENTS,
     caps::STATEMENTS,
+    blocks::STATEMENTS,
     payments::STATEMENTS,
     refunds::STATEMENTS,
     customers::STATEMENTS,

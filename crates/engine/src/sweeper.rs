@@ -266,6 +266,7 @@ impl Engine {
         self.prune_usage().await?;
         self.prune_caps().await?;
         self.prune_revoked_tokens().await?;
+        self.prune_blocks().await?;
         let now = self.now();
         let changes = now.plus_millis(-CHANGES_KEPT_MS).as_millis();
         let forget = Transaction::new().any(&accounts::CHANGES_PRUNE, params![changes]);

@@ -277,6 +277,7 @@ impl Note {
         match error {
             Error::NotFound { .. } => Self::UNKNOWN,
             Error::TooManyFailures { .. }
+            | Error::Held(_)
             | Error::Sealed
             | Error::Unavailable
             | Error::BudgetExhausted

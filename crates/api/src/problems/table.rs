@@ -79,6 +79,9 @@ codes! {
     AddressNotAllowed "address_not_allowed" 403 "The key may not be used from this address",
         "Call from an address that the key lists, or add this one to the key.",
         "The key lists the addresses and networks from which it may be used, and the request came from another one. Behind a load balancer the operator has to configure it, or every request seems to come from there.";
+    Blocked "blocked" 403 "What came from here looked hostile",
+        "Wait until the block is over, or have it lifted: DELETE /v1/blocks/{id} with another key, or coffer blocks lift.",
+        "Somebody scanned, tried many keys or many cards from this address or with this key, and the account or the installation chose to block that for a while. GET /v1/blocks says why and until when.";
     BeyondOwnKey "beyond_own_key" 403 "A key cannot give more than it has",
         "Use a key that may do as much itself, or ask for less. The member field names the setting.",
         "A key that manages other keys can give them, and itself, no rights, addresses or time beyond its own. Otherwise whoever stole it could help himself.";
@@ -206,7 +209,7 @@ codes! {
         "Two requests with the same Idempotency-Key arrived together. The first is still being worked on; its answer will be given to every repetition.";
     RateExceeded "rate_exceeded" 429 "Too many requests",
         "Repeat the request after the time in the Retry-After header.",
-        "The member limit names what was exceeded: the rate of the key, of the account with all its keys, the requests that a key has at the same time, or the keys from one address that did not work. Whoever comes back when told is let in; whoever comes back sooner waits longer each time, up to a minute. RateLimit and RateLimit-Policy tell beforehand how much is left.";
+        "The member limit names what was exceeded: the rate of the key, of the account with all its keys, the requests that a key has at the same time, the keys from one address that did not work, or what is left to somebody who looks hostile. Whoever comes back when told is let in; whoever comes back sooner waits longer each time, up to a minute. RateLimit and RateLimit-Policy tell beforehand how much is left.";
     Overloaded "overloaded" 503 "There is no room for the request",
         "Repeat the request, with the same Idempotency-Key, after the time in the Retry-After header.",
         "Too many requests are worked on at the same time. Lists are refused first, and what moves money last.";

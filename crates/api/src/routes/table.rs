@@ -2,7 +2,7 @@
 
 use coffer_core::{
     api_key::KeyKind,
-    id::{AlertId, ApiKeyId, CardId, CustomerId, SigningKeyId, WebhookEndpointId},
+    id::{AlertId, ApiKeyId, BlockId, CardId, CustomerId, SigningKeyId, WebhookEndpointId},
     permission::{Permission, Resource},
 };
 
@@ -18,6 +18,7 @@ use crate::{
     },
     audit_records::{audit_record_export, audit_record_list},
     auth::Rights,
+    blocks::{block, block_lift, block_list},
     cards::{NewCardRequest, card_delete, card_keep, card_list},
     customers::{
         CustomerChangeRequest, NewCustomerRequest, customer, customer_create, customer_delete,
@@ -44,9 +45,9 @@ use crate::{
     usage::usage_list,
     views::{
         AccessTokenView, AccountView, AlertView, ApiKeyUsesView, ApiKeyView, AuditRecordView,
-        AuthorizationServerView, CardView, CustomerView, EventView, IntakeView, IntrospectionView,
-        PaymentView, PingView, RefundView, SigningKeyView, SuggestionView, UsageView,
-        WebhookEndpointView,
+        AuthorizationServerView, BlockView, CardView, CustomerView, EventView, IntakeView,
+        IntrospectionView, PaymentView, PingView, RefundView, SigningKeyView, SuggestionView,
+        UsageView, WebhookEndpointView,
     },
     webhooks::{
         NewWebhookEndpointRequest, WebhookEndpointChangeRequest, webhook_endpoint,
@@ -204,6 +205,10 @@ static ROUTES: &[RouteRow] = &[
     get!("/v1/alerts", alert_list, read(Resource::Events), "List alerts, the newest first.")
         .lists::<AlertView>(query::page::<AlertId>()),
     get!("/v1/alerts/{id}", alert, read(Resource::Events), "Show an alert.").yields::<AlertView>(&[200]),
+    get!("/v1/blocks", block_list, read(Resource::ApiKeys), "List the API keys and payers that are slowed or blocked, the newest first.")
+        .lists::<BlockView>(query::page::<BlockId>()),
+    get!("/v1/blocks/{id}", block, read(Resource::ApiKeys), "Show who is slowed or blocked, and why.").yields::<BlockView>(&[200]),
+    delete!("/v1/blocks/{id}", block_lift, write(Resource::ApiKeys), "Lift a block before its time. An API key does not lift its own."),
     post!("/v1/api_keys", api_key_create, write(Resource::ApiKeys), "Make an API key, which is shown once; it gets no more than the caller's key has.")
         .takes::<NewApiKeyRequest>()
         .yields::<ApiKeyView>(&[201])

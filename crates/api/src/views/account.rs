@@ -2,6 +2,7 @@
 
 use coffer_core::{
     Mode,
+    detection::Policy,
     id::{AccountId, ApiKeyId},
 };
 use coffer_engine::AccountView as Account;
@@ -23,6 +24,9 @@ object! {
         origins: Vec<String>,
         /// Whether a key that was seen where anybody could read it is frozen at once.
         freeze_exposed_keys: bool,
+        /// What is done about what looks hostile, beside telling of it: nothing (watch), or for a while little (slow) or nothing
+        /// (block) of what it asks for.
+        detection: Policy,
         /// Since when live payments are possible, if they are.
         activated: Option<Time>,
         /// The id of the key that asks.
@@ -47,6 +51,7 @@ impl AccountView {
             mode,
             origins,
             freeze_exposed_keys,
+            detection,
             activated,
             version,
             created,
@@ -60,6 +65,7 @@ impl AccountView {
             name,
             origins,
             freeze_exposed_keys,
+            detection,
             activated: activated.map(Time),
             api_key: caller.api_key(),
             permissions: permissions

@@ -26,6 +26,10 @@ object! {
         created: Time,
         /// When it was seen last.
         updated: Time,
+        /// For what detection has found: 100 at the threshold of its signal, 200 at twice as much in the same time.
+        score: Option<i64>,
+        /// For what detection has found: what was seen last, and what would be usual.
+        detail: Option<String>,
     }
 }
 
@@ -41,6 +45,8 @@ impl AlertView {
             version,
             created,
             updated,
+            score,
+            detail,
         } = alert;
         Self {
             id,
@@ -52,6 +58,8 @@ impl AlertView {
             version,
             created: Time(created),
             updated: Time(updated),
+            score,
+            detail,
         }
     }
 }

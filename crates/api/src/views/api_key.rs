@@ -3,21 +3,20 @@
 mod suggestion;
 
 use coffer_core::{
-    Currency, Mode, Timestamp,
+    Mode, Timestamp,
     api_key::{KeyKind, KeyState, SignedRequests},
-    cap::{Cap, CapKind, day_of, resets},
     id::ApiKeyId,
     network::Networks,
     permission::{Access, Permissions, Resource},
     rate::Rate,
 };
 use coffer_engine::{
-    ApiKey, CapExcess, CapUse, KeySeen, KeySettings, KeyUses, LastUse, Observed, OldSecret,
-    UseCount,
+    ApiKey, KeySeen, KeySettings, KeyUses, LastUse, Observed, OldSecret, UseCount,
 };
 use serde::{Serialize, Serializer};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, schema::AdditionalProperties};
 
+use super::CapView;
 use crate::shape::{ObjectType, Shape, Time, object};
 
 pub(crate) use suggestion::SuggestionView;
@@ -116,24 +115,6 @@ object! {
 }
 
 object! {
-    /// A cap of a key. Of the kinds that are listed, it permits the listed currencies only.
-    pub(crate) struct CapView as "Cap" {
-        /// What is capped: by day (UTC) or by call.
-        kind: CapKind,
-        /// In which currency; none for cards.
-        currency: Option<Currency>,
-        /// The most, in minor units, or a number of cards.
-        limit: i64,
-        /// What was used of it today; null for a cap by call, and where it was not looked up.
-        used: Option<i64>,
-        /// What is left of it; null like used.
-        left: Option<i64>,
-        /// When it begins anew; null for a cap by call.
-        resets: Option<Time>,
-    }
-}
-
-object! {
     /// Limits that are tried out before they hold.
     pub(crate) struct ObservedView as "ObservedLimits" {
         /// These permissions instead of the key's own.
@@ -202,45 +183,6 @@ impl RateView {
         Self {
             per_minute: rate.per_minute(),
             burst: rate.burst(),
-        }
-    }
-}
-
-impl CapView {
-    fn of(cap: Cap, seen: Option<&KeySeen>, now: Timestamp) -> Self {
-        let (kind, currency, limit) = (cap.kind(), cap.currency(), cap.limit());
-        let per_day = kind.is_per_day();
-        let used = seen.filter(|_| per_day).map(|seen| {
-            let of_it = |one: &&CapUse| (one.kind, one.currency) == (kind, currency);
-            seen.caps.iter().find(of_it).map_or(0, |one| one.used)
-        });
-        Self {
-            kind,
-            currency,
-            limit,
-            used,
-            left: used.map(|used| limit.saturating_sub(used).max(0)),
-            resets: per_day.then(|| Time(resets(day_of(now)))),
-        }
-    }
-
-    /// What was exceeded, for whoever did.
-    pub(crate) fn exceeded(excess: CapExcess) -> Self {
-        let CapExcess {
-            kind,
-            currency,
-            limit,
-            left,
-            resets,
-        } = excess;
-        let per_day = kind.is_per_day();
-        Self {
-            kind,
-            currency,
-            limit,
-            used: per_day.then(|| limit.saturating_sub(left)),
-            left: Some(left),
-            resets: resets.map(Time),
         }
     }
 }

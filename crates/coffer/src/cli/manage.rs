@@ -7,7 +7,7 @@ use coffer_api::ExportFormat;
 use coffer_core::{
     Mode, Timestamp,
     api_key::{KeyKind, SignedRequests},
-    id::{ApiKeyId, SigningKeyId},
+    id::{ApiKeyId, BlockId, SigningKeyId},
     signing_key::SignatureAlgorithm,
 };
 
@@ -46,6 +46,26 @@ pub(crate) struct KeysListed {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum BlocksCommand {
+    /// Show who is slowed or blocked, and why.
+    List {
+        #[command(flatten)]
+        place: Place,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let somebody go before the time.
+    Lift {
+        /// The block's id, `blk_…`.
+        #[arg(value_name = "BLOCK")]
+        block: BlockId,
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 /// A key, by its id.

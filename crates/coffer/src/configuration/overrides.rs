@@ -19,6 +19,7 @@ const SECTIONS: &[&str] = &[
     "backup",
     "audit",
     "limits",
+    "detection",
     "log",
     "metrics",
 ];

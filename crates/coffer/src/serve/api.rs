@@ -346,6 +346,9 @@ impl Parts {
         )?;
         let limits = configuration.limits.settings();
         let limits = limits.map_err(|error| Failure::Operator(format!("[limits]: {error}")))?;
+        let detection = configuration.detection.settings(configuration.profile);
+        let detection =
+            detection.map_err(|error| Failure::Operator(format!("[detection]: {error}")))?;
         let settings = Settings {
             clock: clock.clone(),
             service_key,
@@ -357,6 +360,7 @@ impl Parts {
             // Only who serves shares.
             shared: None,
             reads: configuration.audit.reads,
+            detection,
             retention: configuration.audit.retention_months,
             anchor: anchor(directory, configuration)?,
             webhooks,

@@ -36,6 +36,7 @@ use Door::{AnyKey, Anyone, Intake, Secret};
 
 /// Every route below /v1.
 const DOORS: &[(&str, Door)] = &[
+    ("DELETE /v1/blocks/{id}", Secret("api_keys:write")),
     ("DELETE /v1/cards/{id}", Secret("cards:write")),
     ("DELETE /v1/customers/{id}", Secret("customers:write")),
     (
@@ -51,6 +52,8 @@ const DOORS: &[(&str, Door)] = &[
     ("GET /v1/api_keys/{id}/uses", Secret("api_keys:read")),
     ("GET /v1/audit_records", Secret("audit:read")),
     ("GET /v1/audit_records/export", Secret("audit:read")),
+    ("GET /v1/blocks", Secret("api_keys:read")),
+    ("GET /v1/blocks/{id}", Secret("api_keys:read")),
     ("GET /v1/customers", Secret("customers:read")),
     ("GET /v1/customers/{id}", Secret("customers:read")),
     ("GET /v1/customers/{id}/cards", Secret("cards:read")),

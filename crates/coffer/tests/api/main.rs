@@ -10,6 +10,7 @@
 mod account;
 mod customers;
 mod description;
+mod detection;
 mod doors;
 mod encrypted;
 mod keys;

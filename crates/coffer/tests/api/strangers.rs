@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coffer_core::id::AlertId;
+use coffer_core::id::{AlertId, BlockId};
 use coffer_db::{Statement, Transaction, params};
 use coffer_engine::{MIGRATIONS, STATEMENTS};
 use coffer_testkit::{Answer, Card, Coffer, Merchant};
@@ -33,6 +33,7 @@ impl Belongings {
                 "api_keys",
                 post("/v1/api_keys", json!({"name": "mine", "permissions": {}})).await,
             ),
+            ("blocks", block(coffer, shop).await),
             ("cards", post(&cards, json!({"token": token})).await),
             ("customers", customer),
             ("events", event),
@@ -98,6 +99,24 @@ async fn alert(coffer: &Coffer, shop: &Merchant) -> String {
         .await;
     let id = AlertId::from_bytes([7; 16]).to_string();
     let row = params![shop.account.as_str(), id.as_str()];
+    let insert = Transaction::new().one(&INSERT, row);
+    store.transact(insert).await.unwrap();
+    id
+}
+
+/// Somebody whom this account blocks, as the api would write it.
+async fn block(coffer: &Coffer, shop: &Merchant) -> String {
+    static INSERT: Statement = Statement::new(
+        "test_block_insert",
+        "INSERT INTO blocks (account, mode, block, subject, signal, policy, score, reason, created, until)
+         VALUES ($1, 'test', $2, 'payer 192.0.2.7', 'card_testing', 'block', 100, 'a test', 1, $3)",
+    );
+    let installation = coffer.installation();
+    let store = installation
+        .store("api", MIGRATIONS, &[STATEMENTS, &[&[&INSERT]]].concat())
+        .await;
+    let id = BlockId::from_bytes([7; 16]).to_string();
+    let row = params![shop.account.as_str(), id.as_str(), i64::MAX];
     let insert = Transaction::new().one(&INSERT, row);
     store.transact(insert).await.unwrap();
     id

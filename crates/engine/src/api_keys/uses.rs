@@ -4,7 +4,6 @@
 //! Addresses are kept of secret keys alone. A publishable key is used by payers, whose addresses nobody needs.
 
 use std::{
-    collections::HashMap,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -17,7 +16,8 @@ use coffer_net::contract::Place;
 
 use super::key::ApiKey;
 use crate::{
-    CallOrigin, Caller, CapUse, Engine, Error, rows, rows::key_of, store::api_keys as sql,
+    CallOrigin, Caller, Engine, Error, detection::Networks, rows, rows::key_of,
+    store::api_keys as sql,
 };
 
 /// Different things counted of one key between two writings; what else comes is counted among the last.
@@ -79,19 +79,20 @@ pub struct LastUse {
     pub client: Option<String>,
 }
 
-/// What was seen of a key: its last call, and what it has used of its caps today.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct KeySeen {
-    /// The last call, as far as it is written yet.
-    pub last_use: Option<LastUse>,
-    /// Of each cap of which it has used something.
-    pub caps: Vec<CapUse>,
-}
-
 #[derive(Default)]
 struct Pending {
     counts: Vec<Count>,
     last: Option<LastUse>,
+}
+
+impl Pending {
+    /// From where it was used.
+    fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.counts.iter().filter_map(|count| match count.seen {
+            Seen::Call(address) => address,
+            Seen::RefusedAddress(_) | Seen::RefusedPermission(_) => None,
+        })
+    }
 }
 
 /// What a key was used for since it was written last.
@@ -100,6 +101,8 @@ pub(crate) struct KeyUse {
     place: Place,
     kind: KeyKind,
     pending: Mutex<Pending>,
+    /// From where it was used as far as this node has looked.
+    networks: Networks,
 }
 
 impl KeyUse {
@@ -109,6 +112,7 @@ impl KeyUse {
             place: key.place,
             kind: key.kind,
             pending: Mutex::default(),
+            networks: Networks::default(),
         })
     }
 }
@@ -279,23 +283,16 @@ impl Engine {
         Ok(uses)
     }
 
-    /// What was seen of each of these keys, all of one account and mode, between the first and the last id.
-    pub(super) async fn seen(
+    /// The last use of each of these keys, all of one account and mode, between the first and the last id.
+    pub(super) async fn last_uses(
         &self,
         place: Place,
         [first, last]: [ApiKeyId; 2],
-    ) -> Result<HashMap<ApiKeyId, KeySeen>, Error> {
+    ) -> Result<Vec<(ApiKeyId, LastUse)>, Error> {
         let [account, mode] = key_of(place);
         let row = params![account, mode, first.to_string(), last.to_string()];
-        let mut seen: HashMap<ApiKeyId, KeySeen> = HashMap::new();
-        for row in self.db().read(&sql::LAST_USES, row).await? {
-            let (key, used) = read_last(&row)?;
-            seen.entry(key).or_default().last_use = Some(used);
-        }
-        for (key, used) in self.used_of(place, [first, last]).await? {
-            seen.entry(key).or_default().caps.push(used);
-        }
-        Ok(seen)
+        let rows = self.db().read(&sql::LAST_USES, row).await?;
+        rows.iter().map(read_last).collect()
     }
 
     /// When a secret was used last, as far as is known.
@@ -315,10 +312,14 @@ impl Engine {
     pub(crate) async fn write_uses(&self) -> Result<(), Error> {
         let used = std::mem::take(&mut *coffer_net::lock(&self.0.uses.0));
         for some in used.chunks(KEYS_PER_WRITE) {
-            let steps = some.iter().fold(Transaction::new(), |steps, key| {
+            let mut steps = Transaction::new();
+            for key in some {
                 let pending = std::mem::take(&mut *coffer_net::lock(&key.pending));
-                steps.append(written(key, &pending))
-            });
+                // Before it is written from where it was used, and so known to all nodes.
+                self.watch_networks((key.place, key.id), &key.networks, pending.addresses())
+                    .await;
+                steps = steps.append(written(key, &pending));
+            }
             self.db().transact(steps).await?;
         }
         Ok(())

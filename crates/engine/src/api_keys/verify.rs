@@ -16,7 +16,8 @@ use super::{
     uses::{KeyUse, Seen},
 };
 use crate::{
-    CallOrigin, Caller, Engine, Error, cache::ObjectCache, refusals::Whose, store::api_keys as sql,
+    CallOrigin, Caller, Engine, Error, Held, cache::ObjectCache, refusals::Whose,
+    store::api_keys as sql,
 };
 
 /// API keys held in memory; more are read from the store each time.
@@ -54,6 +55,15 @@ pub enum AuthenticationError {
     },
     /// The store cannot be asked.
     Unavailable,
+}
+
+impl From<Held> for AuthenticationError {
+    fn from(held: Held) -> Self {
+        match held {
+            Held::Slowed { retry_after_s } => Self::TooManyFailures { retry_after_s },
+            Held::Blocked { .. } => Self::Unknown,
+        }
+    }
 }
 
 /// A key, or an access token, as it comes with a request.
@@ -156,7 +166,7 @@ impl Engine {
             .verify_text(presented, origin.address, &mut whose)
             .await;
         if let Err(AuthenticationError::Malformed | AuthenticationError::Unknown) = verified {
-            self.failed(origin.address);
+            self.failed(origin.address, presented);
         }
         if let Err(error) = &verified {
             self.note_refused(whose, *error, origin);
@@ -201,7 +211,8 @@ impl Engine {
             return Ok(Some(known));
         }
         // That there was such a key is known: to ask what has become of it is nobody's guess.
-        if self.0.key_cache.get(&id).is_none() {
+        if self.0.key_cache.get(&id).is_none() && !self.0.limits.has_worked(id) {
+            self.check_stranger(address)?;
             let may_try = self.0.limits.may_try(address, self.0.clock.ticks_us());
             may_try
                 .map_err(|retry_after_s| AuthenticationError::TooManyFailures { retry_after_s })?;
@@ -235,8 +246,9 @@ impl Engine {
     }
 
     /// Somebody at this address guesses, or has mistyped.
-    pub(crate) fn failed(&self, address: IpAddr) {
+    pub(crate) fn failed(&self, address: IpAddr, presented: &str) {
         self.0.limits.failed(address, self.0.clock.ticks_us());
+        self.note_wrong_key(address, presented);
     }
 
     pub(super) async fn stored_key(&self, id: ApiKeyId) -> Result<Option<StoredKey>, Error> {

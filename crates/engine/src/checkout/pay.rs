@@ -8,7 +8,7 @@ use coffer_core::{
     CardSummary, Timestamp,
     alert::AlertKind,
     cap::code,
-    id::TokenId,
+    id::{ApiKeyId, TokenId},
     payment::{Operation, PaymentStatus},
 };
 use coffer_db::Transaction;
@@ -17,12 +17,13 @@ use coffer_net::{
         self, Refusal,
         vault::{Perform, ResolveToken},
     },
+    face::client_of,
     task,
 };
 
 use super::{CheckoutView, Payer};
 use crate::{
-    CapExcess, Engine, Error,
+    CapExcess, Engine, Error, Subject,
     commit::By,
     drive::perform,
     ledger::Ledger,
@@ -42,23 +43,27 @@ impl Engine {
     /// [`Error::CvcLost`] when the card is to be entered again; [`Error::Sealed`] and [`Error::Unavailable`] when nothing
     /// was sent.
     pub async fn checkout_pay(&self, payer: Payer, token: TokenId) -> Result<CheckoutView, Error> {
+        // A payer is told no more than that it does not go on now.
+        let who = Subject::Payer(payer.place, client_of(payer.origin.address));
+        self.check_held(&who).map_err(|_| Error::Unavailable)?;
         let engine = self.clone();
         // In a task of its own: the payer's browser may hang up, the payment may not.
         let work = task::spawn("checkout", async move {
-            if let Some(job) = engine.checkout_intend(&payer, token).await? {
-                engine.drive(job, None).await?;
+            if let Some((job, maker)) = engine.checkout_intend(&payer, token).await? {
+                let paid = engine.drive(job, None).await?;
+                engine.note_try(&paid, maker, Some(payer.origin.address));
             }
             engine.checkout_view(&payer).await
         });
         work.await.unwrap_or(Err(Error::Defect))
     }
 
-    /// Records the intent; none when the token was used before.
+    /// Records the intent, and tells which key made the payment; none when the token was used before.
     async fn checkout_intend(
         &self,
         payer: &Payer,
         token: TokenId,
-    ) -> Result<Option<Perform>, Error> {
+    ) -> Result<Option<(Perform, Option<ApiKeyId>)>, Error> {
         let mut ledger = self.ledger(payer.place, payer.payment).await?;
         let Some((found, card)) = self.checkout_card(payer, token).await? else {
             return Ok(None);
@@ -100,7 +105,7 @@ impl Engine {
                 if let Some(known) = maker {
                     self.watch_caps(known.key(), reserved.as_ref(), &done);
                 }
-                Ok(Some(job))
+                Ok(Some((job, ledger.maker)))
             }
             Err(error)
                 if error.is_conflict_at(&sql::PAYMENT_UPDATE)

@@ -103,11 +103,12 @@ pub(crate) static SETTINGS_INSERT: Statement = Statement::new(
 );
 pub(crate) static SETTINGS_FIND: Statement = Statement::new(
     "settings_find",
-    "SELECT version, origins, freeze_exposed, updated FROM account_settings WHERE account = $1 AND mode = $2",
+    "SELECT version, origins, freeze_exposed, detection, updated FROM account_settings WHERE account = $1 AND mode = $2",
 );
 pub(crate) static SETTINGS_UPDATE: Statement = Statement::new(
     "settings_update",
-    "UPDATE account_settings SET version = version + 1, origins = $4, freeze_exposed = $5, updated = $6
+    "UPDATE account_settings SET version = version + 1, origins = $4, freeze_exposed = $5, updated = $6,
+        detection = $7
      WHERE account = $1 AND mode = $2 AND version = $3",
 );
 /// The counter's row lock makes sequence numbers appear in the order of commits.

@@ -29,23 +29,24 @@ pub(crate) const STATEMENTS: &[&Statement] = &[
 
 pub(crate) static ALERT_INSERT: Statement = Statement::new(
     "alert_insert",
-    "INSERT INTO alerts (account, mode, alert, kind, subject, times, version, created, updated)
-     VALUES ($1, $2, $3, $4, $5, 1, 1, $6, $6)",
+    "INSERT INTO alerts (account, mode, alert, kind, subject, times, version, created, updated, score, detail)
+     VALUES ($1, $2, $3, $4, $5, 1, 1, $6, $6, $7, $8)",
 );
 pub(crate) static ALERT_COUNT: Statement = Statement::new(
     "alert_count",
-    "UPDATE alerts SET times = times + 1, updated = $4 WHERE account = $1 AND mode = $2 AND alert = $3",
+    "UPDATE alerts SET times = times + 1, updated = $4, score = $5, detail = $6
+     WHERE account = $1 AND mode = $2 AND alert = $3",
 );
 /// On the version that was looked at, so that of two nodes one tells it.
 pub(crate) static ALERT_AGAIN: Statement = Statement::new(
     "alert_again",
-    "UPDATE alerts SET times = times + 1, version = version + 1, updated = $4
-     WHERE account = $1 AND mode = $2 AND alert = $3 AND version = $5",
+    "UPDATE alerts SET times = times + 1, version = version + 1, updated = $4, score = $5, detail = $6
+     WHERE account = $1 AND mode = $2 AND alert = $3 AND version = $7",
 );
 macro_rules! select_alerts {
     ($rest:literal) => {
         concat!(
-            "SELECT account, mode, alert, kind, subject, times, version, created, updated FROM alerts ",
+            "SELECT account, mode, alert, kind, subject, times, version, created, updated, score, detail FROM alerts ",
             $rest
         )
     };

@@ -60,6 +60,7 @@ pub(crate) const STATEMENTS: &[&Statement] = &[
     &USE_COUNT,
     &USE_LAST,
     &USES,
+    &NETWORKS,
     &USES_PRUNE,
     &LAST_USES,
     &SECRET_LAST_USE,
@@ -120,8 +121,8 @@ pub(crate) static EXPIRIES_DUE: Statement = Statement::new(
 );
 pub(crate) static USE_COUNT: Statement = Statement::new(
     "api_key_use_count",
-    "INSERT INTO api_key_uses (account, mode, api_key, secret, what, value, calls, last)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    "INSERT INTO api_key_uses (account, mode, api_key, secret, what, value, calls, last, first)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)
      ON CONFLICT (account, mode, api_key, secret, what, value)
      DO UPDATE SET calls = api_key_uses.calls + EXCLUDED.calls, last = EXCLUDED.last",
 );
@@ -137,6 +138,12 @@ pub(crate) static USES: Statement = Statement::new(
     "api_key_uses",
     "SELECT secret, what, value, calls, last FROM api_key_uses
      WHERE account = $1 AND mode = $2 AND api_key = $3 ORDER BY last DESC, what, value LIMIT 200",
+);
+/// From where a key was used, and since when.
+pub(crate) static NETWORKS: Statement = Statement::new(
+    "api_key_networks",
+    "SELECT value, first FROM api_key_uses
+     WHERE account = $1 AND mode = $2 AND api_key = $3 AND what = 'address' ORDER BY last DESC LIMIT 200",
 );
 pub(crate) static USES_PRUNE: Statement = Statement::new(
     "api_key_uses_prune",

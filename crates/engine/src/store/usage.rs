@@ -41,6 +41,8 @@ pub(crate) const STATEMENTS: &[&Statement] = &[
     &LIST,
     &LIST_MONEY,
     &OF_KEY,
+    &BUSY,
+    &HOURS,
     &PRUNE,
     &PRUNE_MONEY,
 ];
@@ -82,6 +84,18 @@ pub(crate) static OF_KEY: Statement = Statement::new(
     "usage_of_key",
     "SELECT hour, operation, calls FROM usage_hours
      WHERE account = $1 AND mode = $2 AND api_key = $3 AND hour >= $4 ORDER BY hour DESC LIMIT 50000",
+);
+/// Keys that called at least so often in this hour, the busiest first.
+pub(crate) static BUSY: Statement = Statement::new(
+    "usage_busy",
+    "SELECT account, mode, api_key, CAST(SUM(calls) AS bigint) AS calls FROM usage_hours WHERE hour = $1
+     GROUP BY account, mode, api_key HAVING SUM(calls) > CAST($2 AS bigint) ORDER BY SUM(calls) DESC LIMIT $3",
+);
+/// What a key called, hour by hour.
+pub(crate) static HOURS: Statement = Statement::new(
+    "usage_hours_of_key",
+    "SELECT hour, CAST(SUM(calls) AS bigint) AS calls FROM usage_hours
+     WHERE account = $1 AND mode = $2 AND hour >= $3 AND hour < $4 AND api_key = $5 GROUP BY hour",
 );
 pub(crate) static PRUNE: Statement =
     Statement::new("usage_prune", "DELETE FROM usage_hours WHERE hour < $1");
