@@ -1,11 +1,6 @@
 //! Access tokens: what OAuth's endpoints answer, what a token can do, and when it can no more.
 
-use std::{
-    io::Write as _,
-    path::Path,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
 use coffer_core::api_key::KeyText;
 use coffer_net::outbound::Method;
@@ -13,7 +8,7 @@ use coffer_testkit::{Answer, Coffer, Merchant, eventually};
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
-use crate::{BINARY, keys::key, pay, problems::problem};
+use crate::{BINARY, keys::key, pay, problems::problem, signatures::python};
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 const SOON: Duration = Duration::from_secs(5);
@@ -553,27 +548,13 @@ print(fetch(url, None, headers))
 async fn a_foreign_client_finds_its_way_by_the_metadata() {
     let coffer = Coffer::start(BINARY).await;
     let shop = coffer.merchant().await;
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/venv/bin/python");
-    assert!(python.exists(), "install the tools with ./test --install");
     let said = json!({
         "origin": shop.url(""),
         "authority": coffer.directory().join("public/development-ca.pem"),
         "id": of(&coffer, &shop).id(),
         "key": shop.secret_key,
     });
-    let mut child = Command::new(python)
-        .args(["-c", ASK])
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(said.to_string().as_bytes()).unwrap();
-    drop(stdin);
-    let output = tokio::task::spawn_blocking(|| child.wait_with_output());
-    let output = output.await.unwrap().unwrap();
-    assert!(output.status.success());
-    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let told = tokio::task::spawn_blocking(move || python(ASK, &said));
+    let told = told.await.unwrap();
     assert_eq!(told["account"], shop.account);
 }
