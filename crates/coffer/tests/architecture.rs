@@ -44,7 +44,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // The fuzz targets, which nothing depends on.
     (
         "coffer-fuzz",
-        &["core", "crypto", "net", "vault", "engine", "api"],
+        &["core", "crypto", "audit", "net", "vault", "engine", "api"],
     ),
     ("coffer-testkit", &["core", "crypto", "db", "net"]),
     (

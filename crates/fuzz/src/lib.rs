@@ -6,6 +6,7 @@ mod cards;
 mod faces;
 mod links;
 mod pages;
+mod records;
 mod requests;
 mod words;
 
@@ -30,6 +31,18 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "api_head",
         run: requests::head,
+    },
+    Target {
+        name: "audit_anchor",
+        run: records::anchor,
+    },
+    Target {
+        name: "audit_leaf",
+        run: records::leaf,
+    },
+    Target {
+        name: "audit_proof",
+        run: records::proof,
     },
     Target {
         name: "card_scan",
