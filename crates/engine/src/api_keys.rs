@@ -34,7 +34,7 @@ use crate::{
 pub use change::ApiKeyChange;
 pub use key::{ApiKey, KeySettings, Observed, OldSecret};
 pub use suggestion::Suggestion;
-pub(crate) use uses::Uses;
+pub(crate) use uses::{KeyUse, Uses};
 pub use uses::{KeyUses, LastUse, UseCount};
 pub use verify::{AuthenticationError, Presented};
 pub(crate) use verify::{KeyCache, Known, check_state};

@@ -6,7 +6,10 @@
 mod cell;
 mod shared;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+};
 
 use coffer_core::{
     Mode,
@@ -92,6 +95,10 @@ pub struct Passage {
     _place: Place,
 }
 
+/// The cells of a key and of its account, looked up by the key's first request.
+#[derive(Default)]
+pub(crate) struct Cells(OnceLock<[Arc<Cell>; 2]>);
+
 /// What is counted on this node.
 pub(crate) struct Limits {
     settings: LimitSettings,
@@ -169,25 +176,27 @@ impl Engine {
         let limits = &self.0.limits;
         let settings = &limits.settings;
         let rate = caller.settings().rate.unwrap_or(settings.key);
-        let key = found(&limits.keys, caller.api_key());
+        let of_account = (caller.place().account, caller.place().mode);
+        let [key, account] = caller.known.cells.0.get_or_init(|| {
+            let key = found(&limits.keys, caller.api_key());
+            [key, found(&limits.accounts, of_account)]
+        });
         let place = key.seat(settings.concurrent).ok_or_else(|| Excess {
-            standing: self.standing(&key, LimitName::Key, rate),
+            standing: self.standing(key, LimitName::Key, rate),
             limit: LimitName::Concurrency,
             retry_after_s: 1,
         })?;
         let of_key = Gate {
             limit: LimitName::Key,
             name: Name::Key(caller.api_key()),
-            cell: &key,
+            cell: key,
             rate,
         };
         let left = self.pass(&of_key, cost).await?;
-        let of_account = (caller.place().account, caller.place().mode);
-        let account = found(&limits.accounts, of_account);
         let of_account = Gate {
             limit: LimitName::Account,
             name: Name::Account(of_account.0, of_account.1),
-            cell: &account,
+            cell: account,
             rate: settings.account,
         };
         self.pass(&of_account, cost).await?;

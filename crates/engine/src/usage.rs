@@ -6,7 +6,7 @@ mod money;
 use std::{
     collections::HashMap,
     str::FromStr,
-    sync::{Mutex, MutexGuard},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -15,7 +15,9 @@ use coffer_core::{Malformed, Timestamp, id::ApiKeyId, time::DAY_MS};
 use coffer_db::{Expect, Row, Transaction, params};
 use coffer_net::contract::Place;
 
-use crate::{Caller, Engine, Error, Listed, Page, rows, rows::key_of, store::usage as sql};
+use crate::{
+    Caller, Engine, Error, Listed, Page, api_keys::KeyUse, rows, rows::key_of, store::usage as sql,
+};
 
 const HOUR_MS: i64 = 60 * 60 * 1000;
 /// Rows that are written by one transaction.
@@ -57,23 +59,32 @@ pub struct Sums {
     pub bytes_out: i64,
 }
 
-impl Sums {
-    fn add(&mut self, taken: &Taken) {
-        let latency_us = i64::try_from(taken.latency.as_micros()).unwrap_or(i64::MAX);
-        let (bytes_in, bytes_out) = (
-            i64::try_from(taken.bytes_in).unwrap_or(i64::MAX),
-            i64::try_from(taken.bytes_out).unwrap_or(i64::MAX),
-        );
-        self.calls = self.calls.saturating_add(1);
-        match taken.outcome {
-            Outcome::Succeeded => {}
-            Outcome::Refused => self.refused = self.refused.saturating_add(1),
-            Outcome::Failed => self.failed = self.failed.saturating_add(1),
+impl From<&Taken> for Sums {
+    fn from(taken: &Taken) -> Self {
+        let count = |of: Result<i64, std::num::TryFromIntError>| of.unwrap_or(i64::MAX);
+        let is = |outcome| i64::from(taken.outcome == outcome);
+        let latency_us = count(taken.latency.as_micros().try_into());
+        Self {
+            calls: 1,
+            refused: is(Outcome::Refused),
+            failed: is(Outcome::Failed),
+            latency_us,
+            latency_most_us: latency_us,
+            bytes_in: count(taken.bytes_in.try_into()),
+            bytes_out: count(taken.bytes_out.try_into()),
         }
-        self.latency_us = self.latency_us.saturating_add(latency_us);
-        self.latency_most_us = self.latency_most_us.max(latency_us);
-        self.bytes_in = self.bytes_in.saturating_add(bytes_in);
-        self.bytes_out = self.bytes_out.saturating_add(bytes_out);
+    }
+}
+
+impl Sums {
+    fn join(&mut self, other: &Self) {
+        self.calls = self.calls.saturating_add(other.calls);
+        self.refused = self.refused.saturating_add(other.refused);
+        self.failed = self.failed.saturating_add(other.failed);
+        self.latency_us = self.latency_us.saturating_add(other.latency_us);
+        self.latency_most_us = self.latency_most_us.max(other.latency_most_us);
+        self.bytes_in = self.bytes_in.saturating_add(other.bytes_in);
+        self.bytes_out = self.bytes_out.saturating_add(other.bytes_out);
     }
 }
 
@@ -94,13 +105,58 @@ struct Counted {
     money: Vec<Moved>,
 }
 
+/// Calls of one key, by hour and operation, since they were written last. Beside the key, so that a call finds it at once.
+#[derive(Default)]
+pub(crate) struct Tally(Mutex<Vec<(i64, &'static str, Sums)>>);
+
+impl Tally {
+    /// Adds a call; whether it is the first since the last writing.
+    fn add(&self, hour: i64, operation: &'static str, taken: &Taken) -> bool {
+        let mut sums = coffer_net::lock(&self.0);
+        let is_first = sums.is_empty();
+        let known = sums
+            .iter_mut()
+            .find(|(of, by, _)| *of == hour && *by == operation);
+        match known {
+            Some((_, _, sums)) => sums.join(&taken.into()),
+            None => sums.push((hour, operation, taken.into())),
+        }
+        is_first
+    }
+
+    fn take(&self) -> Vec<(i64, &'static str, Sums)> {
+        std::mem::take(&mut *coffer_net::lock(&self.0))
+    }
+}
+
 /// What this node has not written yet.
 #[derive(Default)]
-pub(crate) struct Usage(Mutex<HashMap<Slot, Counted>>);
+pub(crate) struct Usage {
+    /// The keys that have called.
+    called: Mutex<Vec<Arc<KeyUse>>>,
+    money: Mutex<HashMap<Slot, Vec<Moved>>>,
+}
 
 impl Usage {
-    fn slots(&self) -> MutexGuard<'_, HashMap<Slot, Counted>> {
-        coffer_net::lock(&self.0)
+    fn take(&self) -> HashMap<Slot, Counted> {
+        let money = std::mem::take(&mut *coffer_net::lock(&self.money));
+        let moved = money.into_iter().map(|(slot, money)| {
+            let sums = Sums::default();
+            (slot, Counted { sums, money })
+        });
+        let mut counted: HashMap<Slot, Counted> = moved.collect();
+        for key in std::mem::take(&mut *coffer_net::lock(&self.called)) {
+            for (hour, operation, sums) in key.tally.take() {
+                let slot = Slot {
+                    hour,
+                    place: key.place,
+                    key: key.id,
+                    operation,
+                };
+                counted.entry(slot).or_default().sums.join(&sums);
+            }
+        }
+        counted
     }
 }
 
@@ -176,19 +232,10 @@ pub(crate) const fn hour_of(time: Timestamp) -> i64 {
 impl Engine {
     /// Counts a call.
     pub fn count(&self, caller: &Caller, operation: &'static str, taken: &Taken) {
-        let slot = Slot {
-            hour: hour_of(self.now()),
-            place: caller.place(),
-            key: caller.api_key(),
-            operation,
-        };
-        self.0
-            .usage
-            .slots()
-            .entry(slot)
-            .or_default()
-            .sums
-            .add(taken);
+        let key = &caller.known.uses;
+        if key.tally.add(hour_of(self.now()), operation, taken) {
+            coffer_net::lock(&self.0.usage.called).push(Arc::clone(key));
+        }
     }
 
     /// Usage of an account and mode, the newest hour first.
@@ -226,8 +273,7 @@ impl Engine {
 
     /// Writes what was counted since the last time.
     pub(crate) async fn write_usage(&self) -> Result<(), Error> {
-        let counted = std::mem::take(&mut *self.0.usage.slots());
-        let mut counted: Vec<_> = counted.into_iter().collect();
+        let mut counted: Vec<_> = self.0.usage.take().into_iter().collect();
         // In one order on every node, so that two that write at once wait for each other and nothing worse.
         counted.sort_unstable_by_key(|(slot, _)| (*slot.key.as_bytes(), slot.operation, slot.hour));
         for some in counted.chunks(ROWS_PER_WRITE) {

@@ -17,7 +17,7 @@ use coffer_net::contract::Place;
 use super::key::ApiKey;
 use crate::{
     CallOrigin, Caller, Engine, Error, detection::Networks, rows, rows::key_of,
-    store::api_keys as sql,
+    store::api_keys as sql, usage::Tally,
 };
 
 /// Different things counted of one key between two writings; what else comes is counted among the last.
@@ -97,10 +97,11 @@ impl Pending {
 
 /// What a key was used for since it was written last.
 pub(crate) struct KeyUse {
-    id: ApiKeyId,
-    place: Place,
+    pub(crate) id: ApiKeyId,
+    pub(crate) place: Place,
     kind: KeyKind,
     pending: Mutex<Pending>,
+    pub(crate) tally: Tally,
     /// From where it was used as far as this node has looked.
     networks: Networks,
 }
@@ -112,6 +113,7 @@ impl KeyUse {
             place: key.place,
             kind: key.kind,
             pending: Mutex::default(),
+            tally: Tally::default(),
             networks: Networks::default(),
         })
     }

@@ -16,7 +16,7 @@ use super::{
     uses::{KeyUse, Seen},
 };
 use crate::{
-    CallOrigin, Caller, Engine, Error, Held, cache::ObjectCache, refusals::Whose,
+    CallOrigin, Caller, Engine, Error, Held, cache::ObjectCache, limits::Cells, refusals::Whose,
     store::api_keys as sql,
 };
 
@@ -81,6 +81,7 @@ pub struct Presented<'a> {
 pub(crate) struct Known {
     pub(crate) stored: StoredKey,
     pub(crate) uses: Arc<KeyUse>,
+    pub(crate) cells: Cells,
 }
 
 impl Known {
@@ -240,7 +241,12 @@ impl Engine {
             return Ok(None);
         };
         let uses = KeyUse::of(&stored.key);
-        let known = Arc::new(Known { stored, uses });
+        let cells = Cells::default();
+        let known = Arc::new(Known {
+            stored,
+            uses,
+            cells,
+        });
         self.0.key_cache.keep(id, &known, before);
         Ok(Some(known))
     }

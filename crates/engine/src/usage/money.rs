@@ -47,8 +47,8 @@ impl Engine {
             key,
             operation,
         };
-        let mut slots = self.0.usage.slots();
-        let money = &mut slots.entry(slot).or_default().money;
+        let mut slots = coffer_net::lock(&self.0.usage.money);
+        let money = slots.entry(slot).or_default();
         match money
             .iter_mut()
             .find(|known| known.currency == moved.currency)
