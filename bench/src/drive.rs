@@ -45,6 +45,15 @@ impl Figures {
         self.cpu_us.iter().map(|(_, us)| us).sum()
     }
 
+    /// When each thing that was counted was so many.
+    fn each_of(mut self, times: usize) -> Self {
+        self.rate *= times as f64;
+        for (_, us) in &mut self.cpu_us {
+            *us /= times as f64;
+        }
+        self
+    }
+
     /// The medians, each figure by itself.
     pub(crate) fn median(runs: &[Self]) -> Self {
         let first = runs.first().expect("at least one run");
@@ -62,6 +71,39 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
+}
+
+/// A client that calls a function so often at a time that counting costs nothing beside it.
+struct Caller<'s, S> {
+    step: &'s S,
+    times: usize,
+}
+
+impl<S: AsyncFn()> Client for Caller<'_, S> {
+    async fn act(&mut self) -> bool {
+        for _ in 0..self.times {
+            (self.step)().await;
+        }
+        // What goes on in the background has its turn.
+        tokio::task::yield_now().await;
+        true
+    }
+}
+
+/// Some runs of a function of this process, by so many clients, so many times in a row.
+pub(crate) async fn repeat(
+    step: &impl AsyncFn(),
+    (clients, times): (usize, usize),
+    watched: &[Watched],
+    plan: Plan,
+) -> Figures {
+    let mut runs = Vec::new();
+    for _ in 0..plan.runs {
+        let clients = (0..clients).map(|_| Caller { step, times });
+        let run = drive(clients.collect(), watched, plan).await;
+        runs.push(run.each_of(times));
+    }
+    Figures::median(&runs)
 }
 
 /// One run.

@@ -218,8 +218,13 @@ pub(crate) struct Sender<'a> {
 impl<'a> Sender<'a> {
     /// As many as load a server.
     pub(crate) async fn all(target: &Target, next: &'a Next<'a>) -> Vec<Self> {
-        let mut all = Vec::with_capacity(CONNECTIONS);
-        for _ in 0..CONNECTIONS {
+        Self::some(CONNECTIONS, target, next).await
+    }
+
+    /// So many.
+    pub(crate) async fn some(count: usize, target: &Target, next: &'a Next<'a>) -> Vec<Self> {
+        let mut all = Vec::with_capacity(count);
+        for _ in 0..count {
             let connection = Connection::open(target).await;
             all.push(Self { connection, next });
         }

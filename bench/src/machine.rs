@@ -79,6 +79,11 @@ impl Watched {
         }
     }
 
+    /// This process, when the engine is called in it.
+    pub(crate) fn this() -> Self {
+        Self::alone("engine", std::process::id())
+    }
+
     /// A process and those that it started.
     pub(crate) const fn tree(name: &'static str, pid: u32) -> Self {
         Self {

@@ -15,6 +15,7 @@
 )]
 
 mod baseline;
+mod case;
 mod document;
 mod drive;
 mod http;

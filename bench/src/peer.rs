@@ -25,6 +25,21 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The answer of a peer, which is about as long as that of the API.
 const ANSWER: &str = r#"{"account":"acct_00000000000000000000000000","mode":"test"}"#;
 
+/// What a web server does with a request before it answers; each includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Checks {
+    /// Nothing.
+    None,
+    /// The key is looked up.
+    Key,
+    /// The address is compared with a list.
+    Address,
+    /// The rate is counted.
+    Rate,
+    /// A line is written to a buffer, which goes to a file once a second and is never synced.
+    Record,
+}
+
 /// A peer's process; ended when dropped.
 pub(crate) struct Peer {
     name: &'static str,
@@ -36,7 +51,7 @@ pub(crate) struct Peer {
 impl Peer {
     /// nginx: HTTPS, the key in a map of all keys, the address on a list, the rate counted by key. The answer is nginx's
     /// cheapest, a picture of 43 bytes in its memory: what `return` gives would come before the address is looked at.
-    pub(crate) fn nginx(stage: &Stage, keys: &[String]) -> Self {
+    pub(crate) fn nginx(stage: &Stage, keys: &[String], checks: Checks) -> Self {
         let (folder, address) = (folder(), free());
         let place = folder.path().display();
         let (chain, key) = stage.certificate();
@@ -45,11 +60,22 @@ impl Peer {
             .map(|key| format!("\"Bearer {key}\" 1;\n"))
             .collect();
         fs::write(folder.path().join("keys"), known).expect("a file");
+        let key_known = part(checks, Checks::Key, "if ($known = 0) { return 401; }");
+        let address_listed = part(checks, Checks::Address, "allow 127.0.0.1; deny all;");
+        let rate_counted = part(
+            checks,
+            Checks::Rate,
+            "limit_req zone=rate burst=1000000 nodelay;",
+        );
+        let record = match checks {
+            Checks::Record => format!("{place}/access combined buffer=64k flush=1s"),
+            Checks::None | Checks::Key | Checks::Address | Checks::Rate => "off".to_owned(),
+        };
         let configuration = format!(
             "daemon off; worker_processes 1; pid {place}/pid; error_log {place}/log;
              events {{ worker_connections 1024; }}
              http {{
-               access_log off; keepalive_requests 1000000000; keepalive_timeout 3600;
+               access_log {record}; keepalive_requests 1000000000; keepalive_timeout 3600;
                map_hash_max_size 65536; map_hash_bucket_size 256;
                map $http_authorization $known {{ default 0; include {place}/keys; }}
                limit_req_zone $http_authorization zone=rate:32m rate=100000r/s;
@@ -58,10 +84,7 @@ impl Peer {
                server {{
                  listen {address} ssl; ssl_protocols TLSv1.3; ssl_certificate {}; ssl_certificate_key {};
                  location = /v1/ping {{
-                   if ($known = 0) {{ return 401; }}
-                   allow 127.0.0.1; deny all;
-                   limit_req zone=rate burst=1000000 nodelay;
-                   empty_gif;
+                   {key_known} {address_listed} {rate_counted} empty_gif;
                  }}
                }}
              }}",
@@ -81,8 +104,8 @@ impl Peer {
         })
     }
 
-    /// HAProxy: the same, with its pattern file and its stick table.
-    pub(crate) fn haproxy(stage: &Stage, keys: &[String]) -> Self {
+    /// HAProxy: the same, with its pattern file and its stick table. It writes no files: what it does at most is [`Checks::Rate`].
+    pub(crate) fn haproxy(stage: &Stage, keys: &[String], checks: Checks) -> Self {
         let (folder, address) = (folder(), free());
         let place = folder.path().display();
         let (chain, key) = stage.certificate();
@@ -93,6 +116,22 @@ impl Peer {
         let known: String = keys.iter().map(|key| format!("Bearer {key}\n")).collect();
         fs::write(folder.path().join("keys"), known).expect("a file");
         let answer = ANSWER.replace('"', "\\\"");
+        let key_known = part(
+            checks,
+            Checks::Key,
+            "http-request deny deny_status 401 unless known",
+        );
+        let address_listed = part(
+            checks,
+            Checks::Address,
+            "http-request deny deny_status 403 unless { src 127.0.0.1 }",
+        );
+        let rate_counted = part(
+            checks,
+            Checks::Rate,
+            "http-request track-sc0 req.hdr(authorization)
+               http-request deny deny_status 429 if { sc0_http_req_rate gt 1000000000 }",
+        );
         let configuration = format!(
             "global
                nbthread 1
@@ -106,10 +145,9 @@ impl Peer {
                bind {address} ssl crt {place}/pem ssl-min-ver TLSv1.3 alpn http/1.1
                stick-table type string len 128 size 100k expire 10m store http_req_rate(60s)
                acl known req.hdr(authorization) -m str -f {place}/keys
-               http-request track-sc0 req.hdr(authorization)
-               http-request deny deny_status 401 unless known
-               http-request deny deny_status 403 unless {{ src 127.0.0.1 }}
-               http-request deny deny_status 429 if {{ sc0_http_req_rate gt 1000000000 }}
+               {key_known}
+               {address_listed}
+               {rate_counted}
                http-request return status 200 content-type application/json string \"{answer}\"\n"
         );
         let file = folder.path().join("haproxy.cfg");
@@ -193,6 +231,11 @@ impl Drop for Peer {
         self.watched().end();
         let _ = self.child.wait();
     }
+}
+
+/// A line of a configuration, for whoever does so much.
+fn part(checks: Checks, least: Checks, line: &'static str) -> &'static str {
+    if checks >= least { line } else { "" }
 }
 
 fn folder() -> TempDir {

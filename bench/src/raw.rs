@@ -14,7 +14,7 @@ use crate::{
     stage::Stage,
 };
 
-mod postgres;
+pub(crate) mod postgres;
 mod sqlite;
 
 /// The tables that an intent writes to: the column that tells rows apart, and which row to copy.

@@ -17,6 +17,7 @@ mod memory;
 mod openings;
 mod payment;
 mod ping;
+mod steps;
 mod waiting;
 
 type Work<'s> = Pin<Box<dyn Future<Output = Measured> + 's>>;
@@ -53,6 +54,7 @@ pub(crate) const ALL: &[Row] = &[
     row!(ping, ALONE),
     row!(waiting, ALONE),
     row!(payment, ALONE, POSTGRES),
+    row!(steps, ALONE, POSTGRES),
     row!(handshake, ALONE),
     row!(cards, SQLITE, POSTGRES),
     row!(openings, SQLITE, POSTGRES),

@@ -92,11 +92,28 @@ pub(crate) struct Stage {
     pub(crate) store: Store,
     provider: SocketAddr,
     server: Option<PrivateServer>,
+    binary: String,
+    scene: Scene,
 }
 
 impl Stage {
     /// Starts one: all on one core, which the load leaves alone, or on both, which the load shares.
-    pub(crate) async fn start(binary: &str, Scene { store, cores }: Scene) -> Self {
+    pub(crate) async fn start(binary: &str, scene: Scene) -> Self {
+        Self::start_with(binary, scene, Vec::new()).await
+    }
+
+    /// Another one of the same kind, which has every read on record before it answers.
+    pub(crate) async fn strict(&self) -> Self {
+        let strict = vec![("COFFER_AUDIT_READS", "strict".to_owned())];
+        Self::start_with(&self.binary, self.scene, strict).await
+    }
+
+    async fn start_with(
+        binary: &str,
+        scene: Scene,
+        environment: Vec<(&'static str, String)>,
+    ) -> Self {
+        let Scene { store, cores } = scene;
         pin(cores);
         let server = (store == Store::Postgres).then(|| {
             // PostgreSQL's own default; the server of the tests keeps less.
@@ -107,7 +124,7 @@ impl Stage {
         let settings = installation.directory().join("coffer.toml");
         widen(&settings);
         introduce(&settings, provider);
-        let coffer = Coffer::up(binary, installation).await;
+        let coffer = Coffer::up_in(binary, installation, environment).await;
         let merchant = coffer.merchant().await;
         if cores == Cores::Server {
             pin(Cores::Load);
@@ -118,6 +135,8 @@ impl Stage {
             store,
             provider,
             server,
+            binary: binary.to_owned(),
+            scene,
         }
     }
 
@@ -204,13 +223,18 @@ impl Stage {
 
     /// A link to a role, with the certificate of another.
     pub(crate) fn link(&self, from: Role, to: Role) -> Link {
+        self.link_at(self.link_address(to), from, to)
+    }
+
+    /// A link to a role at an address where it may be or not, with the certificate of another.
+    pub(crate) fn link_at(&self, address: SocketAddr, from: Role, to: Role) -> Link {
         let folder = self.directory().join(from.as_str());
         let read = |path: PathBuf| fs::read_to_string(path).expect("a file of the installation");
         let key = SecretBytes::from_vec(read(folder.join("key.pem")).into_bytes());
         let authority = read(self.directory().join("public/ca.pem"));
         let identity = Identity::load(&read(folder.join("cert.pem")), &key, &authority);
         let identity = Arc::new(identity.expect("an identity"));
-        Link::new(identity, self.link_address(to).to_string(), to)
+        Link::new(identity, address.to_string(), to)
     }
 
     /// Where the vault expects the provider [`PROVIDER`].

@@ -90,10 +90,12 @@ impl Line {
             .iter()
             .map(|(name, us)| format!("{name} {us:.1}"))
             .collect();
+        let all = self.figures.cpu_total_us();
         let cpu = match cpu.len() {
             0 => "–".to_owned(),
-            1 => format!("{:.1}", self.figures.cpu_total_us()),
-            _ => format!("{:.1} = {}", self.figures.cpu_total_us(), each.join(" + ")),
+            1 if all < 1.0 => format!("{all:.3}"),
+            1 => format!("{all:.1}"),
+            _ => format!("{all:.1} = {}", each.join(" + ")),
         };
         [
             self.who.clone(),

@@ -18,15 +18,20 @@ use crate::drive::{Client, Figures, Plan, drive};
 const CONNECTIONS: usize = 12;
 const NAME: &str = "raw";
 
+/// Makes an empty database of this name with the api's tables.
+pub(crate) async fn create(server: &Server, name: &str) -> Database {
+    server.run(&[format!(
+        "CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'"
+    )]);
+    let opened = Database::open_postgres(&server.database(name), MIGRATIONS, STATEMENTS).await;
+    opened.expect("a store")
+}
+
 /// Makes an empty database with the api's tables, and copies one row of each of the api's.
 pub(super) async fn prepare(server: &Server) -> (String, Vec<Template>) {
     let find = "SELECT datname FROM pg_database WHERE datname LIKE 't%\\_api'".to_owned();
     let api = server.run(&[find]);
-    server.run(&[format!(
-        "CREATE DATABASE {NAME} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'"
-    )]);
-    let opened = Database::open_postgres(&server.database(NAME), MIGRATIONS, STATEMENTS).await;
-    opened.expect("a store").close().await;
+    create(server, NAME).await.close().await;
     let client = connect(&url(server, api.trim())).await;
     let mut templates = Vec::new();
     for (table, key, which) in TABLES {

@@ -16,7 +16,7 @@ use crate::{
     drive::{Client, Figures, Plan, drive},
     http::{CONNECTIONS, Target, tls},
     machine::Watched,
-    peer::Peer,
+    peer::{Checks, Peer},
     stage::Stage,
     table::{Judged, Line, Measured, Unit},
 };
@@ -38,7 +38,7 @@ struct Case<'p> {
 }
 
 pub(super) async fn measure(stage: &Stage, plan: Plan) -> Measured {
-    let (nginx, authority) = (Peer::nginx(stage, &[]), stage.authority());
+    let (nginx, authority) = (Peer::nginx(stage, &[], Checks::Rate), stage.authority());
     let case = |who, coffer: bool, exchange, kind| Case {
         who,
         target: if coffer {

@@ -1,14 +1,11 @@
 //! `GET /v1/payments/{id}`.
 
-use std::{borrow::Cow, cell::Cell};
-
 use crate::{
-    drive::{Figures, Plan, drive},
-    http::{Next, Sender, Target, get},
-    machine::Watched,
+    case::{self, Case},
+    drive::Plan,
     peer::Peer,
     stage::{Stage, Store},
-    table::{Judged, Line, Measured, Unit},
+    table::{Judged, Measured, Unit},
 };
 
 pub(super) const HOW: &str = "HTTPS `GET /v1/payments/{id}` of 1,000 payments in turn, with a secret key: as the row above, \
@@ -19,33 +16,30 @@ pub(super) const LIMIT: &str = "What a ping costs, and one point read: SQLite an
 const PAYMENTS: usize = 1_000;
 
 pub(super) async fn measure(stage: &Stage, plan: Plan) -> Measured {
-    let payments = stage.payments(PAYMENTS).await;
-    let (coffer, axum) = (stage.api(), Peer::axum(stage));
-    let baseline = axum.target(&stage.authority());
-    let requests = payments
-        .iter()
-        .map(|id| get(&coffer.host(), &format!("/v1/payments/{id}"), stage.key()));
-    let requests: Vec<Vec<u8>> = requests.collect();
-    let bare = [get(&baseline.host(), "/v1/ping", stage.key())];
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for _ in 0..plan.runs {
-        ours.push(run(&coffer, &requests, &stage.roles(&["api"]), plan).await);
-        theirs.push(run(&baseline, &bare, &[axum.watched()], plan).await);
-    }
-    let (ours, theirs) = (Figures::median(&ours), Figures::median(&theirs));
-    let (store, bare_us) = (stage.store.as_str(), theirs.cpu_total_us());
+    let payments = stage.payments(PAYMENTS).await.into_iter();
+    let paths: Vec<String> = payments.map(|id| format!("/v1/payments/{id}")).collect();
+    let (axum, store) = (Peer::axum(stage), stage.store.as_str());
+    let ours = (stage.api(), stage.roles(&["api"]));
+    let theirs = (axum.target(&stage.authority()), vec![axum.watched()]);
+    let keys = [stage.key().to_owned()];
+    let cases = [
+        Case::new(format!("Coffer, {store}"), ours, &paths, &keys),
+        Case::new(
+            "axum and rustls, no check",
+            theirs,
+            &["/v1/ping".to_owned()],
+            &keys,
+        ),
+    ];
+    let lines = case::measure(&cases, None, plan).await;
+    let bare_us = lines[1].figures.cpu_total_us();
     let judged = Judged {
         what: format!("`GET /v1/payments/{{id}}`, {store}: CPU"),
-        value: ours.cpu_total_us(),
+        value: lines[0].figures.cpu_total_us(),
         unit: Unit::Microseconds,
         floor: 2.5 * bare_us,
         aim: 1.9 * bare_us,
         from: "2.5 and 1.9 × bare axum's CPU in this run".to_owned(),
-        fsync: None,
-    };
-    let line = |who: String, figures| Line {
-        who,
-        figures,
         fsync: None,
     };
     let notes = match stage.store {
@@ -56,19 +50,7 @@ pub(super) async fn measure(stage: &Stage, plan: Plan) -> Measured {
     };
     Measured {
         judged: vec![judged],
-        lines: vec![
-            line(format!("Coffer, {store}"), ours),
-            line("axum and rustls, no check".to_owned(), theirs),
-        ],
+        lines,
         notes,
     }
-}
-
-async fn run(target: &Target, requests: &[Vec<u8>], watched: &[Watched], plan: Plan) -> Figures {
-    let turn = Cell::new(0);
-    let next: &Next<'_> = &|| {
-        turn.set((turn.get() + 1) % requests.len());
-        Some(Cow::Borrowed(requests[turn.get()].as_slice()))
-    };
-    drive(Sender::all(target, next).await, watched, plan).await
 }

@@ -1,14 +1,11 @@
 //! `GET /v1/ping` beside web servers that do the same check.
 
-use std::borrow::Cow;
-
 use crate::{
-    drive::{Figures, Plan, drive},
-    http::{Next, Sender, Target, get},
-    machine::Watched,
-    peer::Peer,
+    case::{self, Case},
+    drive::Plan,
+    peer::{Checks, Peer},
     stage::Stage,
-    table::{Judged, Line, Measured, Unit},
+    table::{Judged, Measured, Unit},
 };
 
 pub(super) const HOW: &str = "HTTPS `GET /v1/ping` with a secret key: TLS 1.3, HTTP/1.1, 64 connections that stay open, \
@@ -25,33 +22,21 @@ pub(super) async fn measure(stage: &Stage, plan: Plan) -> Measured {
     let keys = stage.keys(KEYS).await;
     let authority = stage.authority();
     let peers = [
-        Peer::nginx(stage, &keys),
-        Peer::haproxy(stage, &keys),
+        Peer::nginx(stage, &keys, Checks::Rate),
+        Peer::haproxy(stage, &keys, Checks::Rate),
         Peer::axum(stage),
     ];
-    let mut servers = vec![("Coffer", stage.api(), stage.role("api"))];
-    servers.extend(
-        ["nginx", "HAProxy", "axum and rustls, no check"]
-            .into_iter()
-            .zip(&peers)
-            .map(|(who, peer)| (who, peer.target(&authority), peer.watched())),
-    );
-    let mut runs: Vec<Vec<Figures>> = vec![Vec::new(); servers.len()];
-    // In turn, so that what changes on the machine changes for all.
-    for _ in 0..plan.runs {
-        for ((_, target, watched), runs) in servers.iter().zip(&mut runs) {
-            runs.push(run(target, watched, &keys, plan).await);
-        }
-    }
-    let lines: Vec<Line> = servers
-        .iter()
-        .zip(&runs)
-        .map(|((who, ..), runs)| Line {
-            who: (*who).to_owned(),
-            figures: Figures::median(runs),
-            fsync: None,
-        })
+    let servers = ["nginx", "HAProxy", "axum and rustls, no check"].into_iter();
+    let servers = servers.zip(&peers).map(|(who, peer)| {
+        let server = (peer.target(&authority), vec![peer.watched()]);
+        (who, server)
+    });
+    let coffer = ("Coffer", (stage.api(), vec![stage.role("api")]));
+    let cases = [coffer].into_iter().chain(servers);
+    let cases: Vec<Case> = cases
+        .map(|(who, server)| Case::new(who, server, &["/v1/ping".to_owned()], &keys))
         .collect();
+    let lines = case::measure(&cases, None, plan).await;
     let nginx = lines[1].figures.rate;
     let judged = Judged {
         what: "HTTPS GET, key checked against 10,000 (`GET /v1/ping`)".to_owned(),
@@ -70,22 +55,4 @@ pub(super) async fn measure(stage: &Stage, plan: Plan) -> Measured {
                 .to_owned(),
         ],
     }
-}
-
-async fn run(target: &Target, watched: &Watched, keys: &[String], plan: Plan) -> Figures {
-    let requests: Vec<Vec<u8>> = keys
-        .iter()
-        .map(|key| get(&target.host(), "/v1/ping", key))
-        .collect();
-    let turn = std::cell::Cell::new(0);
-    let next: &Next<'_> = &|| {
-        turn.set((turn.get() + 1) % requests.len());
-        Some(Cow::Borrowed(requests[turn.get()].as_slice()))
-    };
-    drive(
-        Sender::all(target, next).await,
-        std::slice::from_ref(watched),
-        plan,
-    )
-    .await
 }
