@@ -17,6 +17,7 @@ mod memory;
 mod openings;
 mod payment;
 mod ping;
+mod signed;
 mod steps;
 mod waiting;
 
@@ -55,6 +56,7 @@ pub(crate) const ALL: &[Row] = &[
     row!(waiting, ALONE),
     row!(payment, ALONE, POSTGRES),
     row!(steps, ALONE, POSTGRES),
+    row!(signed, ALONE, POSTGRES),
     row!(handshake, ALONE),
     row!(cards, SQLITE, POSTGRES),
     row!(openings, SQLITE, POSTGRES),

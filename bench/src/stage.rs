@@ -9,7 +9,7 @@ use std::{
 };
 
 use coffer_core::{Mode, id::TokenId};
-use coffer_crypto::SecretBytes;
+use coffer_crypto::{SecretBytes, public_key::PublicKey};
 use coffer_net::{
     contract::{Place, Role},
     link::{Identity, Link},
@@ -281,6 +281,16 @@ impl Stage {
         let bearer = format!("Bearer {}", self.key());
         let headers = [&[("authorization", bearer.as_str())], headers].concat();
         post(&self.api_host(), path, &headers, body)
+    }
+
+    /// The id of a new signing key of the merchant's, whose public half is this.
+    pub(crate) async fn signing_key(&self, public: &PublicKey) -> String {
+        let wanted = json!({
+            "account": self.merchant.account, "mode": "test", "name": "bench", "public_key": public.pem(),
+        });
+        let admin = self.coffer.admin("api");
+        let made = admin.call("/signing-keys", Method::POST, Some(&wanted));
+        text(&made.await.expect("a signing key"), "id")
     }
 
     /// The ids of new payments that wait for a card.
