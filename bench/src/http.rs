@@ -159,6 +159,19 @@ impl Connection {
 
     /// Sends a request and waits for its answer, which is good or ends the program.
     pub(crate) async fn exchange(&mut self, request: &[u8]) -> &[u8] {
+        let body = self.receive(request).await;
+        assert!(self.received[9] == b'2', "{}", self.text());
+        &self.received[body..]
+    }
+
+    /// Sends a request and waits for its answer, whatever that says: its head.
+    pub(crate) async fn head(&mut self, request: &[u8]) -> &str {
+        let body = self.receive(request).await;
+        std::str::from_utf8(&self.received[..body]).expect("a head")
+    }
+
+    /// Sends a request and waits for its answer: where its body begins.
+    async fn receive(&mut self, request: &[u8]) -> usize {
         if self.is_over {
             self.stream = self.target.connect().await;
         }
@@ -177,10 +190,9 @@ impl Connection {
                 self.text()
             );
             if let Some(body) = body_of(&self.received) {
-                assert!(self.received[9] == b'2', "{}", self.text());
                 let head = &self.received[..body];
                 self.is_over = memmem::find(head, b"connection: close").is_some();
-                return &self.received[body..];
+                return body;
             }
         }
     }

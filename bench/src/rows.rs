@@ -19,6 +19,7 @@ mod payment;
 mod ping;
 mod signed;
 mod steps;
+mod throttled;
 mod waiting;
 
 type Work<'s> = Pin<Box<dyn Future<Output = Measured> + 's>>;
@@ -57,6 +58,7 @@ pub(crate) const ALL: &[Row] = &[
     row!(payment, ALONE, POSTGRES),
     row!(steps, ALONE, POSTGRES),
     row!(signed, ALONE, POSTGRES),
+    row!(throttled, ALONE),
     row!(handshake, ALONE),
     row!(cards, SQLITE, POSTGRES),
     row!(openings, SQLITE, POSTGRES),

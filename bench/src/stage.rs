@@ -283,6 +283,13 @@ impl Stage {
         post(&self.api_host(), path, &headers, body)
     }
 
+    /// A new secret key of the merchant's, which may read, with these settings beside that.
+    pub(crate) async fn key_with(&self, settings: &str) -> String {
+        let wanted = format!(r#"{{"name":"bench","permissions":"read_only",{settings}}}"#);
+        let made = ask(&self.api(), vec![self.post("/v1/api_keys", &[], &wanted)]).await;
+        text(&made[0], "secret")
+    }
+
     /// The id of a new signing key of the merchant's, whose public half is this.
     pub(crate) async fn signing_key(&self, public: &PublicKey) -> String {
         let wanted = json!({

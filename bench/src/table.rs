@@ -10,6 +10,7 @@ pub(crate) enum Unit {
     PerSecond,
     Microseconds,
     Megabytes,
+    Times,
 }
 
 impl Unit {
@@ -19,6 +20,7 @@ impl Unit {
             Self::Microseconds if value < 100.0 => format!("{value:.1} µs"),
             Self::Microseconds => format!("{} µs", thousands(value)),
             Self::Megabytes => format!("{value:.0} MB"),
+            Self::Times => thousands(value),
         }
     }
 

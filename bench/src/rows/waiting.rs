@@ -96,8 +96,8 @@ pub(super) async fn measure(stage: &Stage, plan: Plan) -> Measured {
     }
 }
 
-/// How long each request took, in microseconds.
-async fn times(api: &Target, key: &str, measured: Duration) -> Vec<f64> {
+/// How long each request took, in microseconds, in order.
+pub(super) async fn times(api: &Target, key: &str, measured: Duration) -> Vec<f64> {
     let request = get(&api.host(), "/v1/ping", key);
     let mut connection = Connection::open(api).await;
     let (began, mut times) = (Instant::now(), Vec::new());
@@ -111,7 +111,8 @@ async fn times(api: &Target, key: &str, measured: Duration) -> Vec<f64> {
     times
 }
 
-fn percentile(sorted: &[f64], part: usize) -> f64 {
+/// The time that so many of a hundred requests did not exceed.
+pub(super) fn percentile(sorted: &[f64], part: usize) -> f64 {
     sorted[(sorted.len() * part / 100).min(sorted.len() - 1)]
 }
 
