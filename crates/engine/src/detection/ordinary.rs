@@ -163,9 +163,12 @@ fn an_ordinary_key_is_not_told_of_as_unusual_nor_is_its_first_week_nor_a_sale() 
     let mut past: Vec<(i64, i64)> = Vec::new();
     for hour in 0..DAYS * 24 * 2 {
         let usual = i64::try_from(busy(hour) * 40 * (70 + chance.next() % 60) / 100).unwrap();
-        // On one evening three times as much as on any before.
-        let sale = if (200..206).contains(&hour) { 3 } else { 1 };
-        let calls = usual * sale;
+        // In one evening hour three times as much as in any before.
+        let busiest = past.iter().map(|(_, calls)| *calls).max();
+        let calls = match busiest {
+            Some(busiest) if hour == 211 => 3 * busiest,
+            _ => usual,
+        };
         assert_eq!(
             unusual(&settings, (hour, calls), &past),
             None,
