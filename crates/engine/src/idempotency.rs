@@ -146,6 +146,21 @@ impl Engine {
         Ok(claim.step(object, now, Some(i64::from(answer.status)), Some(body)))
     }
 
+    /// Stores the answer to a request that found everything as it asked for: it is an answer to be repeated too.
+    pub(crate) async fn answer_unchanged(
+        &self,
+        fresh: &Fresh,
+        answered: Transaction,
+    ) -> Result<(), Error> {
+        if answered.is_empty() {
+            return Ok(());
+        }
+        match self.db().transact(answered).await {
+            Err(error) if error.is_conflict_at(&sql::CLAIM) => Err(self.twin_answer(fresh).await),
+            done => Ok(done.map(drop)?),
+        }
+    }
+
     /// Stores the answer of the request that waits for this object, if one does and has none yet.
     pub(crate) fn store_answer(
         &self,

@@ -43,6 +43,7 @@ mod payments;
 mod records;
 mod refunds;
 mod refusals;
+mod rotation;
 mod rows;
 mod signature;
 mod signed_requests;

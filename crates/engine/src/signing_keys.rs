@@ -9,7 +9,7 @@ use coffer_core::{
     event::EventType,
     id::SigningKeyId,
     limits::{SIGNING_KEY_NAME_MAX, SIGNING_KEYS_MAX},
-    rotation::{Overlap, SILENCE_MS},
+    rotation::{Overlap, Rotation},
     signing_key::{SignatureAlgorithm, SigningKeyState},
 };
 use coffer_crypto::{
@@ -131,8 +131,7 @@ impl Engine {
         let (key, private) = made.await?;
         old.rotation = Some(SigningKeyRotation {
             successor: key.id,
-            rotated: key.created,
-            closes: overlap.closes(key.created),
+            times: Rotation::begun(overlap, key.created),
         });
         if overlap.is_none() {
             old.stored = StoredState::Expired;
@@ -179,14 +178,11 @@ impl Engine {
 
     /// Ends the keys that have a successor and whose time is over, and those that nobody used for a day.
     pub(crate) async fn end_signing_key_rotations(&self) -> Result<(), Error> {
-        let now = self.now();
-        let silent_since = now.plus_millis(-SILENCE_MS);
-        let due = params![now.as_millis(), silent_since.as_millis()];
         let unkeyed = Fresh::unkeyed();
-        for row in self.db().read(&sql::ROTATIONS_DUE, due).await? {
+        for row in self.rotations_due(&sql::ROTATIONS_DUE).await? {
             let mut key = key::read(&row)?;
             if let Some(rotation) = &mut key.rotation {
-                rotation.closes = rotation.closes.min(now);
+                rotation.times = rotation.times.ended(self.now());
             }
             let ended = (StoredState::Expired, EventType::SigningKeyRotationEnded);
             self.end_signing_key(By::System, &unkeyed, key, ended)
@@ -210,13 +206,8 @@ impl Engine {
         }
         let answered = self.answered_signing_key(fresh, &key, 200)?;
         if is_over {
-            // What is as asked for already is an answer to be repeated too.
-            return match self.db().transact(answered).await {
-                Err(error) if error.is_conflict_at(&idempotency::CLAIM) => {
-                    Err(self.twin_answer(fresh).await)
-                }
-                done => Ok(done.map(|_| key)?),
-            };
+            self.answer_unchanged(fresh, answered).await?;
+            return Ok(key);
         }
         let steps = Transaction::new()
             .one(&sql::UPDATE, key.update(version))
@@ -473,7 +464,7 @@ mod tests {
         shop.engine.end_signing_key_rotations().await.unwrap();
         assert_eq!(works(&shop, old.id).await, Err(SigningKeyError::Expired));
         let ended = shop.engine.signing_key(shop.place, old.id).await.unwrap();
-        assert_eq!(ended.rotation.unwrap().closes, shop.clock.now());
+        assert_eq!(ended.rotation.unwrap().times.closes, shop.clock.now());
         shop.engine.end_signing_key_rotations().await.unwrap();
         let still = shop.engine.signing_key(shop.place, old.id).await.unwrap();
         assert_eq!(still, ended);

@@ -7,7 +7,7 @@ use coffer_core::{
     event::EventType,
     id::WebhookEndpointId,
     limits::{DESCRIPTION_MAX, WEBHOOK_ENDPOINTS_MAX},
-    rotation::Overlap,
+    rotation::{Overlap, Rotation},
     words,
 };
 use coffer_db::{Transaction, params};
@@ -229,7 +229,7 @@ impl Engine {
             mode,
             id.to_string(),
             read_version,
-            Overlap::default().closes(now).as_millis(),
+            Rotation::begun(Overlap::default(), now).closes.as_millis(),
             self.seal(caller.place, id, Column::Secret, &keys.secret)?,
             self.seal(caller.place, id, Column::Seed, &keys.seed)?,
             now.as_millis(),

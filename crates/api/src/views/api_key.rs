@@ -9,6 +9,7 @@ use coffer_core::{
     network::Networks,
     permission::{Access, Permissions, Resource},
     rate::Rate,
+    rotation::Rotation,
 };
 use coffer_engine::{
     ApiKey, KeySeen, KeySettings, KeyUses, LastUse, Observed, OldSecret, UseCount,
@@ -223,7 +224,7 @@ impl ApiKeyView {
             secret,
             old_secret: key
                 .old
-                .filter(|old| old.closes > now)
+                .filter(|old| old.times.overlaps(now))
                 .map(OldSecretView::of),
             exposed: key.exposed.map(Time),
             expires: expires.map(Time),
@@ -254,11 +255,8 @@ impl ObservedView {
 
 impl OldSecretView {
     fn of(old: OldSecret) -> Self {
-        let OldSecret {
-            last4,
-            closes,
-            rotated,
-        } = old;
+        let OldSecret { last4, times } = old;
+        let Rotation { rotated, closes } = times;
         Self {
             last4,
             rotated: Time(rotated),

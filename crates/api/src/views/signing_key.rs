@@ -3,6 +3,7 @@
 use coffer_core::{
     Mode, Timestamp,
     id::SigningKeyId,
+    rotation::Rotation,
     signing_key::{SignatureAlgorithm, SigningKeyState},
 };
 use coffer_engine::{SigningKey, SigningKeyRotation};
@@ -86,11 +87,8 @@ impl SigningKeyView {
 
 impl SigningKeyRotationView {
     fn of(rotation: SigningKeyRotation) -> Self {
-        let SigningKeyRotation {
-            successor,
-            rotated,
-            closes,
-        } = rotation;
+        let SigningKeyRotation { successor, times } = rotation;
+        let Rotation { rotated, closes } = times;
         Self {
             successor,
             rotated: Time(rotated),

@@ -182,7 +182,11 @@ impl Engine {
             let before = stored.key.clone();
             let Asked { by, fresh } = asked();
             let (key, steps, event) = match step(Box::new(stored), now)? {
-                Step::Done => return self.unchanged(fresh, before).await,
+                Step::Done => {
+                    let answered = self.answered_key(fresh, &before, 200)?;
+                    self.answer_unchanged(fresh, answered).await?;
+                    return Ok(before);
+                }
                 Step::To(mut stored, event) => {
                     stored.key.version = version.saturating_add(1);
                     stored.key.updated = now;
@@ -201,20 +205,6 @@ impl Engine {
             }
         }
         Err(Error::changing(OBJECT))
-    }
-
-    /// What is as asked for already is an answer to be repeated too.
-    async fn unchanged(&self, fresh: &Fresh, key: ApiKey) -> Result<ApiKey, Error> {
-        let answered = self.answered_key(fresh, &key, 200)?;
-        if !answered.is_empty() {
-            match self.db().transact(answered).await {
-                Err(error) if error.is_conflict_at(&idempotency::CLAIM) => {
-                    return Err(self.twin_answer(fresh).await);
-                }
-                done => done.map(drop)?,
-            }
-        }
-        Ok(key)
     }
 
     /// The steps that store the answer, without the secret. It is filed under the version too: a key's making and each change

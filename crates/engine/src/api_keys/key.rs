@@ -9,6 +9,7 @@ use coffer_core::{
     network::Networks,
     permission::{Permission, Permissions, Resource},
     rate::Rate,
+    rotation::Rotation,
     words,
 };
 use coffer_crypto::Mac;
@@ -18,6 +19,7 @@ use coffer_net::contract::Place;
 use crate::{
     Error, Text,
     error::corrupt,
+    rotation,
     rows::{self, key_of},
 };
 
@@ -106,10 +108,8 @@ words! {
 pub struct OldSecret {
     /// What is kept to recognise it by.
     pub last4: String,
-    /// When it stops working, if nobody is silent for a day before.
-    pub closes: Timestamp,
-    /// Since when the new one works.
-    pub rotated: Timestamp,
+    /// Since when there is a new one, and until when it works.
+    pub times: Rotation,
 }
 
 /// An API key at one version.
@@ -167,7 +167,7 @@ impl ApiKey {
     }
 
     pub(crate) fn old_works(&self, now: Timestamp) -> bool {
-        self.old.as_ref().is_some_and(|old| old.closes > now)
+        self.old.as_ref().is_some_and(|old| old.times.overlaps(now))
     }
 }
 
@@ -213,6 +213,7 @@ impl StoredKey {
         let key = &self.key;
         let [account, mode] = key_of(key.place);
         let old = key.old.as_ref();
+        let [rotated, closes] = rotation::columns(old.map(|old| old.times));
         params![
             account,
             mode,
@@ -225,12 +226,12 @@ impl StoredKey {
             observed(key.observed.permissions.as_ref()),
             observed(key.observed.addresses.as_ref()),
             key.secret,
-            old.map(|old| old.rotated.as_millis()),
+            rotated,
             self.hash.as_bytes().as_slice(),
             key.last4.as_str(),
             self.old_hash.as_ref().map(|hash| hash.as_bytes().to_vec()),
             old.map(|old| old.last4.as_str()),
-            old.map(|old| old.closes.as_millis()),
+            closes,
             key.stored.as_str(),
             key.settings.expires.map(Timestamp::as_millis),
             key.days_told,
@@ -301,13 +302,12 @@ fn read_rate(row: &Row) -> Result<Option<Rate>, Error> {
 }
 
 fn read_old(row: &Row) -> Result<Option<OldSecret>, Error> {
-    let Some(closes) = millis(row.optional_integer("old_closes")?) else {
+    let Some(times) = rotation::read(row)? else {
         return Ok(None);
     };
     Ok(Some(OldSecret {
         last4: row.text("old_last4")?.to_owned(),
-        closes,
-        rotated: rows::time(row, "rotated")?,
+        times,
     }))
 }
 

@@ -2,13 +2,11 @@
 //! day.
 
 use coffer_core::{
-    Timestamp,
     event::EventType,
     id::ApiKeyId,
-    rotation::{Overlap, SILENCE_MS},
+    rotation::{Overlap, Rotation},
 };
 use coffer_crypto::SecretBytes;
-use coffer_db::params;
 
 use super::{
     OBJECT, UNKEYED,
@@ -16,7 +14,9 @@ use super::{
     key::{ApiKey, OldSecret, StoredKey},
     secret::NewSecret,
 };
-use crate::{Done, Engine, Error, Fresh, Steward, commit::By, rows, store::api_keys as sql};
+use crate::{
+    Done, Engine, Error, Fresh, Steward, commit::By, rotation, rows, store::api_keys as sql,
+};
 
 impl Engine {
     /// Gives a key a new secret; the old one works beside it for `overlap`. The new key is returned once.
@@ -37,14 +37,9 @@ impl Engine {
             .steward_change(steward, &fresh, id, |mut stored, now| {
                 check_alive(&stored.key)?;
                 steward.check_gives(&stored.key)?;
-                if stored.key.old_works(now) && !overlap.is_none() {
-                    return Err(Error::State {
-                        object: OBJECT,
-                        status: "rotating",
-                        needed: "active: end the rotation, or rotate with an overlap of 0 hours",
-                    });
-                }
-                rotate(&mut stored, &made, overlap, now);
+                let under_way = stored.key.old.as_ref().map(|old| old.times);
+                let begun = rotation::begin(OBJECT, under_way, overlap, now)?;
+                rotate(&mut stored, &made, begun);
                 Ok(Step::To(stored, EventType::ApiKeyRotated))
             })
             .await?;
@@ -70,12 +65,9 @@ impl Engine {
 
     /// Ends the old secrets whose time is over, and those that nobody used for a day.
     pub(crate) async fn end_rotations(&self) -> Result<(), Error> {
-        let now = self.now();
-        let silent_since = now.plus_millis(-SILENCE_MS);
-        let due = params![now.as_millis(), silent_since.as_millis()];
-        for row in self.db().read(&sql::ROTATIONS_DUE, due).await? {
+        for row in self.rotations_due(&sql::ROTATIONS_DUE).await? {
             let id: ApiKeyId = rows::word(&row, "api_key")?;
-            if self.is_due(id, silent_since).await? {
+            if self.is_due(id).await? {
                 let asked = || Asked {
                     by: By::System,
                     fresh: &UNKEYED,
@@ -87,35 +79,31 @@ impl Engine {
         Ok(())
     }
 
-    async fn is_due(&self, id: ApiKeyId, silent_since: Timestamp) -> Result<bool, Error> {
+    async fn is_due(&self, id: ApiKeyId) -> Result<bool, Error> {
         let Some(StoredKey { key, .. }) = self.stored_key(id).await? else {
             return Ok(false);
         };
         let Some(old) = &key.old else {
             return Ok(false);
         };
-        if old.closes <= self.now() {
+        let now = self.now();
+        if !old.times.overlaps(now) {
             return Ok(true);
         }
         let last = self
             .secret_last_use(&key, key.secret.saturating_sub(1))
             .await?;
-        Ok(old.rotated <= silent_since && last.is_none_or(|last| last <= silent_since))
+        Ok(old.times.is_silent(last, now))
     }
 }
 
-fn rotate(stored: &mut StoredKey, made: &NewSecret, overlap: Overlap, now: Timestamp) {
+fn rotate(stored: &mut StoredKey, made: &NewSecret, begun: Option<Rotation>) {
     let key = &mut stored.key;
     let last4 = std::mem::replace(&mut key.last4, made.last4.clone());
     let hash = std::mem::replace(&mut stored.hash, made.hash);
     key.secret = key.secret.saturating_add(1);
-    let keeps = !overlap.is_none();
-    stored.old_hash = keeps.then_some(hash);
-    key.old = keeps.then(|| OldSecret {
-        last4,
-        closes: overlap.closes(now),
-        rotated: now,
-    });
+    stored.old_hash = begun.map(|_| hash);
+    key.old = begun.map(|times| OldSecret { last4, times });
 }
 
 fn end(mut stored: Box<StoredKey>) -> Step {

@@ -4,6 +4,7 @@ use coffer_core::{
     Timestamp,
     id::SigningKeyId,
     limits::SIGNING_KEY_NAME_MAX,
+    rotation::Rotation,
     signing_key::{SignatureAlgorithm, SigningKeyState},
     words,
 };
@@ -12,7 +13,7 @@ use coffer_db::{Row, Value, params};
 use coffer_net::contract::Place;
 
 use crate::{
-    Error, Text,
+    Error, Text, rotation,
     rows::{self, key_of},
 };
 
@@ -63,10 +64,8 @@ pub struct SigningKey {
 pub struct SigningKeyRotation {
     /// The other key.
     pub successor: SigningKeyId,
-    /// Since when there is one.
-    pub rotated: Timestamp,
-    /// When this one stops working, or did; before, if nobody uses it for a day.
-    pub closes: Timestamp,
+    /// Since when there is one, and until when this one works.
+    pub times: Rotation,
 }
 
 impl SigningKey {
@@ -77,7 +76,7 @@ impl SigningKey {
             (StoredState::Revoked, _) => SigningKeyState::Revoked,
             (StoredState::Expired, _) => SigningKeyState::Expired,
             (StoredState::Active, None) => SigningKeyState::Active,
-            (StoredState::Active, Some(rotation)) if rotation.closes > now => {
+            (StoredState::Active, Some(rotation)) if rotation.times.overlaps(now) => {
                 SigningKeyState::Rotating
             }
             (StoredState::Active, Some(_)) => SigningKeyState::Expired,
@@ -103,6 +102,7 @@ impl SigningKey {
     /// The parameters of its change from this version.
     pub(super) fn update(&self, version: i64) -> Vec<Value> {
         let ([account, mode], rotation) = (key_of(self.place), self.rotation);
+        let [rotated, closes] = rotation::columns(rotation.map(|rotation| rotation.times));
         params![
             account,
             mode,
@@ -110,8 +110,8 @@ impl SigningKey {
             version,
             self.stored.as_str(),
             rotation.map(|rotation| rotation.successor.to_string()),
-            rotation.map(|rotation| rotation.rotated.as_millis()),
-            rotation.map(|rotation| rotation.closes.as_millis()),
+            rotated,
+            closes,
             self.updated.as_millis(),
         ]
     }
@@ -147,12 +147,11 @@ pub(super) fn read(row: &Row) -> Result<SigningKey, Error> {
 }
 
 fn read_rotation(row: &Row) -> Result<Option<SigningKeyRotation>, Error> {
-    let Some(successor) = rows::maybe_word(row, "successor")? else {
+    let Some(times) = rotation::read(row)? else {
         return Ok(None);
     };
     Ok(Some(SigningKeyRotation {
-        successor,
-        rotated: rows::time(row, "rotated")?,
-        closes: rows::time(row, "closes")?,
+        successor: rows::word(row, "successor")?,
+        times,
     }))
 }

@@ -78,7 +78,7 @@ macro_rules! select_keys {
     ($rest:literal) => {
         concat!(
             "SELECT account, mode, api_key, kind, name, permissions, addresses, origins, observed_permissions,
-                observed_addresses, canary, secret, rotated, hash, last4, old_hash, old_last4, old_closes, state, expires,
+                observed_addresses, canary, secret, rotated, hash, last4, old_hash, old_last4, old_closes AS closes, state, expires,
                 days_told, exposed, exposed_by, version, created, updated, per_minute, burst, caps,
                 signed_requests
              FROM api_keys WHERE ",
