@@ -120,6 +120,7 @@ pub(crate) fn components() -> Vec<(&'static str, Object)> {
         entry::<CustomerView>(),
         entry::<CardView>(),
         entry::<WebhookEndpointView>(),
+        entry::<webhook_endpoint::OldWebhookSecretView>(),
         entry::<EventView>(),
         entry::<event::EventObjectView>(),
         entry::<AlertView>(),

@@ -1,6 +1,6 @@
 //! Handlers of webhook endpoints.
 
-use coffer_core::limits::DESCRIPTION_MAX;
+use coffer_core::{limits::DESCRIPTION_MAX, rotation::Overlap};
 use coffer_engine::{Fresh, NewWebhookEndpoint, Text, WebhookEndpointChange, WebhookEndpointState};
 
 use crate::{
@@ -36,6 +36,14 @@ request! {
         description: Change<Text<DESCRIPTION_MAX>>,
         /// Turn it on or off.
         state: Replace<WebhookEndpointState>,
+    }
+}
+
+request! {
+    /// How a webhook endpoint gets a new secret.
+    WebhookSecretRotateRequest {
+        /// How long the old secret signs beside the new one: 24 hours unless told, 0 to end it at once.
+        overlap_hours: Optional<Overlap>,
     }
 }
 
@@ -125,12 +133,29 @@ pub(crate) async fn webhook_endpoint_delete(api: Api, call: Call) -> Outcome {
 }
 
 /// Gives a webhook endpoint a new secret and shows it.
-pub(crate) async fn webhook_endpoint_rotate_secret(api: Api, call: Call, fresh: Fresh) -> Outcome {
+pub(crate) async fn webhook_endpoint_rotate_secret(
+    api: Api,
+    mut call: Call,
+    fresh: Fresh,
+) -> Outcome {
+    let (id, request) = (call.id(OBJECT)?, call.body::<WebhookSecretRotateRequest>()?);
+    let overlap = request.overlap_hours.unwrap_or_default();
     let done = api
         .engine()
-        .webhook_endpoint_rotate_secret(&call.caller, fresh, call.id(OBJECT)?)
+        .webhook_endpoint_rotate_secret(&call.caller, fresh, id, overlap)
         .await?;
     Ok(Answer::done(done, |(endpoint, secret)| {
         WebhookEndpointView::of(endpoint, Some(secret))
+    }))
+}
+
+/// Ends the old secret of a webhook endpoint.
+pub(crate) async fn webhook_endpoint_end_rotation(api: Api, call: Call, fresh: Fresh) -> Outcome {
+    let done = api
+        .engine()
+        .webhook_endpoint_end_rotation(&call.caller, fresh, call.id(OBJECT)?)
+        .await?;
+    Ok(Answer::done(done, |endpoint| {
+        WebhookEndpointView::of(endpoint, None)
     }))
 }

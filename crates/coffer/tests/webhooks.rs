@@ -131,19 +131,59 @@ async fn a_message_verifies_with_the_public_library_and_with_the_public_key() {
         assert!(!is_signed_by(&public_key, &forged));
     }
 
-    // For a day after a rotation both sets of keys sign.
-    let path = format!("/v1/webhook_endpoints/{}/rotate_secret", made.id());
-    let rotated = shop.post(&path, &json!({})).await.expect(200);
-    let payment = pay(&shop).await;
-    let message = hook.event("/hook", "payment.captured", &payment).await;
-    for made in [&made, &rotated] {
-        verified(&text(made, "secret"), &message).unwrap();
-        assert!(is_signed_by(&text(made, "public_key"), &message));
-    }
-    assert_ne!(text(&rotated, "secret"), secret);
     let stranger = endpoint(&shop, &format!("{}/other", hook.url)).await;
     assert!(verified(&text(&stranger, "secret"), &message).is_err());
     assert!(!is_signed_by(&text(&stranger, "public_key"), &message));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_secret_verifies_until_its_rotation_ends_and_after_an_emergency_not_at_all() {
+    let coffer = Coffer::start(BINARY).await;
+    let shop = coffer.merchant().await;
+    let mut hook = Receiver::listen(|_| Reply::Status(204)).await;
+    let made = endpoint(&shop, &format!("{}/hook", hook.url)).await;
+    let path = format!("/v1/webhook_endpoints/{}", made.id());
+    let (rotate, end) = (
+        format!("{path}/rotate_secret"),
+        format!("{path}/end_rotation"),
+    );
+    let mut signers = async |shop: &Merchant, of: &[&Answer]| -> Vec<bool> {
+        let payment = pay(shop).await;
+        let message = hook.event("/hook", "payment.captured", &payment).await;
+        let signs = |made: &&Answer| {
+            let signs = is_signed_by(&text(made, "public_key"), &message);
+            assert_eq!(verified(&text(made, "secret"), &message).is_ok(), signs);
+            signs
+        };
+        of.iter().map(signs).collect()
+    };
+    for wrong in [json!(169), json!(-1), json!("now")] {
+        let refused = shop.post(&rotate, &json!({"overlap_hours": wrong})).await;
+        assert_eq!(
+            (refused.status, &refused.json["field"]),
+            (400, &json!("overlap_hours"))
+        );
+    }
+    let second = shop.post(&rotate, &json!({})).await.expect(200);
+    let old = &second.json["old_secret"];
+    assert_eq!(old["public_key"], made.json["public_key"]);
+    assert_eq!(shop.get(&path).await.json["old_secret"], *old);
+    assert_eq!(signers(&shop, &[&made, &second]).await, [true, true]);
+    let again = shop.post(&rotate, &json!({"overlap_hours": 168})).await;
+    assert_eq!(
+        (again.status, &again.json["code"]),
+        (409, &json!("state_conflict"))
+    );
+    let ended = shop.post(&end, &json!({})).await.expect(200);
+    assert_eq!(
+        (&ended.json["old_secret"], &ended.json["secret"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(signers(&shop, &[&made, &second]).await, [false, true]);
+    let now = json!({"overlap_hours": 0});
+    let third = shop.post(&rotate, &now).await.expect(200);
+    assert_eq!(third.json["old_secret"], Value::Null);
+    assert_eq!(signers(&shop, &[&second, &third]).await, [false, true]);
 }
 
 fn with_header(message: &Received, name: &'static str, value: &str) -> Received {

@@ -67,6 +67,10 @@ words! {
         WebhookEndpointCreated = "webhook_endpoint.created",
         /// A webhook endpoint was changed.
         WebhookEndpointUpdated = "webhook_endpoint.updated",
+        /// A webhook endpoint has a new secret, and its old one for a while.
+        WebhookEndpointRotated = "webhook_endpoint.rotated",
+        /// The old secret of a webhook endpoint signs no more.
+        WebhookEndpointRotationEnded = "webhook_endpoint.rotation_ended",
         /// A webhook endpoint was deleted.
         WebhookEndpointDeleted = "webhook_endpoint.deleted",
         /// A webhook endpoint answered 410 or failed for too long, and gets nothing more.

@@ -194,6 +194,7 @@ impl Engine {
         self.watch_rates().await?;
         self.end_rotations().await?;
         self.end_signing_key_rotations().await?;
+        self.end_webhook_rotations().await?;
         self.prune_nonces().await?;
         self.tell_expiries().await
     }

@@ -91,5 +91,6 @@ pub use store::{MIGRATIONS, STATEMENTS};
 pub use text::{Metadata, Text};
 pub use usage::{Moved, Sums, Taken, UsageFilter, UsageHour, UsageName};
 pub use webhooks::{
-    NewWebhookEndpoint, WebhookEndpoint, WebhookEndpointChange, WebhookEndpointState,
+    NewWebhookEndpoint, OldWebhookSecret, WebhookEndpoint, WebhookEndpointChange,
+    WebhookEndpointState,
 };

@@ -121,11 +121,12 @@ impl Engine {
         let mut old = self.signing_key(steward.place(), id).await?;
         let (version, state) = (old.version, old.state(self.now()));
         if state != SigningKeyState::Active {
-            return Err(Error::State {
+            let refusal = Error::State {
                 object: OBJECT,
                 status: state.as_str(),
                 needed: "active",
-            });
+            };
+            return Err(self.or_twin(&fresh, refusal).await);
         }
         let made = self.unborn_signing_key(steward, old.name.clone(), new);
         let (key, private) = made.await?;
@@ -482,6 +483,28 @@ mod tests {
         assert!(matches!(refused, Err(Error::LimitReached { .. })));
         revoke(&shop, last.id).await;
         create(&shop, new()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_twin_of_a_rotation_gets_its_answer_and_not_that_the_key_rotates() {
+        let shop = Shop::open().await;
+        let (old, caller) = (
+            make(&shop).await,
+            shop.caller("POST /v1/signing_keys").await,
+        );
+        let (first, twin) = (
+            shop.fresh(&caller, "once").await,
+            shop.fresh(&caller, "once").await,
+        );
+        let rotate = |fresh| {
+            let new = NewSigningKey::Generated(SignatureAlgorithm::Ed25519);
+            let steward = Steward::Operator(shop.place);
+            shop.engine
+                .signing_key_rotate(steward, fresh, old.id, (new, Overlap::default()))
+        };
+        rotate(first).await.ok().unwrap();
+        let answered = rotate(twin).await.err();
+        assert!(matches!(answered, Some(Error::Answered(_))), "{answered:?}");
     }
 
     #[tokio::test]

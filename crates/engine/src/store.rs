@@ -126,6 +126,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "detection",
         sql: blocks::SCHEMA,
     },
+    Migration {
+        version: 26,
+        name: "rotation of webhook secrets",
+        sql: webhooks::ROTATION,
+    },
 ];
 
 /// Beside the key of a table, an index begins with what tells its rows apart, not with account and mode. PostgreSQL knows

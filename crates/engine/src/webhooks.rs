@@ -1,5 +1,6 @@
 //! Webhook endpoints: where a merchant wants to be told, with secrets of their own that are shown once.
 
+mod rotation;
 mod stored;
 
 use coffer_core::{
@@ -7,7 +8,7 @@ use coffer_core::{
     event::EventType,
     id::WebhookEndpointId,
     limits::{DESCRIPTION_MAX, WEBHOOK_ENDPOINTS_MAX},
-    rotation::{Overlap, Rotation},
+    rotation::Rotation,
     words,
 };
 use coffer_db::{Transaction, params};
@@ -51,12 +52,23 @@ pub struct WebhookEndpoint {
     pub state: WebhookEndpointState,
     /// The key that verifies `v1a` signatures.
     pub public_key: String,
+    /// The keys before, as long as they sign beside the present ones.
+    pub old: Option<OldWebhookSecret>,
     /// Grows with every change.
     pub version: i64,
     /// When it was made.
     pub created: Timestamp,
     /// When it changed last.
     pub updated: Timestamp,
+}
+
+/// The keys that an endpoint had before its last rotation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldWebhookSecret {
+    /// The key that verifies their `v1a` signatures.
+    pub public_key: String,
+    /// Since when there are new ones, and until when these sign.
+    pub times: Rotation,
 }
 
 /// A webhook endpoint to be made.
@@ -106,6 +118,7 @@ impl Engine {
             description: new.description,
             state: WebhookEndpointState::Enabled,
             public_key: keys.public_text()?,
+            old: None,
             version: 1,
             created: now,
             updated: now,
@@ -207,44 +220,6 @@ impl Engine {
         Ok(endpoint)
     }
 
-    /// Gives an endpoint new keys; the old ones sign beside them for a day. The new secret is returned once.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], or [`Error::State`] when another change came between.
-    pub async fn webhook_endpoint_rotate_secret(
-        &self,
-        caller: &Caller,
-        fresh: Fresh,
-        id: WebhookEndpointId,
-    ) -> Result<Done<(WebhookEndpoint, String)>, Error> {
-        let mut endpoint = self.webhook_endpoint(caller, id).await?;
-        let (read_version, now) = (endpoint.version, self.now());
-        let keys = WebhookKeys::generate()?;
-        endpoint.public_key = keys.public_text()?;
-        endpoint.version = read_version.saturating_add(1);
-        endpoint.updated = now;
-        let [account, mode] = key_of(caller.place);
-        let row = params![
-            account,
-            mode,
-            id.to_string(),
-            read_version,
-            Rotation::begun(Overlap::default(), now).closes.as_millis(),
-            self.seal(caller.place, id, Column::Secret, &keys.secret)?,
-            self.seal(caller.place, id, Column::Seed, &keys.seed)?,
-            now.as_millis(),
-        ];
-        let steps = Transaction::new().one(&sql::ROTATE, row);
-        let steps = steps.append(self.answered_endpoint(&fresh, &endpoint, 200)?);
-        let updated = EventType::WebhookEndpointUpdated;
-        self.change_endpoint(caller, &fresh, (updated, &endpoint), steps)
-            .await?;
-        Ok(Done {
-            status: 200,
-            object: (endpoint, keys.secret_text()),
-        })
-    }
-
     /// Deletes an endpoint and what was on its way to it.
     ///
     /// # Errors
@@ -291,6 +266,7 @@ impl Engine {
         let intent = Intent::new(event.as_str(), endpoint.id, steps)
             .or(&sql::UPDATE, Error::changing(OBJECT))
             .or(&sql::ROTATE, Error::changing(OBJECT))
+            .or(&sql::END_ROTATION, Error::changing(OBJECT))
             .or(&sql::DELETE, Error::NotFound { object: OBJECT });
         self.intend(caller, fresh, intent).await.map(drop)
     }

@@ -50,9 +50,10 @@ use crate::{
         UsageView, WebhookEndpointView,
     },
     webhooks::{
-        NewWebhookEndpointRequest, WebhookEndpointChangeRequest, webhook_endpoint,
-        webhook_endpoint_create, webhook_endpoint_delete, webhook_endpoint_list,
-        webhook_endpoint_rotate_secret, webhook_endpoint_update,
+        NewWebhookEndpointRequest, WebhookEndpointChangeRequest, WebhookSecretRotateRequest,
+        webhook_endpoint, webhook_endpoint_create, webhook_endpoint_delete,
+        webhook_endpoint_end_rotation, webhook_endpoint_list, webhook_endpoint_rotate_secret,
+        webhook_endpoint_update,
     },
 };
 
@@ -196,9 +197,12 @@ static ROUTES: &[RouteRow] = &[
         .takes::<WebhookEndpointChangeRequest>()
         .yields::<WebhookEndpointView>(&[200]),
     delete!("/v1/webhook_endpoints/{id}", webhook_endpoint_delete, write(Resource::Webhooks), "Delete a webhook endpoint."),
-    post!("/v1/webhook_endpoints/{id}/rotate_secret", webhook_endpoint_rotate_secret, write(Resource::Webhooks), "Give a webhook endpoint a new secret, shown once.")
+    post!("/v1/webhook_endpoints/{id}/rotate_secret", webhook_endpoint_rotate_secret, write(Resource::Webhooks), "Give a webhook endpoint a new secret, shown once; the old one signs beside it for a while.")
+        .takes::<WebhookSecretRotateRequest>()
         .yields::<WebhookEndpointView>(&[200])
         .showing_secret(),
+    post!("/v1/webhook_endpoints/{id}/end_rotation", webhook_endpoint_end_rotation, write(Resource::Webhooks), "End the old secret of a webhook endpoint before its time.")
+        .yields::<WebhookEndpointView>(&[200]),
     get!("/v1/events", event_list, read(Resource::Events), "List events, the oldest first.")
         .lists::<EventView>(query::EVENTS),
     get!("/v1/events/{id}", event, read(Resource::Events), "Show an event.").yields::<EventView>(&[200]),

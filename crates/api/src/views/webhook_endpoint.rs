@@ -1,7 +1,7 @@
 //! A webhook endpoint.
 
-use coffer_core::{Mode, event::EventType, id::WebhookEndpointId};
-use coffer_engine::{WebhookEndpoint, WebhookEndpointState};
+use coffer_core::{Mode, event::EventType, id::WebhookEndpointId, rotation::Rotation};
+use coffer_engine::{OldWebhookSecret, WebhookEndpoint, WebhookEndpointState};
 
 use super::owned;
 use crate::shape::{ObjectType, Time, object};
@@ -27,6 +27,8 @@ object! {
         public_key: String,
         /// The secret that verifies v1 signatures; shown only when it is made.
         secret: Option<String>,
+        /// The secret before the last rotation, as long as it signs beside the present one.
+        old_secret: Option<OldWebhookSecretView>,
         /// Grows with every change.
         version: i64,
         /// When it was made.
@@ -36,6 +38,30 @@ object! {
         /// That the secret was shown before, on a repetition.
         #[serde(skip_serializing_if = "Option::is_none")]
         code: Option<&'static str>,
+    }
+}
+
+object! {
+    /// The secret that a webhook endpoint had before.
+    pub(crate) struct OldWebhookSecretView as "OldWebhookSecret" {
+        /// The key that verifies its v1a signatures (Ed25519).
+        public_key: String,
+        /// Since when the new one signs.
+        rotated: Time,
+        /// When it stops signing.
+        closes: Time,
+    }
+}
+
+impl OldWebhookSecretView {
+    fn of(old: OldWebhookSecret) -> Self {
+        let OldWebhookSecret { public_key, times } = old;
+        let Rotation { rotated, closes } = times;
+        Self {
+            public_key,
+            rotated: Time(rotated),
+            closes: Time(closes),
+        }
     }
 }
 
@@ -50,6 +76,7 @@ impl WebhookEndpointView {
             description,
             state,
             public_key,
+            old,
             version,
             created,
             updated,
@@ -64,6 +91,7 @@ impl WebhookEndpointView {
             state,
             public_key,
             secret,
+            old_secret: old.map(OldWebhookSecretView::of),
             version,
             created: Time(created),
             updated: Time(updated),

@@ -103,6 +103,10 @@ const DOORS: &[(&str, Door)] = &[
     ),
     ("POST /v1/webhook_endpoints", Secret("webhooks:write")),
     (
+        "POST /v1/webhook_endpoints/{id}/end_rotation",
+        Secret("webhooks:write"),
+    ),
+    (
         "POST /v1/webhook_endpoints/{id}/rotate_secret",
         Secret("webhooks:write"),
     ),

@@ -148,7 +148,7 @@ async fn body(operation: &Operation, stranger: &Merchant) -> Option<Value> {
     match operation.takes.as_deref() {
         Some("NewCardRequest") => Some(json!({"token": stranger.deposit(Card::APPROVED).await})),
         Some("ApiKeyChangeRequest") => Some(json!({"name": "mine"})),
-        Some("RotateRequest") => Some(json!({"overlap_hours": 0})),
+        Some("RotateRequest" | "WebhookSecretRotateRequest") => Some(json!({"overlap_hours": 0})),
         Some("SigningKeyRotateRequest") => Some(json!({"generate": "ed25519"})),
         Some("CaptureRequest") => Some(json!({"amount": 1})),
         Some("CustomerChangeRequest") => Some(json!({"description": "mine"})),

@@ -181,7 +181,11 @@ impl Engine {
             let (version, now) = (stored.key.version, self.now());
             let before = stored.key.clone();
             let Asked { by, fresh } = asked();
-            let (key, steps, event) = match step(Box::new(stored), now)? {
+            let step = match step(Box::new(stored), now) {
+                Ok(step) => step,
+                Err(refusal) => return Err(self.or_twin(fresh, refusal).await),
+            };
+            let (key, steps, event) = match step {
                 Step::Done => {
                     let answered = self.answered_key(fresh, &before, 200)?;
                     self.answer_unchanged(fresh, answered).await?;

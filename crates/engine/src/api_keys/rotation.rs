@@ -226,6 +226,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_twin_of_a_rotation_gets_its_answer_and_not_that_the_key_rotates() {
+        let shop = Shop::open().await;
+        let (id, _) = shop.make_key(KeyKind::Secret, Permissions::full()).await;
+        let caller = shop.caller("POST /v1/api_keys/{id}/rotate").await;
+        let (first, twin) = (
+            shop.fresh(&caller, "once").await,
+            shop.fresh(&caller, "once").await,
+        );
+        let rotate = |fresh| {
+            let steward = Steward::Caller(&caller);
+            shop.engine
+                .api_key_rotate(steward, fresh, id, Overlap::default())
+        };
+        rotate(first).await.ok().unwrap();
+        let answered = rotate(twin).await.err();
+        assert!(matches!(answered, Some(Error::Answered(_))), "{answered:?}");
+    }
+
+    #[tokio::test]
     async fn one_sees_who_still_uses_the_old_secret() {
         let rotated = Rotated::by(Overlap::default()).await;
         rotated.calls(&rotated.old).await.unwrap();

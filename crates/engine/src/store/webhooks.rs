@@ -24,6 +24,12 @@ CREATE TABLE webhook_endpoints (
 ) {strict};
 CREATE UNIQUE INDEX webhook_endpoints_by_id ON webhook_endpoints (webhook_endpoint)";
 
+/// When a secret was rotated. What was rotated before had a day.
+pub(crate) const ROTATION: &str = "
+ALTER TABLE webhook_endpoints ADD COLUMN rotated {bigint};
+UPDATE webhook_endpoints SET rotated = previous_until - 86400000 WHERE previous_until IS NOT NULL;
+CREATE INDEX webhook_endpoints_rotating ON webhook_endpoints (previous_until) WHERE previous_until IS NOT NULL";
+
 pub(crate) const STATEMENTS: &[&Statement] = &[
     &INSERT,
     &FIND,
@@ -31,6 +37,8 @@ pub(crate) const STATEMENTS: &[&Statement] = &[
     &LIST,
     &UPDATE,
     &ROTATE,
+    &END_ROTATION,
+    &ROTATIONS_DUE,
     &DELETE,
     &COUNT,
     &DISABLE,
@@ -49,7 +57,7 @@ macro_rules! select_endpoints {
     ($rest:literal) => {
         concat!(
             "SELECT account, mode, webhook_endpoint, version, url, events, description, state, secret, signing_seed,
-                previous_secret, previous_seed, previous_until, failing_since, created, updated
+                previous_secret, previous_seed, rotated, previous_until AS closes, failing_since, created, updated
              FROM webhook_endpoints WHERE ",
             $rest
         )
@@ -76,11 +84,27 @@ pub(crate) static UPDATE: Statement = Statement::new(
         failing_since = NULL, updated = $9
      WHERE account = $1 AND mode = $2 AND webhook_endpoint = $3 AND version = $4",
 );
+/// Without a time at which they close, the old keys are gone at once.
 pub(crate) static ROTATE: Statement = Statement::new(
     "webhook_endpoint_rotate",
-    "UPDATE webhook_endpoints SET version = $4 + 1, previous_secret = secret, previous_seed = signing_seed,
-        previous_until = $5, secret = $6, signing_seed = $7, updated = $8
+    "UPDATE webhook_endpoints SET version = $4 + 1, rotated = $5, previous_until = $6,
+        previous_secret = CASE WHEN CAST($6 AS bigint) IS NOT NULL THEN secret END,
+        previous_seed = CASE WHEN CAST($6 AS bigint) IS NOT NULL THEN signing_seed END,
+        secret = $7, signing_seed = $8, updated = $9
      WHERE account = $1 AND mode = $2 AND webhook_endpoint = $3 AND version = $4",
+);
+pub(crate) static END_ROTATION: Statement = Statement::new(
+    "webhook_endpoint_end_rotation",
+    "UPDATE webhook_endpoints SET version = $4 + 1, rotated = NULL, previous_until = NULL, previous_secret = NULL,
+        previous_seed = NULL, updated = $5
+     WHERE account = $1 AND mode = $2 AND webhook_endpoint = $3 AND version = $4",
+);
+/// Of every account. Whether somebody still verifies by an old secret, nobody here sees.
+pub(crate) static ROTATIONS_DUE: Statement = Statement::new(
+    "webhook_rotations_due",
+    select_endpoints!(
+        "previous_until IS NOT NULL AND previous_until <= $1 ORDER BY previous_until LIMIT 100"
+    ),
 );
 pub(crate) static DELETE: Statement = Statement::new(
     "webhook_endpoint_delete",

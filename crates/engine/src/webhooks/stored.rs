@@ -5,8 +5,8 @@ use coffer_crypto::{Context, Key, unwrap, wrap};
 use coffer_db::Row;
 use coffer_net::contract::Place;
 
-use super::WebhookEndpoint;
-use crate::{Engine, Error, error::corrupt, rows, signature::WebhookKeys};
+use super::{OldWebhookSecret, WebhookEndpoint};
+use crate::{Engine, Error, error::corrupt, rotation, rows, signature::WebhookKeys};
 
 /// An endpoint with what only the delivery worker needs.
 pub(crate) struct StoredEndpoint {
@@ -48,14 +48,21 @@ impl Engine {
     pub(crate) fn read_endpoint(&self, row: &Row) -> Result<StoredEndpoint, Error> {
         let (place, id) = (rows::place(row)?, rows::word(row, "webhook_endpoint")?);
         let keys = self.open_keys(place, id, row.bytes("secret")?, row.bytes("signing_seed")?)?;
-        let still = row
-            .optional_integer("previous_until")?
-            .is_some_and(|until| until > self.now().as_millis());
+        let rotation = rotation::read(row)?.filter(|rotation| rotation.overlaps(self.now()));
         let previous = match (
             row.optional_bytes("previous_secret")?,
             row.optional_bytes("previous_seed")?,
         ) {
-            (Some(secret), Some(seed)) if still => Some(self.open_keys(place, id, secret, seed)?),
+            (Some(secret), Some(seed)) if rotation.is_some() => {
+                Some(self.open_keys(place, id, secret, seed)?)
+            }
+            (Some(_) | None, Some(_) | None) => None,
+        };
+        let old = match (rotation, &previous) {
+            (Some(times), Some(keys)) => Some(OldWebhookSecret {
+                public_key: keys.public_text()?,
+                times,
+            }),
             (Some(_) | None, Some(_) | None) => None,
         };
         let endpoint = WebhookEndpoint {
@@ -66,6 +73,7 @@ impl Engine {
             description: rows::maybe_text(row, "description")?,
             state: rows::word(row, "state")?,
             public_key: keys.public_text()?,
+            old,
             version: row.integer("version")?,
             created: rows::time(row, "created")?,
             updated: rows::time(row, "updated")?,
