@@ -15,7 +15,7 @@ use std::{
     process::Command,
 };
 
-use coffer_testkit::{Coffer, Installation, files_under};
+use coffer_testkit::{Coffer, Installation, Redis, files_under};
 use serde_json::Value;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_coffer");
@@ -157,6 +157,37 @@ fn what_is_wrong_is_found_by_its_code() {
         assert_eq!(found.status, Some(worst), "{code}: {:?}", found.findings);
         assert_ne!(found.of(code)["mend"], "");
     }
+}
+
+#[test]
+fn a_server_of_shared_rates_is_well_while_it_lets_the_api_in() {
+    let (installation, mut redis) = (Installation::make(BINARY, None), Redis::start());
+    let at = installation.directory();
+    let (user, port, password) = (redis.user(), redis.port(), at.join("api/redis.password"));
+    let section = format!("\n[redis]\naddress = \"127.0.0.1:{port}\"\nuser = \"{user}\"\n");
+    append(at.join("coffer.toml"), &section);
+    write(password.clone(), redis.password().as_bytes());
+    mode(password.clone(), 0o600);
+    let found = doctor(at);
+    assert_eq!(
+        found.codes(),
+        BTreeSet::from(AT_REST),
+        "{:?}",
+        found.findings
+    );
+    let alone = |found: &Report| {
+        let alone = found.of("D509");
+        assert_eq!(
+            (found.status, &alone["role"]),
+            (Some(1), &Value::from("api"))
+        );
+        assert!(alone["mend"].as_str().unwrap().contains("redis.password"));
+    };
+    write(password.clone(), b"another one");
+    alone(&doctor(at));
+    write(password, redis.password().as_bytes());
+    redis.kill();
+    alone(&doctor(at));
 }
 
 #[test]
