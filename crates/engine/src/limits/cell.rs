@@ -132,10 +132,17 @@ impl Cell {
         sharing: Sharing,
     ) -> Allowance {
         let state = self.state();
+        let shut_us = state.shut_until_us.saturating_sub(now_us);
+        let owed_us = state.earned_us.saturating_sub(now_us);
         let left = Left {
             earned_us: state.earned_us,
-            units: rate.units_left(state.earned_us, now_us),
-            full_in_s: ceil_s(state.earned_us.saturating_sub(now_us)),
+            // What was earned while nothing passes is not there yet.
+            units: if shut_us > 0 {
+                0
+            } else {
+                rate.units_left(state.earned_us, now_us)
+            },
+            full_in_s: ceil_s(owed_us.max(shut_us)),
         };
         let left = state.told(rate, now_us, left, sharing);
         Allowance {
@@ -299,5 +306,21 @@ mod tests {
         now += HEARD_US * 3 / 2;
         drained(&cell, rate, now);
         assert!(cell.state().strikes <= 1);
+    }
+
+    #[test]
+    fn who_waits_longer_than_the_rate_says_is_told_that_nothing_is_left_until_then() {
+        let (cell, rate) = (Cell::default(), rate(20, 10));
+        let told = |now_us| {
+            let told = cell.standing(LimitName::Key, rate, now_us, Sharing::Alone);
+            (told.left, told.full_in_s)
+        };
+        let mut now = 0;
+        while drained(&cell, rate, now) < 60 {
+            now += HEARD_US;
+        }
+        assert_eq!(told(now + 50 * SECOND_US), (0, 10));
+        assert_eq!(told(now + 60 * SECOND_US), (10, 0));
+        assert!(taken(&cell, rate, now + 60 * SECOND_US, 10).is_ok());
     }
 }
