@@ -10,14 +10,14 @@ use tokio::{
 
 use crate::{BINARY, PATIENCE, serves};
 
-const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+pub(crate) const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 /// Frames of a flood: much more than is endured.
 const MANY: u32 = 50_000;
 /// What the process may have grown by after all of them (YARDSTICK Y9).
 const GROWTH_MAX_KIB: u64 = 20 * 1024;
 const ROUNDS: usize = 8;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let [_, a, b, c] = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [
         &[a, b, c, kind, flags],
@@ -27,19 +27,20 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     .concat()
 }
 
+/// A text of at most 126 bytes after an octet (RFC 7541, 5.2): the value of a field whose name is in the static table there, or
+/// after 0 a name, which its value follows.
+pub(crate) fn text(before: &[u8], text: &str) -> Vec<u8> {
+    let length = u8::try_from(text.len()).unwrap();
+    assert!(length < 127);
+    [before, &[length], text.as_bytes()].concat()
+}
+
 /// `GET /v1/ping` of `localhost`, in the static table where it has a place (RFC 7541, appendix A).
 fn ping() -> Vec<u8> {
-    let name = |index: u8, value: &str| {
-        [
-            &[index, u8::try_from(value.len()).unwrap()],
-            value.as_bytes(),
-        ]
-        .concat()
-    };
     [
         vec![0x82, 0x87],
-        name(0x01, "localhost"),
-        name(0x04, "/v1/ping"),
+        text(&[0x01], "localhost"),
+        text(&[0x04], "/v1/ping"),
     ]
     .concat()
 }

@@ -12,6 +12,7 @@ mod floods;
 mod front;
 mod handshakes;
 mod heads;
+mod room;
 mod slow;
 mod waiting;
 
