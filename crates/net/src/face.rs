@@ -32,6 +32,7 @@ pub(crate) mod plain_http;
 mod policy;
 mod preread;
 pub(crate) mod proxies;
+mod residue;
 mod visit;
 
 pub use crowd::client_of;
@@ -40,6 +41,7 @@ pub use front::{Front, Passage};
 pub use limits::FaceLimits;
 pub use plain_http::{Overheard, PlainCall, PlainPolicy};
 pub use proxies::{ClientHeader, TrustedProxies};
+pub use residue::Confidential;
 
 /// Two years, fit for the browsers' preload lists (R3).
 pub const HSTS: &str = "max-age=63072000; includeSubDomains; preload";

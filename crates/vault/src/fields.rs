@@ -21,7 +21,7 @@ use axum::{
     routing::{get, post},
 };
 use coffer_net::{
-    face::{ConnectionInfo, Fault},
+    face::{Confidential, ConnectionInfo, Fault},
     metrics::SharedRegistry,
     page::{Difference, PageName, Reports, pack, wants_packed},
     request_id, task,
@@ -91,7 +91,7 @@ impl Vault {
             .route("/v1/fields", get(page::fields_page))
             .route(
                 "/v1/tokens",
-                post(token_create).layer(middleware::map_response(last_of_its_connection)),
+                post(token_create).layer(middleware::map_response(confidential)),
             )
             .route("/v1/reports", post(reports::report_create))
             .route("/assets/{file}", get(assets::asset))
@@ -118,11 +118,9 @@ struct TicketQuery {
     ticket: Option<String>,
 }
 
-/// The number lies in the connection's TLS buffer until something overwrites it, or the connection ends and the buffer is
-/// wiped. So it ends with the answer, whatever that is.
-async fn last_of_its_connection(mut response: Response) -> Response {
-    let close = HeaderValue::from_static("close");
-    response.headers_mut().insert(header::CONNECTION, close);
+/// The number is not to stay in the connection's buffers, whatever is answered.
+async fn confidential(mut response: Response) -> Response {
+    response.extensions_mut().insert(Confidential);
     response
 }
 

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use coffer_net::task;
-use coffer_testkit::{Card, Chance, Coffer, Hunt, Merchant, Payer, eventually};
+use coffer_testkit::{Card, Chance, Coffer, Hunt, Merchant, Payer, dial, eventually};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::{BINARY, NOTHING};
 
@@ -136,6 +137,71 @@ async fn a_card_on_its_way_is_found_in_the_vault_and_gone_when_it_is_sealed() {
     shop.post("/v1/payments", &order).await.expect(201);
     let gone = async || found("vault").is_empty().then_some(());
     eventually(AT_REST_WITHIN, "the vault has forgotten the number", gone).await;
+}
+
+/// What is answered to a request, with JSON, over a connection that may stay open.
+async fn exchange(tls: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &str) -> String {
+    tls.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    while !answer.ends_with('}') {
+        let mut some = [0; 1024];
+        let count = tls.read(&mut some).await.unwrap();
+        assert!(count > 0, "it ended: {answer}");
+        answer.push_str(&String::from_utf8_lossy(&some[..count]));
+    }
+    answer
+}
+
+/// A deposit, byte for byte.
+async fn deposit(shop: &Merchant, card: Card) -> String {
+    let card = json!({"number": card.number, "cvc": card.cvc, "exp_month": 12, "exp_year": 2040});
+    let (card, ticket) = (card.to_string(), shop.ticket().await);
+    format!(
+        "POST /v1/tokens HTTP/1.1\r\nhost: localhost\r\ncoffer-intake: {ticket}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{card}",
+        card.len()
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_stays_open_holds_nothing_of_the_cards_that_came_over_it() {
+    let coffer = Coffer::start(BINARY).await;
+    if !may_look(&coffer) {
+        return;
+    }
+    let shop = coffer.merchant().await;
+    let (common, cards) = Card::family(&mut Chance::new(Chance::seed()), 4);
+    let hunt = hunt(&common, cards[0].cvc);
+    let mut tls = dial(coffer.address("fields"), "localhost", b"http/1.1")
+        .await
+        .unwrap();
+    for card in cards {
+        let answer = exchange(&mut tls, &deposit(&shop, card).await).await;
+        assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+        let gone = async || {
+            hunt.found_in(&coffer.memory("vault").unwrap())
+                .is_empty()
+                .then_some(())
+        };
+        eventually(AT_REST_WITHIN, "the vault has forgotten the number", gone).await;
+    }
+}
+
+/// Then not every part of hyper's buffer would be overwritten.
+#[tokio::test]
+async fn a_connection_whose_buffers_have_grown_ends_with_a_deposit() {
+    let coffer = Coffer::start(BINARY).await;
+    let shop = coffer.merchant().await;
+    let card = Card::family(&mut Chance::new(Chance::seed()), 1).1[0];
+    let mut tls = dial(coffer.address("fields"), "localhost", b"http/1.1")
+        .await
+        .unwrap();
+    let long = "x".repeat(6 * 1024);
+    let request = format!("GET /nothing HTTP/1.1\r\nhost: localhost\r\nx-long: {long}\r\n\r\n");
+    exchange(&mut tls, &request).await;
+    let answer = exchange(&mut tls, &deposit(&shop, card).await).await;
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
 }
 
 #[tokio::test]

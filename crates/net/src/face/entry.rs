@@ -180,7 +180,7 @@ impl Entry {
     pub(super) async fn serve(self, face: Face, stream: Preread, head: Mark) -> io::Result<()> {
         let limits = Arc::clone(&face.0.limits);
         let acceptor = TlsAcceptor::from(face.0.tls.config());
-        let tls = timeout(limits.handshake, acceptor.accept(stream)).await??;
+        let mut tls = timeout(limits.handshake, acceptor.accept(stream)).await??;
         if tls.get_ref().1.alpn_protocol() == Some(ALPN_ACME) {
             // The handshake was the answer; nothing is ever said in this protocol (RFC 8737, 3).
             return Ok(());
@@ -188,6 +188,7 @@ impl Entry {
         let info = connection_info(&tls, self.peer);
         let guest = Arc::clone(&self.seat.guest);
         let visit = Visit::new(face.0, guest, info);
+        tls.get_mut().0.watch(Arc::clone(&visit.residue));
         let service = {
             let visit = Arc::clone(&visit);
             service_fn(move |request| Arc::clone(&visit).answer(request))

@@ -163,6 +163,7 @@ impl<S> Requests<S> {
     fn hand_on(&mut self, to: &mut ReadBuf<'_>) {
         let count = self.ready.min(to.remaining());
         to.put_slice(self.buffer.get(..count).unwrap_or_default());
+        self.visit.residue.gave(count);
         self.buffer.advance(count);
         self.ready = self.ready.saturating_sub(count);
         if self.ready == 0 {
@@ -203,6 +204,7 @@ impl<S> Requests<S> {
             return Poll::Ready(Ok(Came::End));
         }
         if matches!(self.next, Next::Head) && head::is_whole(bytes) {
+            self.visit.residue.gave(bytes.len());
             self.handed_on();
             return Poll::Ready(Ok(Came::Whole));
         }
@@ -275,6 +277,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Requests<S> {
         to: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        this.visit.residue.overwrite(to);
         loop {
             this.advance()?;
             if this.ready > 0 {

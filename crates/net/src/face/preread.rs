@@ -3,6 +3,7 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -12,15 +13,27 @@ use tokio::{
     net::TcpStream,
 };
 
+use super::residue::Residue;
+
 /// What was read comes again, then the rest.
 pub(super) struct Preread {
     again: Bytes,
     stream: TcpStream,
+    residue: Option<Arc<Residue>>,
 }
 
 impl Preread {
     pub(super) const fn new(again: Bytes, stream: TcpStream) -> Self {
-        Self { again, stream }
+        Self {
+            again,
+            stream,
+            residue: None,
+        }
+    }
+
+    /// From now on what rustls reads to is overwritten when that is asked for.
+    pub(super) fn watch(&mut self, residue: Arc<Residue>) {
+        self.residue = Some(residue);
     }
 }
 
@@ -30,6 +43,9 @@ impl AsyncRead for Preread {
         cx: &mut Context<'_>,
         to: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(residue) = &self.residue {
+            residue.overwrite(to);
+        }
         if self.again.is_empty() {
             return Pin::new(&mut self.stream).poll_read(cx, to);
         }

@@ -8,7 +8,7 @@ use std::{
 
 use axum::body::Body;
 use http::{
-    HeaderValue, Request, Response, Version,
+    HeaderMap, HeaderValue, Request, Response, Version,
     header::{ALLOW, CONNECTION, STRICT_TRANSPORT_SECURITY},
 };
 use hyper::body::Incoming;
@@ -22,6 +22,7 @@ use super::{
     leftover::Leftover,
     limits::FaceLimits,
     policy::{self, METHODS},
+    residue::{Confidential, Residue},
 };
 
 pub(super) struct Visit {
@@ -32,6 +33,7 @@ pub(super) struct Visit {
     is_proxy: bool,
     /// What is wrong with the request after the last one that was not.
     fault: OnceLock<Fault>,
+    pub(super) residue: Arc<Residue>,
     over: Notify,
 }
 
@@ -44,6 +46,7 @@ impl Visit {
             info,
             is_proxy,
             fault: OnceLock::new(),
+            residue: Arc::default(),
             over: Notify::new(),
         })
     }
@@ -103,11 +106,21 @@ impl Visit {
         response
             .headers_mut()
             .insert(STRICT_TRANSPORT_SECURITY, hsts);
+        if response.extensions_mut().remove::<Confidential>().is_some() {
+            self.leave_nothing(version, response.headers_mut());
+        }
         if version == Version::HTTP_2 && is_last(&mut response) {
             self.end();
         }
         answering::begun();
         Ok(response.map(|body| Answered::new(body, mark)))
+    }
+
+    /// What the request held is overwritten in the connection's buffers, or else the connection ends, and they with it.
+    fn leave_nothing(&self, version: Version, headers: &mut HeaderMap) {
+        if version == Version::HTTP_2 || !self.residue.overwrite_from_now_on() {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
     }
 
     /// What the application says to a fault; nothing, if it does not know faults. The connection ends where it can.
