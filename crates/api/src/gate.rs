@@ -3,6 +3,7 @@
 //! What changes something runs in a task of its own: the client may hang up, the work may not.
 
 pub(crate) mod client;
+mod idempotency;
 
 use std::{
     sync::Arc,
@@ -12,12 +13,10 @@ use std::{
 use axum::{body::HttpBody as _, extract::Request, response::Response};
 use bytes::Bytes;
 use coffer_core::id::RequestId;
-use coffer_engine::{
-    Allowance, Begun, CallOrigin, Called, Caller, Fresh, IdempotencyKey, Passage, Taken, Verifier,
-};
+use coffer_engine::{Allowance, Begun, CallOrigin, Called, Caller, Passage, Taken, Verifier};
 use coffer_net::task;
 use http::{
-    HeaderMap, HeaderName, Method, StatusCode, Uri,
+    HeaderMap, Method, StatusCode,
     header::{AUTHORIZATION, ORIGIN},
 };
 use http_body_util::BodyExt as _;
@@ -39,10 +38,13 @@ use crate::{
     signatures::{self, Head, Signed},
 };
 
+pub(crate) use idempotency::{IDEMPOTENCY_KEY, idempotency_key};
+
 /// How long a body may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
-/// The header with the caller's name for what it wants to happen once.
-pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// How long who exceeds a limit waits for the refusal. Whoever does not heed it gets so few of them in a second that nobody else
+/// notices, however many connections ask on.
+const REFUSED_AFTER: Duration = Duration::from_millis(50);
 
 /// A request at the gate of its route.
 pub(crate) struct Arrival<'r> {
@@ -64,6 +66,8 @@ struct Seen {
     /// How long the body was.
     bytes_in: usize,
     standing: Option<Allowance>,
+    /// It was too much.
+    exceeds: bool,
     /// Whom the answer is to be encrypted to.
     receiver: Option<Arc<Verifier>>,
     /// The answer was given before, to the first request with the same idempotency key.
@@ -99,7 +103,7 @@ pub(crate) async fn pass(api: &Api, arrival: Arrival<'_>) -> Response {
         api.engine()
             .note_miss(from.address, asked, seen.caller.is_some());
     }
-    let (standing, receiver) = (seen.standing, seen.receiver.take());
+    let (standing, exceeds, receiver) = (seen.standing, seen.exceeds, seen.receiver.take());
     let bytes_out = response.body().size_hint().exact().unwrap_or_default();
     let ended = (response.status(), bytes_out, began);
     if let Err(error) = record(api, row, seen, ended).await {
@@ -117,6 +121,9 @@ pub(crate) async fn pass(api: &Api, arrival: Arrival<'_>) -> Response {
     }
     let (status, took) = (response.status().as_u16(), began.elapsed());
     api.settings().metrics.observe(row.route(), status, took);
+    if exceeds {
+        Box::pin(tokio::time::sleep(REFUSED_AFTER)).await;
+    }
     response
 }
 
@@ -234,7 +241,7 @@ async fn enter(api: &Api, arrival: Arrival<'_>, seen: &mut Seen) -> Outcome {
         (Door::Intake(handler), caller) => handler(api.clone(), caller, incoming),
         (Door::Key(_, handler), Some(caller)) => handler(api.clone(), Call { caller, incoming }),
         (Door::Post(_, handler), Some(caller)) => {
-            match Box::pin(begin(api, &caller, (headers, uri), &body)).await? {
+            match Box::pin(idempotency::begin(api, &caller, (headers, uri), &body)).await? {
                 Begun::Fresh(fresh) => handler(api.clone(), Call { caller, incoming }, fresh),
                 Begun::Replay(stored) => return Err(Stop::Answered(stored)),
             }
@@ -272,7 +279,7 @@ async fn limit(
             Ok(passage)
         }
         Err(excess) => {
-            seen.standing = Some(excess.standing);
+            (seen.standing, seen.exceeds) = (Some(excess.standing), true);
             Err(rates::problem(&excess))
         }
     }
@@ -363,35 +370,6 @@ pub(crate) fn read_fields(
     Ok(fields)
 }
 
-/// Finds out whether a POST is the first of its kind. The address belongs to what was asked, beside the body.
-async fn begin(
-    api: &Api,
-    caller: &Caller,
-    (headers, uri): (&HeaderMap, &Uri),
-    body: &Bytes,
-) -> Result<Begun, Stop> {
-    let Some(key) = idempotency_key(headers)? else {
-        return Ok(Begun::Fresh(Fresh::unkeyed()));
-    };
-    let asked = [uri.path().as_bytes(), b"\n", body].concat();
-    Ok(api.engine().begin(caller, key, &asked).await?)
-}
-
-pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
-    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    let text = value.to_str().unwrap_or_default();
-    if card_numbers::in_idempotency_key(text) {
-        return Err(Problem::new(Code::CardNumberNotAllowed));
-    }
-    match (IdempotencyKey::parse(text), values.next()) {
-        (Ok(key), None) => Ok(Some(key)),
-        (Ok(_) | Err(_), _) => Err(Problem::new(Code::IdempotencyKeyInvalid)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
@@ -462,29 +440,5 @@ mod tests {
             read_body(body).await.map_err(|problem| problem.code()),
             Err(Code::BodyTooLarge)
         );
-    }
-
-    #[test]
-    fn an_idempotency_key_is_one_short_visible_text_without_a_card_number() {
-        let of = |values: &[&[u8]]| {
-            let values = values
-                .iter()
-                .map(|value| (IDEMPOTENCY_KEY, HeaderValue::from_bytes(value).unwrap()));
-            let mut headers = HeaderMap::new();
-            values.for_each(|(name, value)| {
-                headers.append(name, value);
-            });
-            idempotency_key(&headers)
-                .map(|key| key.is_some())
-                .map_err(|problem| problem.code())
-        };
-        assert_eq!(of(&[]), Ok(false));
-        assert_eq!(of(&[b"order-1042"]), Ok(true));
-        assert_eq!(of(&[&[b'a'; 255]]), Ok(true));
-        for wrong in [&[b'a'; 256][..], b"", b"two words", b"\xc3\xa4"] {
-            assert_eq!(of(&[wrong]), Err(Code::IdempotencyKeyInvalid));
-        }
-        assert_eq!(of(&[b"one", b"two"]), Err(Code::IdempotencyKeyInvalid));
-        assert_eq!(of(&[b"4242424242424242"]), Err(Code::CardNumberNotAllowed));
     }
 }
