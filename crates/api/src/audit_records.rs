@@ -80,7 +80,8 @@ fn filter(query: &Query) -> Result<RecordFilter, Problem> {
 
 impl ExportFormat {
     /// The type of the answer, and what a browser does with it.
-    const fn media_type(self) -> (&'static str, &'static str) {
+    #[must_use]
+    pub const fn media_type(self) -> (&'static str, &'static str) {
         match self {
             Self::JsonLines => (
                 "application/jsonl",

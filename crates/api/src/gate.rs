@@ -5,15 +5,12 @@
 pub(crate) mod client;
 mod idempotency;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use axum::{body::HttpBody as _, extract::Request, response::Response};
 use bytes::Bytes;
 use coffer_core::id::RequestId;
-use coffer_engine::{Allowance, Begun, CallOrigin, Called, Caller, Passage, Taken, Verifier};
+use coffer_engine::{Allowance, Begun, CallOrigin, Called, Caller, Passage, Recipient, Taken};
 use coffer_net::task;
 use http::{
     HeaderMap, Method, StatusCode,
@@ -69,7 +66,7 @@ struct Seen {
     /// It was too much.
     exceeds: bool,
     /// Whom the answer is to be encrypted to.
-    receiver: Option<Arc<Verifier>>,
+    recipient: Option<Recipient>,
     /// The answer was given before, to the first request with the same idempotency key.
     replayed: bool,
 }
@@ -103,15 +100,15 @@ pub(crate) async fn pass(api: &Api, arrival: Arrival<'_>) -> Response {
         api.engine()
             .note_miss(from.address, asked, seen.caller.is_some());
     }
-    let (standing, exceeds, receiver) = (seen.standing, seen.exceeds, seen.receiver.take());
+    let (standing, exceeds, recipient) = (seen.standing, seen.exceeds, seen.recipient.take());
     let bytes_out = response.body().size_hint().exact().unwrap_or_default();
     let ended = (response.status(), bytes_out, began);
     if let Err(error) = record(api, row, seen, ended).await {
         // What cannot be put on record is not told.
         response = refusal(api, row, error, id);
     }
-    if let Some(receiver) = receiver {
-        response = match jose::encrypt(&receiver, response).await {
+    if let Some(recipient) = recipient {
+        response = match jose::encrypt(&recipient, response).await {
             Ok(response) => response,
             Err(problem) => problem.answer(&api.settings().api_origin, id),
         };
@@ -325,7 +322,7 @@ async fn admit(
     }
     let caller = auth::identify(api.engine(), headers, from).await?;
     seen.caller = Some(caller.clone());
-    seen.receiver = jose::receiver(api, &caller, headers).await?;
+    seen.recipient = jose::recipient(api, &caller, headers).await?;
     let signed = signatures::verify(api, row, &caller, head).await?;
     auth::permit(api.engine(), &caller, rights)?;
     api.engine().can_record()?;

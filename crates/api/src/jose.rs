@@ -1,14 +1,12 @@
 //! Encrypted answers: with `Accept: application/jose` the body comes as a JWE (RFC 7516) that only the owner of an RSA signing key
 //! of the account can read. Problems too, as soon as it is known who asks.
 
-use std::sync::Arc;
-
 use axum::{body::Body, response::Response};
 use coffer_core::id::SigningKeyId;
-use coffer_engine::{Caller, SigningKeyError, Verifier};
+use coffer_engine::{Caller, Recipient, RecipientError, SigningKeyError};
 use http::{
     HeaderMap, HeaderValue,
-    header::{ACCEPT, CONTENT_TYPE},
+    header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_TYPE},
 };
 use http_body_util::BodyExt as _;
 
@@ -20,31 +18,28 @@ use crate::{
 const JOSE: &str = "application/jose";
 
 /// The key that an answer is to be encrypted to, if that is asked for: the one with the id in `kid`, or the newest that works.
-pub(crate) async fn receiver(
+pub(crate) async fn recipient(
     api: &Api,
     caller: &Caller,
     headers: &HeaderMap,
-) -> Result<Option<Arc<Verifier>>, Problem> {
+) -> Result<Option<Recipient>, Problem> {
     let Some(wanted) = headers.get_all(ACCEPT).iter().find_map(wanted) else {
         return Ok(None);
     };
     let found = match wanted {
-        Some(Ok(id)) => api.engine().signing_key_verifier(caller.place(), id).await,
-        Some(Err(_)) => Err(SigningKeyError::Unknown),
-        None => {
-            api.engine()
-                .signing_key_newest_receiver(caller.place())
-                .await
-        }
+        Some(Ok(id)) => api.engine().recipient(caller.place(), id).await,
+        Some(Err(_)) => Err(RecipientError::Key(SigningKeyError::Unknown)),
+        None => api.engine().newest_recipient(caller.place()).await,
     };
-    match found {
-        Ok(key) if key.receives() => Ok(Some(key)),
-        Err(SigningKeyError::Unavailable) => Err(Problem::new(Code::Unavailable)),
-        Ok(_)
-        | Err(SigningKeyError::Unknown | SigningKeyError::Revoked | SigningKeyError::Expired) => {
-            Err(Problem::new(Code::EncryptionKeyMissing))
-        }
-    }
+    found.map(Some).map_err(|error| {
+        Problem::new(match error {
+            RecipientError::Key(SigningKeyError::Unavailable) => Code::Unavailable,
+            RecipientError::Key(
+                SigningKeyError::Unknown | SigningKeyError::Revoked | SigningKeyError::Expired,
+            )
+            | RecipientError::OnlySigns => Code::EncryptionKeyMissing,
+        })
+    })
 }
 
 /// Which key, when an encrypted answer is accepted at all.
@@ -57,24 +52,31 @@ fn wanted(accept: &HeaderValue) -> Option<Option<Result<SigningKeyId, coffer_cor
     Some(key.map(|key| key.trim_matches('"').parse()))
 }
 
-/// The answer, encrypted. One without a body stays as it is.
-pub(crate) async fn encrypt(key: &Verifier, mut response: Response) -> Result<Response, Problem> {
-    let unavailable = |_| Problem::new(Code::Unavailable);
+/// The answer, encrypted. One without a body stays as it is: not everybody opens a message in which nothing is.
+pub(crate) async fn encrypt(key: &Recipient, mut response: Response) -> Result<Response, Problem> {
+    let unavailable = || Problem::new(Code::Unavailable);
     let body = std::mem::take(response.body_mut()).collect().await;
-    let body = body.map_err(unavailable)?.to_bytes();
+    let body = body.map_err(|_| unavailable())?.to_bytes();
     if body.is_empty() {
         return Ok(response);
     }
-    let content_type = response.headers().get(CONTENT_TYPE);
-    let essence = content_type.and_then(|value| value.to_str().ok()?.split(';').next());
-    let essence = essence.unwrap_or("application/octet-stream");
-    // RFC 7516, 4.1.12.
-    let encrypted = key.encrypt(essence.trim_start_matches("application/"), &body);
-    let encrypted = encrypted.map_err(|_| Problem::new(Code::Unavailable))?;
-    *response.body_mut() = Body::from(encrypted);
+    let media_type = response.headers().get(CONTENT_TYPE);
+    let media_type = media_type.and_then(|value| value.to_str().ok());
+    let media_type = media_type.unwrap_or("application/octet-stream");
+    let sealed = key.seal(media_type, &body).map_err(|_| unavailable())?;
+    *response.body_mut() = Body::from(sealed);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(JOSE));
+    if let Some(name) = headers.get(CONTENT_DISPOSITION).and_then(sealed_name) {
+        headers.insert(CONTENT_DISPOSITION, name);
+    }
     Ok(response)
+}
+
+/// A file does not have the name of what is sealed in it.
+fn sealed_name(disposition: &HeaderValue) -> Option<HeaderValue> {
+    let named = disposition.to_str().ok()?.strip_suffix('"')?;
+    HeaderValue::try_from(format!("{named}.jwe\"")).ok()
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Handlers of webhook endpoints.
 
-use coffer_core::{limits::DESCRIPTION_MAX, rotation::Overlap};
-use coffer_engine::{Fresh, NewWebhookEndpoint, Text, WebhookEndpointChange, WebhookEndpointState};
+use coffer_core::{id::SigningKeyId, limits::DESCRIPTION_MAX, rotation::Overlap};
+use coffer_engine::{
+    Fresh, NewWebhookEndpoint, SecretRotation, Text, WebhookEndpointChange, WebhookEndpointState,
+};
 
 use crate::{
     Api,
@@ -22,6 +24,8 @@ request! {
         events: Optional<EventTypes>,
         /// Your own words.
         description: Optional<Text<DESCRIPTION_MAX>>,
+        /// The RSA signing key whose owner alone shall read the secret: it is shown as sealed_secret.
+        seal_to: Optional<SigningKeyId>,
     }
 }
 
@@ -44,6 +48,8 @@ request! {
     WebhookSecretRotateRequest {
         /// How long the old secret signs beside the new one: 24 hours unless told, 0 to end it at once.
         overlap_hours: Optional<Overlap>,
+        /// The RSA signing key whose owner alone shall read the secret: it is shown as sealed_secret.
+        seal_to: Optional<SigningKeyId>,
     }
 }
 
@@ -53,11 +59,26 @@ impl From<NewWebhookEndpointRequest> for NewWebhookEndpoint {
             url,
             events,
             description,
+            seal_to,
         } = request;
         Self {
             url: url.0,
             events: events.map(|events| events.0).unwrap_or_default(),
             description,
+            seal_to,
+        }
+    }
+}
+
+impl From<WebhookSecretRotateRequest> for SecretRotation {
+    fn from(request: WebhookSecretRotateRequest) -> Self {
+        let WebhookSecretRotateRequest {
+            overlap_hours,
+            seal_to,
+        } = request;
+        Self {
+            overlap: overlap_hours.unwrap_or_default(),
+            seal_to,
         }
     }
 }
@@ -139,10 +160,9 @@ pub(crate) async fn webhook_endpoint_rotate_secret(
     fresh: Fresh,
 ) -> Outcome {
     let (id, request) = (call.id(OBJECT)?, call.body::<WebhookSecretRotateRequest>()?);
-    let overlap = request.overlap_hours.unwrap_or_default();
     let done = api
         .engine()
-        .webhook_endpoint_rotate_secret(&call.caller, fresh, id, overlap)
+        .webhook_endpoint_rotate_secret(&call.caller, fresh, id, request.into())
         .await?;
     Ok(Answer::done(done, |(endpoint, secret)| {
         WebhookEndpointView::of(endpoint, Some(secret))

@@ -24,6 +24,7 @@ mod logging;
 mod receiver;
 mod runtime;
 mod sandbox;
+mod sealing;
 mod secret_file;
 mod serve;
 mod signals;

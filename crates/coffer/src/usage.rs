@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 use coffer_api::usage_json;
-use coffer_core::{Malformed, Mode, Timestamp, id::AccountId};
+use coffer_core::{
+    Malformed, Mode, Timestamp,
+    id::{AccountId, SigningKeyId},
+};
 use coffer_engine::{Engine, Error, Page, UsageFilter};
 use coffer_net::contract::Place;
 use serde::{Deserialize, Serialize};
@@ -15,7 +18,7 @@ use crate::{
     console,
     directory::Directory,
     failure::Failure,
-    runtime,
+    runtime, sealing,
 };
 
 /// Rows of one page.
@@ -29,6 +32,8 @@ pub(crate) struct UsageWanted {
     from: Option<Timestamp>,
     to: Option<Timestamp>,
     after: Option<String>,
+    /// For the owner of this signing key alone.
+    seal_to: Option<SigningKeyId>,
 }
 
 /// The rows, and after which the next ones come.
@@ -36,13 +41,18 @@ pub(crate) struct UsageWanted {
 pub(crate) struct UsageShown {
     rows: Vec<Value>,
     next: Option<String>,
+    /// The rows as a line with a JWE, in place of them.
+    #[serde(default)]
+    sealed: Option<String>,
 }
 
 /// Runs the command.
 pub(crate) fn run(arguments: UsageArguments) -> Result<(), Failure> {
-    let json = arguments.json;
-    let rows = runtime::command(all(arguments))?;
-    if json {
+    let (json, seals) = (arguments.json, arguments.seal_to.is_some());
+    let (rows, sealed) = runtime::command(all(arguments))?;
+    if seals {
+        console::print(&sealed);
+    } else if json {
         console::print(&format!("{:#}\n", Value::Array(rows)));
     } else {
         console::print(&table(&rows));
@@ -50,7 +60,8 @@ pub(crate) fn run(arguments: UsageArguments) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn all(arguments: UsageArguments) -> Result<Vec<Value>, Failure> {
+/// All rows, or lines with their JWEs.
+async fn all(arguments: UsageArguments) -> Result<(Vec<Value>, String), Failure> {
     let directory = Directory::open(&arguments.place.dir)?;
     let (reach, _lock) = Reach::open(&directory).await?;
     let wanted = AccountWanted {
@@ -58,7 +69,7 @@ async fn all(arguments: UsageArguments) -> Result<Vec<Value>, Failure> {
         create: false,
     };
     let account = reach.account(wanted).await?.account;
-    let (mut rows, mut after) = (Vec::new(), None);
+    let (mut rows, mut lines, mut after) = (Vec::new(), String::new(), None);
     loop {
         let wanted = UsageWanted {
             account,
@@ -66,12 +77,17 @@ async fn all(arguments: UsageArguments) -> Result<Vec<Value>, Failure> {
             from: arguments.from,
             to: arguments.to,
             after,
+            seal_to: arguments.seal_to,
         };
         let shown = reach.usage(wanted).await?;
+        sealing::check(arguments.seal_to, shown.sealed.is_some())?;
         rows.extend(shown.rows);
+        if let Some(sealed) = shown.sealed {
+            lines.push_str(&sealed);
+        }
         match shown.next {
             Some(next) => after = Some(next),
-            None => return Ok(rows),
+            None => return Ok((rows, lines)),
         }
     }
 }
@@ -84,7 +100,10 @@ pub(crate) async fn usage(engine: &Engine, wanted: UsageWanted) -> Result<UsageS
         from,
         to,
         after,
+        seal_to,
     } = wanted;
+    let place = Place { account, mode };
+    let recipient = engine.recipient_of_operator(Some(place), seal_to).await?;
     let page = Page::new(Some(PAGE), after).map_err(|Malformed { expected }| Error::Invalid {
         field: "after",
         expected,
@@ -94,14 +113,19 @@ pub(crate) async fn usage(engine: &Engine, wanted: UsageWanted) -> Result<UsageS
         from,
         to,
     };
-    let listed = engine
-        .usage_list(Place { account, mode }, filter, page)
-        .await?;
+    let listed = engine.usage_list(place, filter, page).await?;
     let last = listed.items.last().map(|hour| hour.id.to_string());
-    Ok(UsageShown {
-        rows: listed.items.into_iter().map(usage_json).collect(),
-        next: last.filter(|_| listed.has_more),
-    })
+    let rows: Vec<_> = listed.items.into_iter().map(usage_json).collect();
+    let next = last.filter(|_| listed.has_more);
+    let (rows, sealed) = match recipient {
+        None => (rows, None),
+        Some(recipient) => {
+            let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
+            let sealed = sealing::line(&recipient, "application/jsonl", &lines)?;
+            (Vec::new(), Some(sealed))
+        }
+    };
+    Ok(UsageShown { rows, next, sealed })
 }
 
 /// One line per row.

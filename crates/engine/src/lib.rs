@@ -83,14 +83,14 @@ pub use records::{AuditRecord, RecordFilter, RecordName, RecordPage};
 pub use refunds::{NewRefund, Refund, RefundFilter};
 pub use signed_requests::{PresentedSignature, SignatureError, VerifiedSignature};
 pub use signing_keys::{
-    MadeSigningKey, NewSigningKey, RegisteredKey, SigningKey, SigningKeyError, SigningKeyRotation,
-    Verifier,
+    MadeSigningKey, NewSigningKey, Recipient, RecipientError, RegisteredKey, SigningKey,
+    SigningKeyError, SigningKeyRotation, Verifier,
 };
 pub use steward::Steward;
 pub use store::{MIGRATIONS, STATEMENTS};
 pub use text::{Metadata, Text};
 pub use usage::{Moved, Sums, Taken, UsageFilter, UsageHour, UsageName};
 pub use webhooks::{
-    NewWebhookEndpoint, OldWebhookSecret, WebhookEndpoint, WebhookEndpointChange,
-    WebhookEndpointState,
+    NewWebhookEndpoint, OldWebhookSecret, SecretRotation, ShownSecret, WebhookEndpoint,
+    WebhookEndpointChange, WebhookEndpointState,
 };

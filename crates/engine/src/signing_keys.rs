@@ -3,6 +3,7 @@
 
 mod key;
 mod public_key;
+mod recipient;
 mod verify;
 
 use coffer_core::{
@@ -29,6 +30,7 @@ use crate::{
 
 pub use key::{SigningKey, SigningKeyRotation};
 pub use public_key::RegisteredKey;
+pub use recipient::{Recipient, RecipientError};
 pub(crate) use verify::VerifierCache;
 pub use verify::{SigningKeyError, Verifier};
 

@@ -1,12 +1,13 @@
 //! Webhook endpoints: where a merchant wants to be told, with secrets of their own that are shown once.
 
 mod rotation;
+mod secret;
 mod stored;
 
 use coffer_core::{
     Timestamp,
     event::EventType,
-    id::WebhookEndpointId,
+    id::{SigningKeyId, WebhookEndpointId},
     limits::{DESCRIPTION_MAX, WEBHOOK_ENDPOINTS_MAX},
     rotation::Rotation,
     words,
@@ -14,6 +15,8 @@ use coffer_core::{
 use coffer_db::{Transaction, params};
 use coffer_net::contract::Place;
 
+pub use rotation::SecretRotation;
+pub use secret::ShownSecret;
 pub(crate) use stored::StoredEndpoint;
 use stored::{Column, events_to_store};
 
@@ -80,6 +83,8 @@ pub struct NewWebhookEndpoint {
     pub events: Vec<EventType>,
     /// The merchant's own words.
     pub description: Option<Text<DESCRIPTION_MAX>>,
+    /// For the owner of which signing key alone its secret is; without, for whoever gets the answer.
+    pub seal_to: Option<SigningKeyId>,
 }
 
 /// What to change of an endpoint; what is `None` stays.
@@ -99,17 +104,19 @@ impl Engine {
     /// Makes an endpoint; its secret is returned once and then only signs.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for an address that cannot be told, [`Error::LimitReached`] for one too many.
+    /// [`Error::Invalid`] for an address that cannot be told, [`Error::LimitReached`] for one too many, [`Error::NotFound`] or
+    /// [`Error::State`] for a key that nothing can be sealed to.
     pub async fn webhook_endpoint_create(
         &self,
         caller: &Caller,
         fresh: Fresh,
         new: NewWebhookEndpoint,
-    ) -> Result<Done<(WebhookEndpoint, String)>, Error> {
+    ) -> Result<Done<(WebhookEndpoint, ShownSecret)>, Error> {
         check_url("url", &new.url)?;
         let room = ("webhook endpoints", WEBHOOK_ENDPOINTS_MAX);
         self.check_room(&sql::COUNT, caller.place, room).await?;
         let (now, keys) = (self.now(), WebhookKeys::generate()?);
+        let secret = self.shown_secret(caller.place, &keys, new.seal_to).await?;
         let endpoint = WebhookEndpoint {
             id: self.0.clock.id(),
             place: caller.place,
@@ -143,7 +150,7 @@ impl Engine {
             .await?;
         Ok(Done {
             status: 201,
-            object: (endpoint, keys.secret_text()),
+            object: (endpoint, secret),
         })
     }
 

@@ -1,7 +1,7 @@
 //! A webhook endpoint.
 
 use coffer_core::{Mode, event::EventType, id::WebhookEndpointId, rotation::Rotation};
-use coffer_engine::{OldWebhookSecret, WebhookEndpoint, WebhookEndpointState};
+use coffer_engine::{OldWebhookSecret, ShownSecret, WebhookEndpoint, WebhookEndpointState};
 
 use super::owned;
 use crate::shape::{ObjectType, Time, object};
@@ -27,6 +27,8 @@ object! {
         public_key: String,
         /// The secret that verifies v1 signatures; shown only when it is made.
         secret: Option<String>,
+        /// The secret for the owner of the key in seal_to alone: a JWE (RFC 7516), shown in place of secret.
+        sealed_secret: Option<String>,
         /// The secret before the last rotation, as long as it signs beside the present one.
         old_secret: Option<OldWebhookSecretView>,
         /// Grows with every change.
@@ -67,7 +69,7 @@ impl OldWebhookSecretView {
 
 impl WebhookEndpointView {
     /// An endpoint as its merchant sees it; with its secret when that is new.
-    pub(crate) fn of(endpoint: WebhookEndpoint, secret: Option<String>) -> Self {
+    pub(crate) fn of(endpoint: WebhookEndpoint, secret: Option<ShownSecret>) -> Self {
         let WebhookEndpoint {
             id,
             place,
@@ -81,6 +83,11 @@ impl WebhookEndpointView {
             created,
             updated,
         } = endpoint;
+        let (secret, sealed_secret) = match secret {
+            Some(ShownSecret::Plain(secret)) => (Some(secret), None),
+            Some(ShownSecret::Sealed(sealed)) => (None, Some(sealed)),
+            None => (None, None),
+        };
         Self {
             id,
             r#type: ObjectType::WebhookEndpoint,
@@ -91,6 +98,7 @@ impl WebhookEndpointView {
             state,
             public_key,
             secret,
+            sealed_secret,
             old_secret: old.map(OldWebhookSecretView::of),
             version,
             created: Time(created),

@@ -1,7 +1,10 @@
 //! `coffer audit export`: the api's record of an account, or of the installation itself, as a file on standard output.
 
 use coffer_api::{ExportFormat, export};
-use coffer_core::{Mode, Timestamp, id::AccountId};
+use coffer_core::{
+    Mode, Timestamp,
+    id::{AccountId, SigningKeyId},
+};
 use coffer_engine::{Engine, Error, RecordFilter, RecordName};
 use coffer_net::contract::Place;
 use serde::{Deserialize, Serialize};
@@ -12,6 +15,7 @@ use crate::{
     console,
     directory::Directory,
     failure::Failure,
+    sealing,
 };
 
 /// Asks for the next records.
@@ -23,6 +27,8 @@ pub(crate) struct RecordsWanted {
     from: Option<Timestamp>,
     to: Option<Timestamp>,
     after: Option<String>,
+    /// For the owner of this signing key alone.
+    seal_to: Option<SigningKeyId>,
 }
 
 /// So many of them as are exported at a time.
@@ -30,6 +36,9 @@ pub(crate) struct RecordsWanted {
 pub(crate) struct Records {
     text: String,
     next: Option<String>,
+    /// Whether the text is a JWE.
+    #[serde(default)]
+    sealed: bool,
 }
 
 /// Asks until there are no more.
@@ -54,8 +63,10 @@ pub(super) async fn run(arguments: ExportArguments) -> Result<(), Failure> {
             from: arguments.from,
             to: arguments.to,
             after,
+            seal_to: arguments.seal_to,
         };
-        let Records { text, next } = reach.records(wanted).await?;
+        let Records { text, next, sealed } = reach.records(wanted).await?;
+        sealing::check(arguments.seal_to, sealed)?;
         console::print(&text);
         match next {
             Some(next) => after = Some(next),
@@ -80,9 +91,15 @@ pub(crate) async fn records(engine: &Engine, wanted: RecordsWanted) -> Result<Re
         ..RecordFilter::default()
     };
     let of = wanted.of.map(|(account, mode)| Place { account, mode });
+    let recipient = engine.recipient_of_operator(of, wanted.seal_to).await?;
     let part = engine.record_export_by_operator(of, &filter, after).await?;
+    let text = export(wanted.format, part.items, after.is_none());
     Ok(Records {
-        text: export(wanted.format, part.items, after.is_none()),
+        sealed: recipient.is_some(),
+        text: match recipient {
+            Some(recipient) => sealing::line(&recipient, wanted.format.media_type().0, &text)?,
+            None => text,
+        },
         next: part.next.map(|next| next.to_string()),
     })
 }

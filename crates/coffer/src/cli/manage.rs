@@ -291,6 +291,9 @@ pub(crate) struct ExportArguments {
     /// Only what was done before this time.
     #[arg(long, value_name = "TIME")]
     pub(crate) to: Option<Timestamp>,
+    /// The RSA signing key whose owner alone shall read it: a JWE (RFC 7516) in each line, of 1,000 records at most.
+    #[arg(long, value_name = "SIGNING_KEY")]
+    pub(crate) seal_to: Option<SigningKeyId>,
 }
 
 /// Whose usage is shown, and from when.
@@ -313,4 +316,7 @@ pub(crate) struct UsageArguments {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// The RSA signing key whose owner alone shall read it: a JWE (RFC 7516) in each line, of JSON Lines.
+    #[arg(long, value_name = "SIGNING_KEY")]
+    pub(crate) seal_to: Option<SigningKeyId>,
 }

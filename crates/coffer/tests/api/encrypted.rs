@@ -21,10 +21,16 @@ message.deserialize(told["message"], key=key)
 json.dump({"header": json.loads(message.objects["protected"]), "content": message.payload.decode()}, sys.stdout)
 "#;
 
-/// What the key's owner reads: the header and the content.
+/// What the key's owner reads of an answer: the type of its content and the content.
 fn decrypt(signer: &Signer, answer: &Answer) -> (Value, Value) {
     assert_eq!(answer.header("content-type"), "application/jose");
-    let told = json!({"private": signer.private, "message": answer.text});
+    let (content_type, content) = open(signer, &answer.text);
+    (json!(content_type), serde_json::from_str(&content).unwrap())
+}
+
+/// What the key's owner reads of a message.
+pub(crate) fn open(signer: &Signer, message: &str) -> (String, String) {
+    let told = json!({"private": signer.private, "message": message});
     let read = python(DECRYPT, &told);
     let header = &read["header"];
     assert_eq!(
@@ -32,11 +38,8 @@ fn decrypt(signer: &Signer, answer: &Answer) -> (Value, Value) {
         (&json!("RSA-OAEP-256"), &json!("A256GCM"))
     );
     assert_eq!(header["kid"], signer.id);
-    let content = read["content"].as_str().unwrap();
-    (
-        header["cty"].clone(),
-        serde_json::from_str(content).unwrap(),
-    )
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    (text(&header["cty"]), text(&read["content"]))
 }
 
 async fn call(

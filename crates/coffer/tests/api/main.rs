@@ -20,6 +20,7 @@ mod payments;
 mod problems;
 mod rates;
 mod records;
+mod sealing;
 mod signatures;
 mod signing_keys;
 mod strangers;

@@ -198,6 +198,7 @@ async fn another_account_s_object_cannot_be_named_in_a_body_or_a_filter() {
     let belongings = Belongings::of(&coffer, &shop).await;
     let before = belongings.seen_by(&shop).await;
     let order = |field: &str, id: &str| json!({"amount": 100, "currency": "EUR", field: id});
+    let sealed_to = |id: &str| json!({"url": "https://shop.test/hook", "seal_to": id});
     let (payment, customer, card) = (
         belongings.id("payments"),
         belongings.id("customers"),
@@ -224,6 +225,11 @@ async fn another_account_s_object_cannot_be_named_in_a_body_or_a_filter() {
             json!({"payment": payment}),
             json!({"payment": missing(payment)}),
             "/v1/refunds",
+        ),
+        (
+            sealed_to(belongings.id("signing_keys")),
+            sealed_to(&missing(belongings.id("signing_keys"))),
+            "/v1/webhook_endpoints",
         ),
     ] {
         let (foreign, none) = (

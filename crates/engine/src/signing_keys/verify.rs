@@ -10,20 +10,11 @@ use coffer_core::{
     id::SigningKeyId,
     signing_key::{SignatureAlgorithm, SigningKeyState},
 };
-use coffer_crypto::{
-    JweHeader, jwe_encrypt,
-    public_key::{KeyType, PublicKey},
-};
-use coffer_db::params;
+use coffer_crypto::public_key::PublicKey;
 use coffer_net::contract::Place;
 
 use super::key::SigningKey;
-use crate::{
-    Engine, Error,
-    cache::ObjectCache,
-    rows::{self, key_of},
-    store::signing_keys as sql,
-};
+use crate::{Engine, Error, cache::ObjectCache};
 
 /// Signing keys held in memory.
 const CACHED_MAX: usize = 20_000;
@@ -53,7 +44,7 @@ pub enum SigningKeyError {
 /// A signing key that works, ready to verify.
 pub struct Verifier {
     key: SigningKey,
-    public: PublicKey,
+    pub(super) public: PublicKey,
     /// The last use that was stored, in milliseconds.
     noted: AtomicI64,
 }
@@ -89,45 +80,7 @@ impl Verifier {
     }
 }
 
-impl Verifier {
-    /// Whether something can be encrypted to the key.
-    #[must_use]
-    pub fn receives(&self) -> bool {
-        self.public.key_type() == KeyType::Rsa
-    }
-
-    /// Encrypts content of this type (`json`, without `application/`) so that the key's owner alone can read it: a JWE.
-    ///
-    /// # Errors
-    /// For a key that only signs.
-    pub fn encrypt(&self, content_type: &str, content: &[u8]) -> Result<String, Error> {
-        let key_id = self.key.id.to_string();
-        let header = JweHeader {
-            key_id: &key_id,
-            content_type,
-        };
-        Ok(jwe_encrypt(&self.public, header, content)?)
-    }
-}
-
 impl Engine {
-    /// The newest signing key of the account and mode that works and can be encrypted to.
-    ///
-    /// # Errors
-    /// [`SigningKeyError::Unknown`] when there is none.
-    pub async fn signing_key_newest_receiver(
-        &self,
-        place: Place,
-    ) -> Result<Arc<Verifier>, SigningKeyError> {
-        let [account, mode] = key_of(place);
-        let row = params![account, mode, self.now().as_millis()];
-        let found = self.db().read_optional(&sql::NEWEST_RSA, row).await;
-        let found = found.map_err(|_| SigningKeyError::Unavailable)?;
-        let row = found.ok_or(SigningKeyError::Unknown)?;
-        let id = rows::word(&row, "signing_key").map_err(|_| SigningKeyError::Unavailable)?;
-        self.signing_key_verifier(place, id).await
-    }
-
     /// The signing key of this id, if it belongs to the account and mode and works now. It costs no query when it was used
     /// before.
     ///

@@ -1,36 +1,52 @@
 //! An endpoint's new keys, and the end of the old ones: when their time is over, or when somebody says so. Until then both sign
 //! every message. By which of them a receiver verifies is not seen here, so nothing ends by silence.
 
-use coffer_core::{event::EventType, id::WebhookEndpointId, rotation::Overlap};
+use coffer_core::{
+    event::EventType,
+    id::{SigningKeyId, WebhookEndpointId},
+    rotation::Overlap,
+};
 use coffer_db::{Transaction, params};
 
-use super::{OBJECT, OldWebhookSecret, WebhookEndpoint, stored::Column};
+use super::{OBJECT, OldWebhookSecret, ShownSecret, WebhookEndpoint, stored::Column};
 use crate::{
     Caller, Done, Engine, Error, Fresh, commit::By, events::Happened, rotation, rows::key_of,
     signature::WebhookKeys, store::webhooks as sql,
 };
 
+/// How an endpoint gets a new secret.
+#[derive(Debug, Clone, Copy)]
+pub struct SecretRotation {
+    /// How long the old one signs beside it.
+    pub overlap: Overlap,
+    /// For the owner of which signing key alone the new one is; without, for whoever gets the answer.
+    pub seal_to: Option<SigningKeyId>,
+}
+
 impl Engine {
-    /// Gives an endpoint new keys; the old ones sign beside them for `overlap`. The new secret is returned once.
+    /// Gives an endpoint new keys; the old ones sign beside them for a while. The new secret is returned once.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or [`Error::State`] when another change came between, or the endpoint rotates already: then only a
-    /// rotation without overlap is possible, which ends both old secrets.
+    /// [`Error::NotFound`], or [`Error::State`] when nothing can be sealed to the key, another change came between, or the endpoint
+    /// rotates already: then only a rotation without overlap is possible, which ends both old secrets.
     pub async fn webhook_endpoint_rotate_secret(
         &self,
         caller: &Caller,
         fresh: Fresh,
         id: WebhookEndpointId,
-        overlap: Overlap,
-    ) -> Result<Done<(WebhookEndpoint, String)>, Error> {
+        wanted: SecretRotation,
+    ) -> Result<Done<(WebhookEndpoint, ShownSecret)>, Error> {
         let mut endpoint = self.webhook_endpoint(caller, id).await?;
         let (read_version, now) = (endpoint.version, self.now());
         let under_way = endpoint.old.as_ref().map(|old| old.times);
-        let begun = match rotation::begin(OBJECT, under_way, overlap, now) {
+        let begun = match rotation::begin(OBJECT, under_way, wanted.overlap, now) {
             Ok(begun) => begun,
             Err(refusal) => return Err(self.or_twin(&fresh, refusal).await),
         };
         let keys = WebhookKeys::generate()?;
+        let secret = self
+            .shown_secret(caller.place, &keys, wanted.seal_to)
+            .await?;
         let public_key = std::mem::replace(&mut endpoint.public_key, keys.public_text()?);
         endpoint.old = begun.map(|times| OldWebhookSecret { public_key, times });
         endpoint.version = read_version.saturating_add(1);
@@ -54,7 +70,7 @@ impl Engine {
             .await?;
         Ok(Done {
             status: 200,
-            object: (endpoint, keys.secret_text()),
+            object: (endpoint, secret),
         })
     }
 
@@ -150,6 +166,7 @@ mod tests {
                 url: "https://shop.test/hook".to_owned(),
                 events: Vec::new(),
                 description: None,
+                seal_to: None,
             };
             let caller = shop.caller("POST /v1/webhook_endpoints").await;
             let made = shop
@@ -167,11 +184,13 @@ mod tests {
         }
 
         async fn again(&self, fresh: Fresh, hours: i64) -> Result<WebhookEndpoint, Error> {
-            let (caller, overlap) = (self.caller().await, Overlap::hours(hours).unwrap());
-            let done = self
-                .shop
-                .engine
-                .webhook_endpoint_rotate_secret(&caller, fresh, self.id, overlap);
+            let caller = self.caller().await;
+            let rotation = SecretRotation {
+                overlap: Overlap::hours(hours).unwrap(),
+                seal_to: None,
+            };
+            let engine = &self.shop.engine;
+            let done = engine.webhook_endpoint_rotate_secret(&caller, fresh, self.id, rotation);
             Ok(done.await?.object.0)
         }
 
