@@ -6,7 +6,7 @@
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, Nonce, RandomizedNonceKey};
 use zeroize::Zeroizing;
 
-use crate::{Context, Error, Key, SecretBytes};
+use crate::{Context, Error, Key, SecretBytes, scrubbed};
 
 const SEALED: u8 = 1;
 const WRAPPED: u8 = 2;
@@ -18,7 +18,7 @@ const TAG_LEN: usize = 16;
 /// # Errors
 /// [`Error::Unavailable`] when the machine has no randomness to give.
 pub fn seal(key: &Key, context: &Context, plaintext: &[u8]) -> Result<Vec<u8>, Error> {
-    encrypt(SEALED, key, context, plaintext)
+    scrubbed(|| encrypt(SEALED, key, context, plaintext))
 }
 
 /// Opens what [`seal`] made.
@@ -27,7 +27,7 @@ pub fn seal(key: &Key, context: &Context, plaintext: &[u8]) -> Result<Vec<u8>, E
 /// [`Error::Refused`] when key, context or contents are not those of the sealing;
 /// [`Error::Malformed`] when it is too short to have been sealed.
 pub fn open(key: &Key, context: &Context, sealed: &[u8]) -> Result<SecretBytes, Error> {
-    decrypt(SEALED, key, context, sealed)
+    scrubbed(|| decrypt(SEALED, key, context, sealed))
 }
 
 /// Encrypts a key under its parent, for one purpose.
@@ -35,7 +35,7 @@ pub fn open(key: &Key, context: &Context, sealed: &[u8]) -> Result<SecretBytes, 
 /// # Errors
 /// [`Error::Unavailable`] when the machine has no randomness to give.
 pub fn wrap(parent: &Key, context: &Context, key: &Key) -> Result<Vec<u8>, Error> {
-    encrypt(WRAPPED, parent, context, key.expose())
+    scrubbed(|| encrypt(WRAPPED, parent, context, key.expose()))
 }
 
 /// Opens what [`wrap`] made.
@@ -43,8 +43,10 @@ pub fn wrap(parent: &Key, context: &Context, key: &Key) -> Result<Vec<u8>, Error
 /// # Errors
 /// As [`open`].
 pub fn unwrap(parent: &Key, context: &Context, wrapped: &[u8]) -> Result<Key, Error> {
-    let bytes = decrypt(WRAPPED, parent, context, wrapped)?;
-    Key::from_slice(bytes.expose())
+    scrubbed(|| {
+        let bytes = decrypt(WRAPPED, parent, context, wrapped)?;
+        Key::from_slice(bytes.expose())
+    })
 }
 
 fn encrypt(version: u8, key: &Key, context: &Context, plaintext: &[u8]) -> Result<Vec<u8>, Error> {

@@ -10,7 +10,7 @@ mod reports;
 mod watch;
 
 pub use asset::{Asset, Listed};
-pub use gzip::{accepts_gzip, pack, wants_packed};
+pub use gzip::accepts_gzip;
 pub use reports::{Directive, REPORT_MAX, Refused, Reports, Violation};
 pub use watch::{Difference, DifferenceKind, Header, NONCE, Page, differences};
 

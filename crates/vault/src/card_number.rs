@@ -7,7 +7,7 @@ use coffer_core::{
     Last4,
     brand::{Brand, NUMBER_MAX, NUMBER_MIN, luhn},
 };
-use coffer_crypto::{Context, Key, Mac, mac};
+use coffer_crypto::{Context, Key, Mac, mac, scrubbed};
 use zeroize::{Zeroize, Zeroizing};
 
 /// A card number whose digits, check digit and brand are right.
@@ -94,10 +94,8 @@ impl CardNumber {
     #[must_use]
     pub(crate) fn inner_fingerprint(&self, key: &Key) -> Mac {
         // Exposed to be fingerprinted; the context is wiped when dropped.
-        mac(
-            key,
-            &Context::new("vault/fingerprint/v1").text(self.expose_digits()),
-        )
+        let context = Context::new("vault/fingerprint/v1").text(self.expose_digits());
+        scrubbed(|| mac(key, &context))
     }
 }
 

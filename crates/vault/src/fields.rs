@@ -14,6 +14,7 @@ use std::sync::Mutex;
 
 use axum::{
     Json, Router,
+    body::HttpBody as _,
     extract::{Extension, Path, Query, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
@@ -23,7 +24,7 @@ use axum::{
 use coffer_net::{
     face::{Confidential, ConnectionInfo, Fault},
     metrics::SharedRegistry,
-    page::{Difference, PageName, Reports, pack, wants_packed},
+    page::{Difference, PageName, Reports},
     request_id, task,
 };
 use serde::Deserialize;
@@ -89,10 +90,7 @@ impl Vault {
     pub fn fields(&self) -> Router {
         Router::new()
             .route("/v1/fields", get(page::fields_page))
-            .route(
-                "/v1/tokens",
-                post(token_create).layer(middleware::map_response(confidential)),
-            )
+            .route("/v1/tokens", post(token_create))
             .route("/v1/reports", post(reports::report_create))
             .route("/assets/{file}", get(assets::asset))
             .route("/.well-known/payment-fields.json", get(assets::inventory))
@@ -116,12 +114,6 @@ struct Finished;
 #[derive(Deserialize)]
 struct TicketQuery {
     ticket: Option<String>,
-}
-
-/// The number is not to stay in the connection's buffers, whatever is answered.
-async fn confidential(mut response: Response) -> Response {
-    response.extensions_mut().insert(Confidential);
-    response
 }
 
 async fn token_create(
@@ -229,7 +221,7 @@ async fn error_page(Path(code): Path<String>) -> Result<Response, Problem> {
 /// What holds for every request and answer of this face: an id, the security headers, and errors in their public form.
 async fn edge(State(vault): State<Vault>, request: Request, next: Next) -> Response {
     let id = vault.parts.clock.request_id();
-    let packed = wants_packed(&request);
+    let has_body = !request.body().is_end_stream();
     let work = async {
         match request.extensions().get::<Fault>() {
             Some(fault) => Problem::new(Code::from(*fault)).into_response(),
@@ -244,8 +236,9 @@ async fn edge(State(vault): State<Vault>, request: Request, next: Next) -> Respo
     } else if is_frameworks_own(&response) {
         response = Problem::new(Code::RequestMalformed).render(&vault.parts.fields_origin, id);
     }
-    if packed {
-        response = pack(response).await;
+    if has_body {
+        // It may hold a card, wherever it was sent and whatever is answered, and is not to stay in the connection's buffers.
+        response.extensions_mut().insert(Confidential);
     }
     let headers = response.headers_mut();
     for (name, value) in &HEADERS {

@@ -10,11 +10,7 @@ use axum::{
     middleware::{Next, from_fn_with_state},
     response::Response,
 };
-use coffer_net::{
-    face::Fault,
-    page::{pack, wants_packed},
-    request_id,
-};
+use coffer_net::{face::Fault, request_id};
 use futures_util::FutureExt as _;
 use http::HeaderValue;
 use http_body_util::Limited;
@@ -36,7 +32,6 @@ async fn pass(State(api): State<Api>, mut request: Request, next: Next) -> Respo
     let id = settings.clock.request_id();
     request.extensions_mut().insert(id);
     let route = route_of(&request);
-    let packed = wants_packed(&request);
     let span = tracing::info_span!("request", request.id = %id);
     let fault = request.extensions().get::<Fault>().copied();
     let request = request.map(|body| Body::new(Limited::new(body, BODY_MAX)));
@@ -55,9 +50,6 @@ async fn pass(State(api): State<Api>, mut request: Request, next: Next) -> Respo
             span.in_scope(|| tracing::error!("a request's handler panicked"));
             Note::DEFECT.answer(&api)
         });
-    if packed {
-        response = pack(response).await;
-    }
     headers::complete(response.headers_mut());
     if let Ok(id) = HeaderValue::try_from(id.to_string()) {
         response.headers_mut().insert(REQUEST_ID, id);

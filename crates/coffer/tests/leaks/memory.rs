@@ -175,9 +175,20 @@ async fn a_connection_that_stays_open_holds_nothing_of_the_cards_that_came_over_
     let mut tls = dial(coffer.address("fields"), "localhost", b"http/1.1")
         .await
         .unwrap();
-    for card in cards {
-        let answer = exchange(&mut tls, &deposit(&shop, card).await).await;
-        assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    for (place, card) in cards.into_iter().enumerate() {
+        let mut request = deposit(&shop, card).await;
+        // One that is accepted, one with a mistake, and one that was sent to where nobody wants it.
+        let status = [201, 400, 404][place % 3];
+        match status {
+            400 => request = request.replace("2040", "2020"),
+            404 => request = request.replace("/v1/tokens", "/v1/nobody"),
+            _ => {}
+        }
+        let answer = exchange(&mut tls, &request).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
         let gone = async || {
             hunt.found_in(&coffer.memory("vault").unwrap())
                 .is_empty()

@@ -1,17 +1,16 @@
-//! Pages travel compressed (RFC 1952), so that the first one is there at once on a slow telephone.
+//! The files of a page travel compressed (RFC 1952), so that the first page is there at once on a slow telephone.
 //!
-//! Compression gives a secret away where the same answer repeats what an attacker chooses, request by request. The pages
-//! repeat nothing of a request but the address that they are asked for by, and an answer for programs is never compressed.
+//! Compression gives a secret away where it stands beside what somebody else chooses (CVE-2013-3587, BREACH). So a page, which
+//! holds its nonce and what a merchant wrote, is never compressed, nor is an answer for programs; a file is the same for all.
 
 use std::io::{Read as _, Write as _};
 
 use axum::body::Body;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response,
-    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, VARY},
+    HeaderMap, HeaderValue, Response,
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING, VARY},
 };
-use http_body_util::{BodyExt as _, Collected};
 
 const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 const BY_ENCODING: HeaderValue = HeaderValue::from_static("accept-encoding");
@@ -30,29 +29,6 @@ pub fn accepts_gzip(headers: &HeaderMap) -> bool {
         .iter()
         .filter_map(|value| value.to_str().ok())
         .any(|value| value.split(',').any(named))
-}
-
-/// Whether a request is for a page that may come compressed.
-#[must_use]
-pub fn wants_packed<B>(request: &Request<B>) -> bool {
-    request.method() == Method::GET && accepts_gzip(request.headers())
-}
-
-/// A page compressed, for one who accepts it; any other answer as it is. Pages are whole texts: nothing is waited for.
-pub async fn pack(response: Response<Body>) -> Response<Body> {
-    let kind = response.headers().get(CONTENT_TYPE);
-    if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html")) {
-        return response;
-    }
-    let (mut head, body) = response.into_parts();
-    let plain = body.collect().await.map(Collected::to_bytes);
-    let plain = plain.unwrap_or_default();
-    let Some(packed) = compress(&plain) else {
-        return Response::from_parts(head, Body::from(plain));
-    };
-    head.headers.remove(CONTENT_LENGTH);
-    head.headers.insert(CONTENT_ENCODING, GZIP);
-    Response::from_parts(head, Body::from(packed))
 }
 
 /// The answer with the packed body if there is one, and in any case with the word that caches need to know.
