@@ -5,7 +5,7 @@
 
 use coffer_core::{
     brand::holds_card_number,
-    id::{CardId, CustomerId, EventId, PaymentId, RefundId, TokenId, WebhookEndpointId},
+    id::{ApiKeyId, CardId, CustomerId, EventId, PaymentId, RefundId, TokenId, WebhookEndpointId},
     scope::Scope,
 };
 use serde_json::Value;
@@ -26,6 +26,7 @@ pub(crate) fn in_body(fields: &Fields) -> bool {
 pub(crate) fn in_named(name: &str, text: &str) -> bool {
     let is_own = || match name {
         "payment" | "customer" | "card" | "token" | "after" => is_id(text),
+        "client" => text.parse::<ApiKeyId>().is_ok(),
         "scope" => text.parse::<Scope>().is_ok(),
         _ => false,
     };

@@ -1,7 +1,7 @@
 //! Handlers of signing keys.
 
 use coffer_core::{
-    limits::SIGNING_KEY_NAME_MAX, rotation::Overlap, signing_key::SignatureAlgorithm,
+    id::ApiKeyId, limits::SIGNING_KEY_NAME_MAX, rotation::Overlap, signing_key::SignatureAlgorithm,
 };
 use coffer_engine::{Done, Fresh, MadeSigningKey, NewSigningKey, Steward, Text};
 
@@ -25,6 +25,8 @@ request! {
         public_key: Optional<PublicKeyField>,
         /// Has Coffer make a key of this kind, whose private half is shown once.
         generate: Optional<SignatureAlgorithm>,
+        /// The secret API key that it may stand for as a client of OAuth (private_key_jwt): one that may do no more than yours.
+        client: Optional<ApiKeyId>,
     }
 }
 
@@ -71,7 +73,8 @@ pub(crate) async fn signing_key_create(api: Api, mut call: Call, fresh: Fresh) -
     let new = new(request.public_key, request.generate)?;
     let steward = Steward::Caller(&call.caller);
     let engine = api.engine();
-    let done = engine.signing_key_create(steward, fresh, request.name, new);
+    let named = (request.name, request.client);
+    let done = engine.signing_key_create(steward, fresh, named, new);
     Ok(shown(&api, done.await?))
 }
 

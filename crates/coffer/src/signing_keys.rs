@@ -18,10 +18,11 @@ use crate::{
 };
 
 /// What a list shows of a key.
-const COLUMNS: [(&str, &str); 6] = [
+const COLUMNS: [(&str, &str); 7] = [
     ("ID", "/id"),
     ("ALGORITHM", "/algorithm"),
     ("STATE", "/state"),
+    ("CLIENT", "/client"),
     ("CLOSES", "/rotation/closes"),
     ("LAST USED", "/last_use"),
     ("NAME", "/name"),
@@ -82,6 +83,7 @@ fn register(owner: SigningKeyOwner, public_key: String) -> Result<(), Failure> {
             mode: owner.mode,
             name: owner.name,
             public_key,
+            client: owner.client,
         };
         reach.signing_key(wanted).await
     })?;

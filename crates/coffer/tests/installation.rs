@@ -370,11 +370,15 @@ fn a_signing_key_that_is_made_here_is_kept_here() {
     let files = tempfile::tempdir().unwrap();
     let file = |name: &str| files.path().join(name).to_str().unwrap().to_owned();
     let (private, next) = (file("shop.pem"), file("next.pem"));
+    let create = ["api-keys", "create", "--account", "shop"];
+    let client = made.accepted(&create, &[]);
+    let client = client.lines().next().unwrap();
     let generate = ["signing-keys", "generate", "--account", "shop", "--out"];
     let task = |arguments: &[&str]| -> serde_json::Value {
         serde_json::from_str(&made.accepted(arguments, &[])).unwrap()
     };
-    let key = task(&[&generate[..], &[&private]].concat());
+    let key = task(&[&generate[..], &[&private, "--client", client]].concat());
+    assert_eq!(key["client"], client);
     let (id, text) = (key["id"].as_str().unwrap(), fs::read_to_string(&private));
     assert!(text.unwrap().starts_with("-----BEGIN PRIVATE KEY-----"));
     assert_eq!(
@@ -399,6 +403,7 @@ fn a_signing_key_that_is_made_here_is_kept_here() {
         .concat(),
     );
     assert_eq!(rotated["algorithm"], "rsa-pss-sha512");
+    assert_eq!(rotated["client"], client);
     let public = file("public.pem");
     fs::write(&public, rotated["public_key"].as_str().unwrap()).unwrap();
     let register = [

@@ -34,8 +34,9 @@ pub(crate) use fake_vault::{FakeVault, Script, authorizations, captures, refunds
 
 use crate::{
     Begun, CallOrigin, Caller, CardInput, DetectionSettings, Done, Engine, Error, Fresh,
-    IdempotencyKey, KeySettings, LimitSettings, Metadata, NewApiKey, NewPayment, Payment,
-    Presented, ReadRecords, Render, Settings, Steward, Text, TokenRef, detection,
+    IdempotencyKey, KeySettings, LimitSettings, Metadata, NewApiKey, NewPayment, NewSigningKey,
+    Payment, Presented, ReadRecords, RegisteredKey, Render, Settings, SigningKey, Steward, Text,
+    TokenRef, detection,
 };
 
 /// A key server that is away: nothing in these tests needs it.
@@ -291,6 +292,25 @@ pub(crate) async fn make_key(engine: &Engine, place: Place, new: NewApiKey) -> (
     let made = engine.api_key_create(steward, Fresh::unkeyed(), new);
     let (key, text) = made.await.unwrap().object;
     (key.id, String::from_utf8(text.expose().to_vec()).unwrap())
+}
+
+/// Registers the public half of this key, which may stand for an API key.
+pub(crate) async fn register(
+    engine: &Engine,
+    steward: Steward<'_>,
+    private: &coffer_crypto::SigningKey,
+    client: Option<ApiKeyId>,
+) -> Result<SigningKey, Error> {
+    let jwk = serde_json::json!({
+        "kty": "OKP",
+        "crv": "Ed25519",
+        "x": data_encoding::BASE64URL_NOPAD.encode(private.public().as_bytes()),
+    });
+    let public = RegisteredKey::from_text(&jwk.to_string());
+    let new = NewSigningKey::Registered(public.unwrap_or_else(|_| panic!()));
+    let named = (Text::parse("key".to_owned()).unwrap(), client);
+    let made = engine.signing_key_create(steward, Fresh::unkeyed(), named, new);
+    Ok(made.await?.object.0)
 }
 
 /// A key as a server sends it.

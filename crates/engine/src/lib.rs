@@ -84,7 +84,7 @@ pub use refunds::{NewRefund, Refund, RefundFilter};
 pub use signed_requests::{PresentedSignature, SignatureError, VerifiedSignature};
 pub use signing_keys::{
     MadeSigningKey, NewSigningKey, Recipient, RecipientError, RegisteredKey, SigningKey,
-    SigningKeyError, SigningKeyRotation, Verifier,
+    SigningKeyClient, SigningKeyError, SigningKeyRotation, Verifier,
 };
 pub use steward::Steward;
 pub use store::{MIGRATIONS, STATEMENTS};

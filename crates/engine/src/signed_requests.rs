@@ -14,9 +14,9 @@ use crate::{
 };
 
 /// A signature counts for five minutes.
-const AGE_MAX_MS: i64 = 300_000;
+pub(crate) const AGE_MAX_MS: i64 = 300_000;
 /// How far a signer's clock may be ahead of ours.
-const AHEAD_MAX_MS: i64 = 30_000;
+pub(crate) const AHEAD_MAX_MS: i64 = 30_000;
 /// How exactly is stored when a key was last used.
 const LAST_USE_MS: i64 = 60_000;
 /// Nonces that are forgotten by one transaction.
@@ -62,9 +62,9 @@ pub enum SignatureError {
 /// A signature that was verified and has not counted yet.
 #[must_use = "it has to be counted"]
 pub struct VerifiedSignature {
-    verifier: Arc<Verifier>,
-    nonce: String,
-    until: Timestamp,
+    pub(crate) verifier: Arc<Verifier>,
+    pub(crate) nonce: String,
+    pub(crate) until: Timestamp,
 }
 
 impl Engine {
@@ -173,7 +173,10 @@ mod tests {
     use coffer_crypto::SigningKey as Private;
 
     use super::*;
-    use crate::{Fresh, NewSigningKey, RegisteredKey, Steward, Text, fixture::Shop};
+    use crate::{
+        Steward,
+        fixture::{Shop, register},
+    };
 
     struct Signer {
         private: Private,
@@ -183,19 +186,9 @@ mod tests {
     impl Signer {
         async fn of(shop: &Shop) -> Self {
             let private = Private::generate().unwrap();
-            let bytes = private.public();
-            let jwk = serde_json::json!({
-                "kty": "OKP",
-                "crv": "Ed25519",
-                "x": data_encoding::BASE64URL_NOPAD.encode(bytes.as_bytes()),
-            });
-            let key = RegisteredKey::from_text(&jwk.to_string());
-            let new = NewSigningKey::Registered(key.unwrap_or_else(|_| panic!()));
-            let (steward, name) = (Steward::Operator(shop.place), Text::parse("key".to_owned()));
-            let made =
-                shop.engine
-                    .signing_key_create(steward, Fresh::unkeyed(), name.unwrap(), new);
-            let id = made.await.unwrap().object.0.id;
+            let steward = Steward::Operator(shop.place);
+            let made = register(&shop.engine, steward, &private, None).await;
+            let id = made.unwrap().id;
             Self { private, id }
         }
 

@@ -1,6 +1,7 @@
 //! Signing keys: registered or made, rotated, revoked. Stored is the public half alone, and a key that was registered once
 //! never comes back under another id.
 
+mod client;
 mod key;
 mod public_key;
 mod recipient;
@@ -8,7 +9,7 @@ mod verify;
 
 use coffer_core::{
     event::EventType,
-    id::SigningKeyId,
+    id::{ApiKeyId, SigningKeyId},
     limits::{SIGNING_KEY_NAME_MAX, SIGNING_KEYS_MAX},
     rotation::{Overlap, Rotation},
     signing_key::{SignatureAlgorithm, SigningKeyState},
@@ -28,6 +29,7 @@ use crate::{
     store::{idempotency, signing_keys as sql},
 };
 
+pub use client::SigningKeyClient;
 pub use key::{SigningKey, SigningKeyRotation};
 pub use public_key::RegisteredKey;
 pub use recipient::{Recipient, RecipientError};
@@ -50,19 +52,25 @@ pub enum NewSigningKey {
 pub type MadeSigningKey = (SigningKey, Option<SecretBytes>);
 
 impl Engine {
-    /// Registers a signing key, or makes one.
+    /// Registers a signing key, or makes one, which may stand for an API key as a client of OAuth.
     ///
     /// # Errors
     /// [`Error::Unsigned`] when there was one before and the caller has not signed, [`Error::Invalid`] for a public key that was
-    /// registered before, [`Error::LimitReached`] for one too many.
+    /// registered before and for an API key that cannot be stood for, [`Error::BeyondCaller`] for one that may do more than the
+    /// caller's, [`Error::LimitReached`] for one too many.
     pub async fn signing_key_create(
         &self,
         steward: Steward<'_>,
         fresh: Fresh,
-        name: Text<SIGNING_KEY_NAME_MAX>,
+        (name, client): (Text<SIGNING_KEY_NAME_MAX>, Option<ApiKeyId>),
         new: NewSigningKey,
     ) -> Result<Done<MadeSigningKey>, Error> {
-        let (key, private) = self.unborn_signing_key(steward, name, new).await?;
+        let client = match client {
+            Some(api_key) => Some(self.new_client(steward, api_key).await?),
+            None => None,
+        };
+        let made = self.unborn_signing_key(steward, (name, client), new);
+        let (key, private) = made.await?;
         let steps = Transaction::new().one(&sql::INSERT, key.insert());
         let steps = steps.append(self.answered_signing_key(&fresh, &key, 201)?);
         let created = [(EventType::SigningKeyCreated, &key)];
@@ -109,7 +117,8 @@ impl Engine {
         page.read(&self.db().read(&sql::LIST, row).await?, key::read)
     }
 
-    /// Gives a signing key a successor, which has an id of its own; the old one works beside it for `overlap`.
+    /// Gives a signing key a successor, which has an id of its own and stands for the same API key; the old one works beside it for
+    /// `overlap`.
     ///
     /// # Errors
     /// As [`Self::signing_key_create`]; [`Error::State`] for a key that has a successor or was revoked.
@@ -130,7 +139,11 @@ impl Engine {
             };
             return Err(self.or_twin(&fresh, refusal).await);
         }
-        let made = self.unborn_signing_key(steward, old.name.clone(), new);
+        let client = match old.client {
+            Some(client) => Some(self.client(steward, client.api_key).await?.0),
+            None => None,
+        };
+        let made = self.unborn_signing_key(steward, (old.name.clone(), client), new);
         let (key, private) = made.await?;
         old.rotation = Some(SigningKeyRotation {
             successor: key.id,
@@ -223,7 +236,7 @@ impl Engine {
     async fn unborn_signing_key(
         &self,
         steward: Steward<'_>,
-        name: Text<SIGNING_KEY_NAME_MAX>,
+        (name, client): (Text<SIGNING_KEY_NAME_MAX>, Option<SigningKeyClient>),
         new: NewSigningKey,
     ) -> Result<MadeSigningKey, Error> {
         let place = steward.place();
@@ -252,6 +265,7 @@ impl Engine {
             public_key: public.pem(),
             fingerprint: public.fingerprint(),
             generated: private.is_some(),
+            client,
             rotation: None,
             last_use: None,
             version: 1,
@@ -345,7 +359,7 @@ mod tests {
         let steward = Steward::Operator(shop.place);
         let made = shop
             .engine
-            .signing_key_create(steward, Fresh::unkeyed(), name(), new);
+            .signing_key_create(steward, Fresh::unkeyed(), (name(), None), new);
         Ok(made.await?.object.0)
     }
 
@@ -387,7 +401,7 @@ mod tests {
         let steward = Steward::Operator(place);
         let theirs = shop
             .engine
-            .signing_key_create(steward, Fresh::unkeyed(), name(), theirs)
+            .signing_key_create(steward, Fresh::unkeyed(), (name(), None), theirs)
             .await;
         let theirs = theirs.unwrap().object.0;
         assert_eq!(
@@ -521,7 +535,9 @@ mod tests {
             };
             let new = NewSigningKey::Generated(SignatureAlgorithm::Ed25519);
             let steward = Steward::Caller(&caller);
-            let made = shop.engine.signing_key_create(steward, fresh, name(), new);
+            let made = shop
+                .engine
+                .signing_key_create(steward, fresh, (name(), None), new);
             match made.await {
                 Ok(done) => done.object.0.id.to_string().into_bytes(),
                 Err(Error::Answered(answer)) => answer.body,

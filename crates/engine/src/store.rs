@@ -127,6 +127,11 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: blocks::SCHEMA,
     },
     Migration {
+        version: 25,
+        name: "clients of signing keys",
+        sql: signing_keys::CLIENTS,
+    },
+    Migration {
         version: 26,
         name: "rotation of webhook secrets",
         sql: webhooks::ROTATION,

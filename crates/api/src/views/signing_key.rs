@@ -2,7 +2,7 @@
 
 use coffer_core::{
     Mode, Timestamp,
-    id::SigningKeyId,
+    id::{ApiKeyId, SigningKeyId},
     rotation::Rotation,
     signing_key::{SignatureAlgorithm, SigningKeyState},
 };
@@ -31,6 +31,9 @@ object! {
         fingerprint: String,
         /// Whether Coffer made it. Then somebody else than its owner had the private key once.
         generated: bool,
+        /// The API key that it may stand for as a client of OAuth (private_key_jwt), as long as the secret works that the API key had
+        /// when this key was registered.
+        client: Option<ApiKeyId>,
         /// The private key, as PEM (PKCS #8); shown only when Coffer has just made it, and kept nowhere.
         private_key: Option<String>,
         /// The key that takes its place, and until when it works itself.
@@ -74,6 +77,7 @@ impl SigningKeyView {
             public_key: key.public_key,
             fingerprint: key.fingerprint,
             generated: key.generated,
+            client: key.client.map(|client| client.api_key),
             private_key,
             rotation: key.rotation.map(SigningKeyRotationView::of),
             last_use: key.last_use.map(Time),

@@ -2,7 +2,7 @@
 
 use coffer_core::{
     Mode,
-    id::{AccountId, SigningKeyId},
+    id::{AccountId, ApiKeyId, SigningKeyId},
     rotation::Overlap,
 };
 use coffer_engine::{
@@ -26,6 +26,8 @@ pub(crate) struct SigningKeyWanted {
     pub(crate) name: String,
     /// PEM or JWK.
     pub(crate) public_key: String,
+    /// The API key that it may stand for.
+    pub(crate) client: Option<ApiKeyId>,
 }
 
 /// What is to be done with a signing key of any account.
@@ -62,10 +64,11 @@ impl Desk {
             account: wanted.account,
             mode: wanted.mode,
         });
-        let (name, new) = (named(wanted.name)?, registered(&wanted.public_key)?);
+        let new = registered(&wanted.public_key)?;
+        let named = (named(wanted.name)?, wanted.client);
         let made = self
             .engine
-            .signing_key_create(steward, Fresh::unkeyed(), name, new)
+            .signing_key_create(steward, Fresh::unkeyed(), named, new)
             .await;
         Ok(self.signing_key_made(made.map_err(failed)?))
     }

@@ -195,6 +195,9 @@ pub(crate) struct SigningKeyOwner {
     /// What the key is called.
     #[arg(long, default_value = "command line")]
     pub(crate) name: String,
+    /// The secret API key that it may stand for as a client of OAuth, `key_…`.
+    #[arg(long, value_name = "KEY_ID")]
+    pub(crate) client: Option<ApiKeyId>,
 }
 
 /// Where the next key comes from.

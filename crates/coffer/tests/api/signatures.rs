@@ -48,8 +48,18 @@ pub(crate) struct Signer {
 impl Signer {
     /// A new key of the merchant's account, registered by the operator.
     pub(crate) async fn of(coffer: &Coffer, shop: &Merchant, key_type: KeyType) -> Self {
+        Self::of_client(coffer, shop, key_type, None).await
+    }
+
+    /// One that may stand for this API key.
+    pub(crate) async fn of_client(
+        coffer: &Coffer,
+        shop: &Merchant,
+        key_type: KeyType,
+        client: Option<&str>,
+    ) -> Self {
         let (private, public) = generate_pair(key_type).unwrap();
-        let wanted = json!({"account": shop.account, "mode": "test", "name": "server", "public_key": public.pem()});
+        let wanted = json!({"account": shop.account, "mode": "test", "name": "server", "public_key": public.pem(), "client": client});
         let admin = coffer.admin("api");
         let made = admin
             .call("/signing-keys", Method::POST, Some(&wanted))

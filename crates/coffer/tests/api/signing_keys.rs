@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     BINARY, all_pages,
+    keys::key,
     problems::problem,
     signatures::{Signer, send, sign},
 };
@@ -104,4 +105,32 @@ async fn a_rotated_key_names_its_successor() {
     // Whoever narrows needs no signature.
     let revoked = shop.post(&format!("{path}/revoke"), &json!({})).await;
     assert_eq!(revoked.expect(200).json["state"], "revoked");
+}
+
+#[tokio::test]
+async fn a_signing_key_stands_for_an_api_key_that_its_registrar_could_have_made() {
+    let coffer = Coffer::start(BINARY).await;
+    let (shop, stranger) = (coffer.merchant().await, coffer.merchant().await);
+    let (full, _) = key(&coffer, &shop, json!({"permissions": "full"})).await;
+    let (own, narrow) = key(&coffer, &shop, json!({"permissions": "api_keys:write"})).await;
+    let (theirs, _) = key(&coffer, &stranger, json!({})).await;
+    let register = async |client: &str| {
+        let bearer = format!("Bearer {narrow}");
+        let headers = [("authorization", bearer.as_str())];
+        let new = json!({"name": "server", "generate": "ed25519", "client": client});
+        let (url, caller) = (shop.url(KEYS), coffer.client());
+        caller.send("POST", &url, &headers, Some(&new)).await
+    };
+    problem(&register(&full).await, 403, "beyond_own_key");
+    let missing = "key_00000000000000000000000000";
+    for client in [theirs.as_str(), missing, "1"] {
+        let refused = register(client).await;
+        problem(&refused, 400, "field_invalid");
+        assert_eq!(refused.json["field"], "client");
+    }
+    assert!(all_pages(&shop, KEYS).await.is_empty());
+    let made = register(&own).await.expect(201);
+    assert_eq!(made.json["client"], json!(own));
+    // The next one is signed, whatever it stands for.
+    problem(&register(&own).await, 401, "signature_required");
 }

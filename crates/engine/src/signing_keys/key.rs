@@ -12,6 +12,7 @@ use coffer_crypto::public_key::{KeyType, PublicKey};
 use coffer_db::{Row, Value, params};
 use coffer_net::contract::Place;
 
+use super::client::SigningKeyClient;
 use crate::{
     Error, Text, rotation,
     rows::{self, key_of},
@@ -46,6 +47,8 @@ pub struct SigningKey {
     pub fingerprint: String,
     /// Whether Coffer made it, and showed the private half once.
     pub generated: bool,
+    /// The API key that it may stand for, as a client of OAuth.
+    pub client: Option<SigningKeyClient>,
     /// The rotation to another key, when there was one.
     pub rotation: Option<SigningKeyRotation>,
     /// When it signed last, up to a minute late.
@@ -96,6 +99,8 @@ impl SigningKey {
             self.fingerprint.as_str(),
             i64::from(self.generated),
             self.created.as_millis(),
+            self.client.map(|client| client.api_key.to_string()),
+            self.client.map(|client| client.secret),
         ]
     }
 
@@ -135,6 +140,7 @@ pub(super) fn read(row: &Row) -> Result<SigningKey, Error> {
         public_key: row.text("public_key")?.to_owned(),
         fingerprint: row.text("fingerprint")?.to_owned(),
         generated: row.integer("generated")? != 0,
+        client: read_client(row)?,
         rotation: read_rotation(row)?,
         last_use: row
             .optional_integer("last_use")?
@@ -144,6 +150,17 @@ pub(super) fn read(row: &Row) -> Result<SigningKey, Error> {
         updated: rows::time(row, "updated")?,
         stored: rows::word(row, "state")?,
     })
+}
+
+fn read_client(row: &Row) -> Result<Option<SigningKeyClient>, Error> {
+    let columns = (
+        rows::maybe_word(row, "client")?,
+        row.optional_integer("secret")?,
+    );
+    let (Some(api_key), Some(secret)) = columns else {
+        return Ok(None);
+    };
+    Ok(Some(SigningKeyClient { api_key, secret }))
 }
 
 fn read_rotation(row: &Row) -> Result<Option<SigningKeyRotation>, Error> {

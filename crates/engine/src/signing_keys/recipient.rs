@@ -143,7 +143,7 @@ mod tests {
         let new = NewSigningKey::Generated(algorithm);
         let made = shop
             .engine
-            .signing_key_create(steward, Fresh::unkeyed(), name, new);
+            .signing_key_create(steward, Fresh::unkeyed(), (name, None), new);
         made.await.ok().unwrap().object.0
     }
 

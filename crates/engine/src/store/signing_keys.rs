@@ -37,6 +37,11 @@ CREATE TABLE signature_nonces (
 CREATE INDEX signature_nonces_by_until ON signature_nonces (until);
 ALTER TABLE api_keys ADD COLUMN signed_requests TEXT NOT NULL DEFAULT 'none'";
 
+/// The API key that a signing key may stand for, and which of that key's secrets was the present one when it was told so.
+pub(crate) const CLIENTS: &str = "
+ALTER TABLE signing_keys ADD COLUMN client TEXT;
+ALTER TABLE signing_keys ADD COLUMN secret {bigint}";
+
 pub(crate) const STATEMENTS: &[&Statement] = &[
     &INSERT,
     &FIND,
@@ -53,14 +58,14 @@ pub(crate) const STATEMENTS: &[&Statement] = &[
 pub(crate) static INSERT: Statement = Statement::new(
     "signing_key_insert",
     "INSERT INTO signing_keys (account, mode, signing_key, name, algorithm, public_key, fingerprint, generated, state, version,
-        created, updated)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'active', 1, $9, $9)",
+        created, updated, client, secret)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'active', 1, $9, $9, $10, $11)",
 );
 macro_rules! select_keys {
     ($rest:literal) => {
         concat!(
             "SELECT account, mode, signing_key, name, algorithm, public_key, fingerprint, generated, state, successor, rotated,
-                closes, last_use, version, created, updated
+                closes, last_use, version, created, updated, client, secret
              FROM signing_keys WHERE ",
             $rest
         )
