@@ -3,7 +3,10 @@
 //! A caller is made for one route: its kind of key and its permission are checked before the caller exists for anyone.
 
 use coffer_core::{api_key::KeyKind, permission::Permission};
-use coffer_engine::{AuthenticationError, CallOrigin, Caller, Engine, Presented};
+use coffer_engine::{
+    AssertionError, AuthenticationError, CallOrigin, Caller, Engine, Presented, SigningKeyError,
+    VerifiedSignature,
+};
 use data_encoding::BASE64;
 use http::{
     HeaderMap, HeaderName,
@@ -12,7 +15,10 @@ use http::{
 use zeroize::Zeroizing;
 
 use crate::{
+    Api,
     call::Incoming,
+    gate::client::Credentials,
+    oauth,
     problems::{self, Code, Problem},
     routes::{About, RouteRow},
 };
@@ -41,17 +47,41 @@ pub(crate) async fn identify(
     caller.map_err(problem)
 }
 
-/// The caller who presents a key as the secret of an OAuth client (RFC 6749, 2.3.1), with these headers.
+/// The caller who presents a key as the secret of an OAuth client (RFC 6749, 2.3.1), with these headers; or an assertion (RFC 7523),
+/// which is yet to be counted.
 pub(crate) async fn identify_client(
-    engine: &Engine,
+    api: &Api,
     headers: &HeaderMap,
     origin: CallOrigin,
-    (client, key): (&str, &str),
+    credentials: &Credentials,
+) -> Result<(Caller, Option<VerifiedSignature>), Problem> {
+    let engine = api.engine();
+    let identified = match credentials {
+        Credentials::Secret(client, key) => {
+            let presented = sent(key, headers);
+            let caller = engine.authenticate_client(client, presented, origin).await;
+            caller.map(|caller| (caller, None))
+        }
+        Credentials::Assertion(named, assertion) => {
+            let named = named.as_ref().map(|named| named.as_str());
+            let presented = (sent(assertion, headers), named);
+            let [issuer, endpoint] = oauth::audiences(&api.settings().api_origin);
+            let audiences = [issuer.as_str(), &endpoint];
+            let verifying = engine.authenticate_assertion(presented, &audiences, origin);
+            let verified = Box::pin(verifying).await;
+            verified.map(|(caller, proof)| (caller, Some(proof)))
+        }
+    };
+    identified.map_err(problem)
+}
+
+/// The caller whose assertion counts from here on, if it does for the first time.
+pub(crate) async fn count_assertion(
+    engine: &Engine,
+    caller: Caller,
+    proof: VerifiedSignature,
 ) -> Result<Caller, Problem> {
-    let caller = engine
-        .authenticate_client(client, sent(key, headers), origin)
-        .await;
-    caller.map_err(problem)
+    engine.assertion_count(caller, proof).await.map_err(problem)
 }
 
 fn sent<'a>(text: &'a str, headers: &'a HeaderMap) -> Presented<'a> {
@@ -112,8 +142,42 @@ fn problem(error: AuthenticationError) -> Problem {
         AuthenticationError::TokenUnknown => Code::AccessTokenUnknown,
         AuthenticationError::TokenExpired => Code::AccessTokenExpired,
         AuthenticationError::TokenRevoked => Code::AccessTokenRevoked,
+        AuthenticationError::Assertion(error) => {
+            return Problem::with_detail(Code::ClientAssertionInvalid, advice(error));
+        }
         AuthenticationError::Unavailable => Code::Unavailable,
     })
+}
+
+/// What to do about an assertion that does not count. Who has proven nothing is told the same of every client and key.
+const fn advice(error: AssertionError) -> &'static str {
+    match error {
+        AssertionError::Malformed(wrong) => wrong,
+        AssertionError::Mismatch => {
+            "It is not the signature of this client by this signing key: sub names an API key, kid a signing key that was registered for it, alg how that signs."
+        }
+        AssertionError::OtherClient => {
+            "The signing key does not stand for this API key: register one with it as the client."
+        }
+        AssertionError::Key(SigningKeyError::Expired) => {
+            "The signing key has a successor, and its time is over: sign with that one."
+        }
+        AssertionError::Key(
+            SigningKeyError::Revoked | SigningKeyError::Unknown | SigningKeyError::Unavailable,
+        ) => "The signing key was revoked: sign with another one.",
+        AssertionError::SecretRotated => {
+            "The API key's secret was rotated after the signing key was registered for it: rotate the signing key, or register another one."
+        }
+        AssertionError::Expired => "exp has come: sign an assertion for each request.",
+        AssertionError::EndsLate => "exp is more than 300 seconds away.",
+        AssertionError::TooOld => {
+            "iat is more than 300 seconds ago: sign an assertion for each request, and look at the clock."
+        }
+        AssertionError::Ahead => "iat or nbf is in time to come: look at the clock.",
+        AssertionError::Used => {
+            "The jti was used before: sign an assertion for each request, a repetition too."
+        }
+    }
 }
 
 /// The key as it stands in `Authorization`: Bearer (RFC 6750), or Basic (RFC 7617) with an empty password.

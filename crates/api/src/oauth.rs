@@ -10,7 +10,7 @@ use coffer_core::{
     scope::Scope,
     words,
 };
-use coffer_engine::NewAccessToken;
+use coffer_engine::{ASSERTION_ALGORITHMS, NewAccessToken};
 use http::{
     HeaderValue, StatusCode,
     header::{PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE},
@@ -43,6 +43,8 @@ words! {
         Basic = "client_secret_basic",
         /// By its secret, in the form.
         Post = "client_secret_post",
+        /// By what a signing key signs that stands for it (RFC 7523, 2.2).
+        PrivateKeyJwt = "private_key_jwt",
     }
 }
 
@@ -156,6 +158,16 @@ pub(crate) async fn authorization_server(api: Api, _incoming: Incoming) -> Outco
     Ok(Answer::json(200, &view))
 }
 
+/// Whom a client's assertion may be made for (RFC 7523, 3): the issuer, or its token endpoint.
+pub(crate) fn audiences(api_origin: &str) -> [String; 2] {
+    [api_origin.to_owned(), format!("{api_origin}/oauth/token")]
+}
+
+/// How a client's assertion may be signed.
+pub(crate) fn assertion_algorithms() -> Vec<&'static str> {
+    ASSERTION_ALGORITHMS.iter().map(|(name, _)| *name).collect()
+}
+
 /// Every right that a scope can name.
 pub(crate) fn scopes() -> Vec<String> {
     let both = [Access::Read, Access::Write];
@@ -167,13 +179,9 @@ pub(crate) fn scopes() -> Vec<String> {
 
 /// The answer to a client that something is wrong (RFC 6749, 5.2).
 pub(crate) fn refusal(problem: Problem, api_origin: &str) -> Response {
-    let (error, status) = error_of(&problem);
+    let (_, status) = error_of(&problem);
     let retry_after = problem.retry_after();
-    let view = OAuthErrorView {
-        error,
-        error_uri: crate::problems::page::address(api_origin, problem.code()),
-        error_description: described(problem.detail()),
-    };
+    let view = refusal_view(&problem, api_origin);
     let mut response = Answer::json(status, &view)
         .with(PRAGMA, HeaderValue::from_static("no-cache"))
         .into_response(None);
@@ -188,6 +196,15 @@ pub(crate) fn refusal(problem: Problem, api_origin: &str) -> Response {
         headers.insert(RETRY_AFTER, seconds);
     }
     response
+}
+
+/// What that answer says.
+pub(crate) fn refusal_view(problem: &Problem, api_origin: &str) -> OAuthErrorView {
+    OAuthErrorView {
+        error: error_of(problem).0,
+        error_uri: crate::problems::page::address(api_origin, problem.code()),
+        error_description: described(problem.detail()),
+    }
 }
 
 /// The standard's word for a problem, and its status. For having to come back later it has none at this endpoint, so that of

@@ -14,7 +14,7 @@ use utoipa::openapi::{
 };
 
 use crate::{
-    gate::client::{CLIENT_ID, CLIENT_SECRET},
+    gate::client::{CLIENT_ASSERTION, CLIENT_ASSERTION_TYPE, CLIENT_ID, CLIENT_SECRET},
     oauth,
     problems::ProblemView,
     query::Parameter,
@@ -102,6 +102,14 @@ fn of_client(form: Object) -> Object {
     let of_key = [
         (CLIENT_ID, "The key's id, without HTTP Basic."),
         (CLIENT_SECRET, "The whole key, without HTTP Basic."),
+        (
+            CLIENT_ASSERTION,
+            "What a signing key signed that stands for the key, in place of both (private_key_jwt).",
+        ),
+        (
+            CLIENT_ASSERTION_TYPE,
+            "urn:ietf:params:oauth:client-assertion-type:jwt-bearer, with client_assertion.",
+        ),
     ];
     let builder =
         ObjectBuilder::from(form).additional_properties(None::<AdditionalProperties<Schema>>);
@@ -188,7 +196,7 @@ fn tag(path: &'static str) -> &'static str {
 fn security(row: &RouteRow) -> Vec<SecurityRequirement> {
     let by = |scheme: &str| SecurityRequirement::new(scheme, Vec::<String>::new());
     if row.of_oauth() {
-        // Or with the secret in the form.
+        // Or with the secret, or an assertion, in the form.
         return vec![by(CLIENT), SecurityRequirement::default()];
     }
     match (row.rights(), row.open_to_all()) {

@@ -60,6 +60,10 @@ pub const SIGNING_KEYS_MAX: i64 = 20;
 pub const SIGNING_KEY_NAME_MAX: usize = 100;
 /// The longest public key that is registered, as PEM or JWK: RSA of 4096 bits takes 800.
 pub const PUBLIC_KEY_MAX: usize = 2048;
+/// How long is what makes a signature count once, in characters: room for 96 random bits at least.
+pub const NONCE_LEN: std::ops::RangeInclusive<usize> = 16..=128;
+/// The longest client assertion: its signature by RSA of 4096 bits takes 683 characters.
+pub const CLIENT_ASSERTION_MAX: usize = 4096;
 /// How long a live key lasts at most, and unless told: 365 days.
 pub const LIVE_KEY_TTL_MAX_MS: i64 = 365 * crate::time::DAY_MS;
 /// Addresses and networks that an API key may list.

@@ -37,7 +37,7 @@ pub struct Caller {
     /// The access token that was presented in the key's place.
     pub(crate) token: Option<Arc<Claims>>,
     pub(crate) origin: CallOrigin,
-    /// By which signing key the request was signed, when it was and that counted.
+    /// By which signing key the request was signed, or what was sent in the key's place, when it was and that counted.
     pub(crate) signed_by: Option<SigningKeyId>,
 }
 

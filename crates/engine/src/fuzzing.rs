@@ -4,7 +4,7 @@ use coffer_core::id::PaymentId;
 use coffer_crypto::{Key, MacKey};
 use coffer_net::contract::Place;
 
-use crate::{Metadata, accounts, checkout::Checkout, text};
+use crate::{Metadata, accounts, checkout::Checkout, client_assertions::Assertion, text};
 
 /// The address of a payment's checkout page.
 #[must_use]
@@ -23,6 +23,17 @@ fn checkout(key: &Key) -> Checkout {
         origin: "https://pay.example".to_owned(),
         key: MacKey::new(key),
     }
+}
+
+/// What a client's assertion to one of these says: the signing key, the client, what makes it count once, and its signature.
+#[must_use]
+pub fn client_assertion(
+    text: &str,
+    audiences: &[&str],
+) -> Option<(String, String, String, Vec<u8>)> {
+    let assertion = Assertion::read(text, audiences).ok()?;
+    let names = (assertion.key.to_string(), assertion.client.to_string());
+    Some((names.0, names.1, assertion.id, assertion.signature))
 }
 
 /// Whether a webhook or a payer may be sent to this address.

@@ -121,6 +121,7 @@ const fn reason(error: AuthenticationError) -> Option<&'static str> {
         AuthenticationError::TokenUnknown => Some("access_token_unknown"),
         AuthenticationError::TokenExpired => Some("access_token_expired"),
         AuthenticationError::TokenRevoked => Some("access_token_revoked"),
+        AuthenticationError::Assertion(_) => Some("client_assertion_invalid"),
         AuthenticationError::TooManyFailures { .. } => Some("rate_exceeded"),
         // Nothing was refused.
         AuthenticationError::Unavailable => None,

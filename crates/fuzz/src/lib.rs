@@ -61,6 +61,10 @@ pub const TARGETS: &[Target] = &[
         run: faces::client,
     },
     Target {
+        name: "client_assertion",
+        run: requests::client_assertion,
+    },
+    Target {
         name: "deposit",
         run: cards::deposit,
     },

@@ -1,7 +1,10 @@
 //! What merchants send to the API.
 
-use coffer_core::{brand::holds_card_number, id::TokenId};
-use data_encoding::BASE64;
+use coffer_core::{
+    brand::holds_card_number,
+    id::{ApiKeyId, SigningKeyId, TokenId},
+};
+use data_encoding::{BASE64, BASE64URL_NOPAD};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header::AUTHORIZATION};
 use serde_json::Value;
 
@@ -10,7 +13,8 @@ pub(crate) fn body(bytes: &[u8]) {
     for (fields, known) in coffer_api::fuzzing::bodies(bytes) {
         for (name, value) in fields {
             assert!(known.contains(&name), "an unknown field was accepted");
-            let takes_id = ["payment", "customer", "card", "token"].contains(&name.as_str());
+            let takes_id =
+                ["payment", "customer", "card", "token", "client"].contains(&name.as_str());
             assert!(takes_id || !holds(&value), "a card number was accepted");
         }
     }
@@ -119,4 +123,31 @@ pub(crate) fn signature(bytes: &[u8]) {
     headers.insert("signature", HeaderValue::from_static("sig=:AA==:"));
     let again = coffer_api::fuzzing::signature(&headers).expect("spelled well");
     assert_eq!(again, (components, nonce, params));
+}
+
+/// A client's assertion, or the header and the claims of one in two lines. What is accepted has one spelling, names two keys, and
+/// counts once by a text that every store keeps.
+pub(crate) fn client_assertion(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let encoded = text.split_once('\n').map(|(header, claims)| {
+        let [header, claims] = [header, claims].map(|part| BASE64URL_NOPAD.encode(part.as_bytes()));
+        format!("{header}.{claims}.AAAA")
+    });
+    let sent = encoded.as_deref().unwrap_or(text);
+    let read = coffer_engine::fuzzing::client_assertion(sent, &["https://api.example"]);
+    let Some((key, client, id, signature)) = read else {
+        return;
+    };
+    assert!(key.parse::<SigningKeyId>().is_ok() && client.parse::<ApiKeyId>().is_ok());
+    assert!((16..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()));
+    let (message, _) = sent.rsplit_once('.').expect("parts");
+    let again = format!("{message}.{}", BASE64URL_NOPAD.encode(&signature));
+    assert_eq!(again, sent, "another spelling");
+    let encoded = |part: &str| {
+        BASE64URL_NOPAD.encode(&BASE64URL_NOPAD.decode(part.as_bytes()).expect("base64url"))
+    };
+    let parts: Vec<_> = message.split('.').map(encoded).collect();
+    assert_eq!(parts.join("."), message, "another spelling");
 }

@@ -29,11 +29,24 @@ pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 /// The parameters of a client that does not use HTTP Basic.
 pub(crate) const CLIENT_ID: &str = "client_id";
 pub(crate) const CLIENT_SECRET: &str = "client_secret";
+/// Those of a client that sends no secret (RFC 7521, 4.2).
+pub(crate) const CLIENT_ASSERTION: &str = "client_assertion";
+pub(crate) const CLIENT_ASSERTION_TYPE: &str = "client_assertion_type";
+/// The type of assertion that there is (RFC 7523, 2.2).
+pub(crate) const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 const CLIENTS: Rights = Rights {
     kinds: &[KeyKind::Secret],
     permission: None,
 };
+
+/// How a client says that it is one.
+pub(crate) enum Credentials {
+    /// By an API key's id, and the whole key.
+    Secret(String, Zeroizing<String>),
+    /// By what a signing key signed; beside it may be the client's id.
+    Assertion(Option<Zeroizing<String>>, Zeroizing<String>),
+}
 
 /// A handler of such an endpoint.
 type Handler = fn(Api, Call) -> Work;
@@ -50,12 +63,17 @@ pub(super) async fn enter(
     seen.bytes_in = body.len();
     let headers = request.headers();
     let mut fields = read_form(headers, &body)?;
-    let (client, secret) = credentials(headers, &mut fields)?;
-    let caller = auth::identify_client(api.engine(), headers, from, (&client, &secret)).await?;
+    let credentials = credentials(headers, &mut fields)?;
+    let (caller, proof) = auth::identify_client(api, headers, from, &credentials).await?;
     seen.caller = Some(caller.clone());
     auth::permit(api.engine(), &caller, CLIENTS)?;
     api.engine().can_record()?;
     let passage = limit(api, row, &caller, seen).await?;
+    let caller = match proof {
+        Some(proof) => auth::count_assertion(api.engine(), caller, proof).await?,
+        None => caller,
+    };
+    seen.caller = Some(caller.clone());
     if card_numbers::in_body(&fields) {
         return Err(Problem::new(Code::CardNumberNotAllowed).into());
     }
@@ -107,21 +125,24 @@ fn decoded(part: Option<&[u8]>) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// A client's id and secret: by HTTP Basic, each encoded as in a form, or as parameters, but not both.
-fn credentials(
-    headers: &HeaderMap,
-    fields: &mut Fields,
-) -> Result<(String, Zeroizing<String>), Problem> {
+/// How a client says that it is one, in one way: its id and secret by HTTP Basic, each encoded as in a form, or as parameters; or an
+/// assertion.
+fn credentials(headers: &HeaderMap, fields: &mut Fields) -> Result<Credentials, Problem> {
     let mut taken = |name: &str| match fields.remove(name) {
         Some(Value::String(text)) => Some(Zeroizing::new(text)),
         Some(_) | None => None,
     };
     let (id, secret) = (taken(CLIENT_ID), taken(CLIENT_SECRET));
+    let asserted = (taken(CLIENT_ASSERTION), taken(CLIENT_ASSERTION_TYPE));
+    if let (Some(_), _) | (_, Some(_)) = asserted {
+        let is_only = secret.is_none() && !headers.contains_key(AUTHORIZATION);
+        return Ok(Credentials::Assertion(id, assertion(asserted, is_only)?));
+    }
     let mut sent = headers.get_all(AUTHORIZATION).iter();
     let (id, secret) = match (sent.next(), id, secret) {
         (None, Some(id), Some(secret)) => (id, secret),
         (None, ..) => {
-            let detail = "Send a key's id and the whole key by HTTP Basic, or as client_id and client_secret.";
+            let detail = "Send a key's id and the whole key by HTTP Basic, or as client_id and client_secret; or a client_assertion.";
             return Err(Problem::with_detail(Code::KeyMissing, detail));
         }
         (Some(_), _, Some(_)) => {
@@ -139,7 +160,24 @@ fn credentials(
             })?
         }
     };
-    Ok((id.to_string(), secret))
+    Ok(Credentials::Secret(id.to_string(), secret))
+}
+
+/// The assertion, when nothing else says who the client is.
+fn assertion(
+    (assertion, kind): (Option<Zeroizing<String>>, Option<Zeroizing<String>>),
+    is_only: bool,
+) -> Result<Zeroizing<String>, Problem> {
+    let assertion = assertion.ok_or(Problem::field_missing(CLIENT_ASSERTION))?;
+    let kind = kind.ok_or(Problem::field_missing(CLIENT_ASSERTION_TYPE))?;
+    if *kind != JWT_BEARER {
+        return Err(Problem::field_invalid(CLIENT_ASSERTION_TYPE, JWT_BEARER));
+    }
+    if !is_only {
+        let expected = "nothing beside an Authorization header or client_secret";
+        return Err(Problem::field_invalid(CLIENT_ASSERTION, expected));
+    }
+    Ok(assertion)
 }
 
 fn of_basic(value: &str) -> Option<(Zeroizing<String>, Zeroizing<String>)> {
@@ -191,10 +229,22 @@ mod tests {
         let mut fields = form(body).unwrap();
         let found = credentials(&headers, &mut fields);
         assert!(!fields.contains_key(CLIENT_SECRET));
+        assert!(!fields.contains_key(CLIENT_ASSERTION));
         found
-            .map(|(id, secret)| (id, secret.to_string()))
+            .map(|found| match found {
+                Credentials::Secret(id, secret) => (id, secret.to_string()),
+                Credentials::Assertion(id, assertion) => (
+                    id.map(|id| id.to_string()).unwrap_or_default(),
+                    assertion.to_string(),
+                ),
+            })
             .map_err(|problem| problem.code())
     }
+
+    const JWT: &str =
+        "client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer";
+    const ASSERTION: &str = "client_assertion=a.b.c&client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+    const BOTH: &str = "client_id=key_1&client_secret=sk_1&client_assertion=a.b.c&client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
     #[test]
     fn a_client_says_who_it_is_in_one_way() {
@@ -203,6 +253,8 @@ mod tests {
         assert_eq!(client(&[basic], ""), known);
         assert_eq!(client(&[basic], "client_id=key_1"), known);
         assert_eq!(client(&[], "client_id=key_1&client_secret=sk_1"), known);
+        let asserted = Ok((String::new(), "a.b.c".to_owned()));
+        assert_eq!(client(&[], ASSERTION), asserted);
         for (authorization, body, code) in [
             (&[][..], "", Code::KeyMissing),
             (&[], "client_id=key_1", Code::KeyMissing),
@@ -213,6 +265,16 @@ mod tests {
             (&["Bearer sk_1"], "", Code::KeyMalformed),
             (&["Basic !"], "", Code::KeyMalformed),
             (&["Basic a2V5"], "", Code::KeyMalformed),
+            (&[], "client_assertion=a.b.c", Code::FieldMissing),
+            (&[], JWT, Code::FieldMissing),
+            (
+                &[],
+                "client_assertion=a.b.c&client_assertion_type=urn:ietf:params:oauth:client-assertion-type:saml2-bearer",
+                Code::FieldInvalid,
+            ),
+            (&[basic], ASSERTION, Code::FieldInvalid),
+            (&["Bearer sk_1"], ASSERTION, Code::FieldInvalid),
+            (&[], BOTH, Code::FieldInvalid),
         ] {
             assert_eq!(
                 client(authorization, body),

@@ -9,6 +9,7 @@ use coffer_core::{
 use coffer_engine::LimitName;
 
 use super::{Code, Problem, beyond_own_key, state_conflict};
+use crate::oauth;
 
 /// The id of the request.
 const REQUEST: [u8; 16] = [
@@ -36,6 +37,12 @@ const SAYING_MORE: &[fn() -> Problem] = &[
             Code::SignatureInvalid,
             "The signature has expired: sign the request anew.",
         ))
+    },
+    || {
+        Problem::with_detail(
+            Code::ClientAssertionInvalid,
+            "exp is more than 300 seconds away.",
+        )
     },
     || Problem {
         amount_left: Some(500),
@@ -70,13 +77,19 @@ pub(super) fn example(code: Code, api_origin: &str) -> String {
         .find(|problem| problem.code == code)
         .unwrap_or_else(|| Problem::new(code));
     let id = RequestId::from_bytes(REQUEST);
-    let response = problem.clone().answer(api_origin, id);
+    let (response, body) = if code == Code::ClientAssertionInvalid {
+        // Only OAuth's endpoints answer with it, in their own form.
+        let body = serde_json::to_string_pretty(&oauth::refusal_view(&problem, api_origin));
+        (oauth::refusal(problem, api_origin), body)
+    } else {
+        let body = serde_json::to_string_pretty(&problem.clone().view(api_origin, id));
+        (problem.answer(api_origin, id), body)
+    };
     let mut text = format!("HTTP/1.1 {}\n", response.status());
     for (name, value) in response.headers() {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{name}: {}", value.to_str().unwrap_or_default());
     }
-    let body = serde_json::to_string_pretty(&problem.view(api_origin, id));
     let _ = write!(text, "\n{}", body.unwrap_or_default());
     text
 }

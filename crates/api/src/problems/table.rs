@@ -75,7 +75,7 @@ codes! {
         "Publishable keys may be seen by anybody and can only ask for intakes. Secret keys act for the account and must never reach a browser. The endpoint asked for does not accept the kind of key that was sent.";
     KeyInBrowser "key_in_browser" 403 "A browser sent a secret key",
         "Call this from your server, and replace the key: whoever opens the page can read it.",
-        "The request has headers that only browsers send (Origin or Sec-Fetch-Site), so the secret key, or the access token, is in a web page, where anybody can read it. The key was marked as exposed, the token was revoked. Pages use a publishable key (pk_…).";
+        "The request has headers that only browsers send (Origin or Sec-Fetch-Site), so the secret key, the access token, or the signing key is in a web page, where anybody can read it. The key was marked as exposed, the token was revoked; a signing key is yours to revoke. Pages use a publishable key (pk_…).";
     AddressNotAllowed "address_not_allowed" 403 "The key may not be used from this address",
         "Call from an address that the key lists, or add this one to the key.",
         "The key lists the addresses and networks from which it may be used, and the request came from another one. Behind a load balancer the operator has to configure it, or every request seems to come from there.";
@@ -94,6 +94,9 @@ codes! {
     SignatureInvalid "signature_invalid" 401 "The signature does not count",
         "Sign the request anew, as the header Accept-Signature says.",
         "A signature (HTTP Message Signatures, RFC 9421, rsa-pss-sha512 or ed25519) that is there has to be right, whether the API key asks for it or not. It covers @method, @target-uri (or @authority, @path and @query), authorization, content-digest when there is a body (RFC 9530, sha-256 or sha-512), and idempotency-key when there is one. It has the parameters created (at most 300 seconds ago), nonce (new each time, 16 to 128 characters) and keyid (a signing key of the same account and mode). The detail says what is wrong.";
+    ClientAssertionInvalid "client_assertion_invalid" 401 "The client assertion does not count",
+        "Sign an assertion for each request, with a signing key that was registered for the API key.",
+        "An OAuth client can send, in place of its key, an assertion (RFC 7523): a JWT that is signed by a signing key with the API key as its client. Header: alg (PS512 or EdDSA), kid (the signing key). Claims: iss and sub (the API key's id), aud (the issuer), exp (at most 300 seconds away), jti (new each time, 16 to 128 characters). The description says what is wrong. How to sign is told in docs/authentication.md.";
     EncryptionKeyMissing "encryption_key_missing" 406 "There is no key to encrypt the answer to",
         "Register an RSA signing key, name one that works, or accept application/json.",
         "With Accept: application/jose the answer is encrypted to an RSA signing key of the account and mode: the one that the parameter kid names, or the newest that works. There is no such key, it works no more, or it only signs (Ed25519). Nothing was done.";

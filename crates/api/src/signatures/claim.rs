@@ -1,7 +1,9 @@
 //! What a request says of its signature (`Signature-Input` and `Signature`, RFC 9421, 4): read, and within limits. Nothing is verified
 //! here.
 
-use coffer_core::{Timestamp, id::SigningKeyId, signing_key::SignatureAlgorithm};
+use coffer_core::{
+    Timestamp, id::SigningKeyId, limits::NONCE_LEN, signing_key::SignatureAlgorithm,
+};
 use http::{HeaderMap, HeaderName};
 use sfv::{BareItem, Dictionary, InnerList, Item, ListEntry, ListSerializer, Parser};
 
@@ -18,8 +20,6 @@ const INPUT_MAX: usize = 2048;
 const SIGNATURE_MAX: usize = 1024;
 /// Components that a signature may cover.
 const COMPONENTS_MAX: usize = 32;
-/// How long a nonce is, in characters: room for 96 random bits at least.
-const NONCE: std::ops::RangeInclusive<usize> = 16..=128;
 
 /// A signature as it is presented.
 pub(crate) struct Claim {
@@ -56,7 +56,7 @@ impl Claim {
         let text = |name| text(&covered, name);
         let algorithm = text("alg")?.map(|name| name.parse::<SignatureAlgorithm>());
         let key = text("keyid")?.ok_or("The signature needs the parameter keyid.")?;
-        let nonce = text("nonce")?.filter(|nonce| NONCE.contains(&nonce.len()));
+        let nonce = text("nonce")?.filter(|nonce| NONCE_LEN.contains(&nonce.len()));
         Ok(Self {
             components: components(&covered)?,
             key: key

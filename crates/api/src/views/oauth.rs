@@ -8,7 +8,7 @@ use coffer_crypto::SecretBytes;
 use coffer_engine::AccessToken;
 
 use crate::{
-    oauth::{ClientAuthentication, GrantType, scopes},
+    oauth::{ClientAuthentication, GrantType, assertion_algorithms, audiences, scopes},
     shape::object,
 };
 
@@ -79,6 +79,8 @@ object! {
         token_endpoint: String,
         /// How clients prove there that they are.
         token_endpoint_auth_methods_supported: Vec<ClientAuthentication>,
+        /// How assertions can be signed there (private_key_jwt).
+        token_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
         /// How tokens can be asked for.
         grant_types_supported: Vec<GrantType>,
         /// None: nobody signs in on a page.
@@ -89,10 +91,14 @@ object! {
         revocation_endpoint: String,
         /// How clients prove there that they are.
         revocation_endpoint_auth_methods_supported: Vec<ClientAuthentication>,
+        /// How assertions can be signed there.
+        revocation_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
         /// Where tokens are looked at.
         introspection_endpoint: String,
         /// How clients prove there that they are.
         introspection_endpoint_auth_methods_supported: Vec<ClientAuthentication>,
+        /// How assertions can be signed there.
+        introspection_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     }
 }
 
@@ -153,18 +159,22 @@ impl AuthorizationServerView {
     /// Of the API at this origin.
     pub(crate) fn at(origin: &str) -> Self {
         let at = |path: &str| format!("{origin}{path}");
+        let [issuer, token_endpoint] = audiences(origin);
         let methods = || ClientAuthentication::ALL.to_vec();
         Self {
-            issuer: origin.to_owned(),
-            token_endpoint: at("/oauth/token"),
+            issuer,
+            token_endpoint,
             token_endpoint_auth_methods_supported: methods(),
+            token_endpoint_auth_signing_alg_values_supported: assertion_algorithms(),
             grant_types_supported: GrantType::ALL.to_vec(),
             response_types_supported: Vec::new(),
             scopes_supported: scopes(),
             revocation_endpoint: at("/oauth/revoke"),
             revocation_endpoint_auth_methods_supported: methods(),
+            revocation_endpoint_auth_signing_alg_values_supported: assertion_algorithms(),
             introspection_endpoint: at("/oauth/introspect"),
             introspection_endpoint_auth_methods_supported: methods(),
+            introspection_endpoint_auth_signing_alg_values_supported: assertion_algorithms(),
         }
     }
 }

@@ -8,6 +8,7 @@
 )]
 
 mod account;
+mod client_assertions;
 mod customers;
 mod description;
 mod detection;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{BINARY, keys::key, pay, problems::problem, signatures::python};
 
-const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+pub(crate) const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 const SOON: Duration = Duration::from_secs(5);
 
 /// A key as a client of OAuth: its id and its text.
@@ -22,11 +22,11 @@ pub(crate) struct OAuthClient<'a> {
 }
 
 impl OAuthClient<'_> {
-    fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         KeyText::parse(self.key).unwrap().id.to_string()
     }
 
-    async fn send(&self, path: &str, headers: &[(&str, &str)], form: &str) -> Answer {
+    pub(crate) async fn send(&self, path: &str, headers: &[(&str, &str)], form: &str) -> Answer {
         let (client, url) = (self.coffer.client(), self.shop.url(path));
         let sent = client.send_bytes("POST", &url, headers, form.as_bytes().to_vec());
         sent.await.unwrap()
@@ -68,7 +68,7 @@ impl OAuthClient<'_> {
     }
 }
 
-fn of<'a>(coffer: &'a Coffer, shop: &'a Merchant) -> OAuthClient<'a> {
+pub(crate) fn of<'a>(coffer: &'a Coffer, shop: &'a Merchant) -> OAuthClient<'a> {
     OAuthClient {
         coffer,
         shop,
@@ -78,7 +78,7 @@ fn of<'a>(coffer: &'a Coffer, shop: &'a Merchant) -> OAuthClient<'a> {
 
 /// Checks that an answer is an error as RFC 6749, 5.2 wants it.
 #[track_caller]
-fn refused(answer: &Answer, status: u16, error: &str) {
+pub(crate) fn refused(answer: &Answer, status: u16, error: &str) {
     assert_eq!(
         (answer.status, &answer.json["error"]),
         (status, &json!(error)),

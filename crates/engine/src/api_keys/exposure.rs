@@ -70,7 +70,8 @@ impl Engine {
                 | AuthenticationError::InBrowser
                 | AuthenticationError::TokenUnknown
                 | AuthenticationError::TokenExpired
-                | AuthenticationError::TokenRevoked,
+                | AuthenticationError::TokenRevoked
+                | AuthenticationError::Assertion(_),
             ) => Ok(None),
         }
     }

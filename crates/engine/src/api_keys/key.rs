@@ -169,6 +169,12 @@ impl ApiKey {
     pub(crate) fn old_works(&self, now: Timestamp) -> bool {
         self.old.as_ref().is_some_and(|old| old.times.overlaps(now))
     }
+
+    /// Whether its secret of this number works.
+    pub(crate) fn has_secret(&self, number: i64, now: Timestamp) -> bool {
+        let is_old = number.saturating_add(1) == self.secret;
+        number == self.secret || is_old && self.old_works(now)
+    }
 }
 
 /// A key and what verifies its secrets. Only the hashes make it more than what anybody with the right to may see.

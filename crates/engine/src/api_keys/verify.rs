@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use coffer_core::{
     Timestamp,
-    access_token::PREFIX,
+    access_token::{Claims, PREFIX},
     api_key::{KeyKind, KeyState, KeyText},
     id::ApiKeyId,
 };
@@ -16,8 +16,8 @@ use super::{
     uses::{KeyUse, Seen},
 };
 use crate::{
-    CallOrigin, Caller, Engine, Error, Held, cache::ObjectCache, limits::Cells, refusals::Whose,
-    store::api_keys as sql,
+    AssertionError, CallOrigin, Caller, Engine, Error, Held, cache::ObjectCache, limits::Cells,
+    refusals::Whose, store::api_keys as sql,
 };
 
 /// API keys held in memory; more are read from the store each time.
@@ -48,6 +48,8 @@ pub enum AuthenticationError {
     TokenExpired,
     /// An access token that was revoked.
     TokenRevoked,
+    /// A client's assertion does not count.
+    Assertion(AssertionError),
     /// Too many keys from this address did not work.
     TooManyFailures {
         /// When to come back.
@@ -118,6 +120,16 @@ impl Engine {
             let (known, secret) = self.verify(presented.text, &origin).await?;
             (known, secret, None)
         };
+        self.admit((known, secret, token), presented, origin).await
+    }
+
+    /// Makes a caller of who has proven to be one, unless that is not permitted here.
+    pub(crate) async fn admit(
+        &self,
+        (known, secret, token): (Arc<Known>, i64, Option<Arc<Claims>>),
+        presented: Presented<'_>,
+        origin: CallOrigin,
+    ) -> Result<Caller, AuthenticationError> {
         let key = known.key();
         let refuse = |error| {
             self.note_refused(Whose::Proven(key.place, key.id), error, &origin);
@@ -213,13 +225,17 @@ impl Engine {
         }
         // That there was such a key is known: to ask what has become of it is nobody's guess.
         if self.0.key_cache.get(&id).is_none() && !self.0.limits.has_worked(id) {
-            self.check_stranger(address)?;
-            let may_try = self.0.limits.may_try(address, self.0.clock.ticks_us());
-            may_try
-                .map_err(|retry_after_s| AuthenticationError::TooManyFailures { retry_after_s })?;
+            self.check_may_try(address)?;
         }
         let loaded = Box::pin(self.load_key(id)).await;
         loaded.map_err(|_| AuthenticationError::Unavailable)
+    }
+
+    /// Whether an address may try what this node does not know.
+    pub(crate) fn check_may_try(&self, address: IpAddr) -> Result<(), AuthenticationError> {
+        self.check_stranger(address)?;
+        let may_try = self.0.limits.may_try(address, self.0.clock.ticks_us());
+        may_try.map_err(|retry_after_s| AuthenticationError::TooManyFailures { retry_after_s })
     }
 
     fn cached_key(&self, id: ApiKeyId) -> Option<Arc<Known>> {

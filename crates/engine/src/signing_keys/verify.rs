@@ -73,6 +73,15 @@ impl Verifier {
                 .is_ok()
     }
 
+    /// Whether the key proves something at this time.
+    pub(crate) fn check_state(&self, now: Timestamp) -> Result<(), SigningKeyError> {
+        match self.key.state(now) {
+            SigningKeyState::Active | SigningKeyState::Rotating => Ok(()),
+            SigningKeyState::Revoked => Err(SigningKeyError::Revoked),
+            SigningKeyState::Expired => Err(SigningKeyError::Expired),
+        }
+    }
+
     /// Whether this is the key's signature of the message.
     #[must_use]
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
@@ -95,14 +104,15 @@ impl Engine {
         if verifier.key.place != place {
             return Err(SigningKeyError::Unknown);
         }
-        match verifier.key.state(self.now()) {
-            SigningKeyState::Active | SigningKeyState::Rotating => Ok(verifier),
-            SigningKeyState::Revoked => Err(SigningKeyError::Revoked),
-            SigningKeyState::Expired => Err(SigningKeyError::Expired),
-        }
+        verifier.check_state(self.now())?;
+        Ok(verifier)
     }
 
-    async fn known_verifier(&self, id: SigningKeyId) -> Result<Arc<Verifier>, SigningKeyError> {
+    /// The signing key of this id, whatever its account and its state.
+    pub(crate) async fn known_verifier(
+        &self,
+        id: SigningKeyId,
+    ) -> Result<Arc<Verifier>, SigningKeyError> {
         let (cache, fresh) = (&self.0.verifiers, self.0.changes.is_fresh(self.now()));
         if let Some(verifier) = cache.get(&id).filter(|_| fresh) {
             return Ok(verifier);
