@@ -337,12 +337,16 @@ impl Stage {
         answers.iter().map(token).collect()
     }
 
-    /// Cards kept with a customer, which pay again and again.
+    /// Kept cards, each with a customer of its own, which pay again and again.
     pub(crate) async fn cards(&self, count: usize) -> Vec<String> {
-        let customer = ask(&self.api(), vec![self.post("/v1/customers", &[], "{}")]).await;
-        let path = format!("/v1/customers/{}/cards", text(&customer[0], "id"));
-        let keep = |token: TokenId| self.post(&path, &[], &json!({ "token": token }).to_string());
-        let requests = self.tokens(count).await.into_iter().map(keep).collect();
+        let customer = self.post("/v1/customers", &[], "{}");
+        let customers = ask(&self.api(), vec![customer; count]).await;
+        let tokens = self.tokens(count).await;
+        let keep = |(customer, token): (&Value, TokenId)| {
+            let path = format!("/v1/customers/{}/cards", text(customer, "id"));
+            self.post(&path, &[], &json!({ "token": token }).to_string())
+        };
+        let requests = customers.iter().zip(tokens).map(keep).collect();
         let answers = ask(&self.api(), requests).await;
         answers.iter().map(|card| text(card, "id")).collect()
     }

@@ -102,12 +102,15 @@ pub(crate) fn signature(bytes: &[u8]) {
         let sent = headers["content-digest"].to_str().expect("a dictionary");
         let digest = coffer_crypto::digest(&[body]).to_vec();
         let longer = coffer_crypto::digest_512(body).to_vec();
-        let spelled = [digest, longer].map(|digest| BASE64.encode(&digest));
-        assert!(
-            spelled
-                .iter()
-                .any(|digest| sent.contains(digest.trim_end_matches('=')))
-        );
+        // The last symbol has bits to spare, which a reader is not to look at (RFC 9651, 4.2.7).
+        let spelled = [digest, longer].map(|digest| {
+            let text = BASE64.encode(&digest);
+            text.trim_end_matches('=')
+                .split_at(digest.len() * 8 / 6)
+                .0
+                .to_owned()
+        });
+        assert!(spelled.iter().any(|digest| sent.contains(digest)));
     }
     let Some((components, nonce, params)) = coffer_api::fuzzing::signature(&headers) else {
         return;
