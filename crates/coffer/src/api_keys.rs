@@ -30,7 +30,7 @@ const COLUMNS: [(&str, &str); 8] = [
 pub(crate) fn run(command: ApiKeysCommand) -> Result<(), Failure> {
     match command {
         ApiKeysCommand::Create(new) => {
-            let directory = Directory::open(&new.place.dir)?;
+            let directory = Directory::open(&new.owner.place.dir)?;
             runtime::command(create(&directory, new))
         }
         ApiKeysCommand::List(listed) => {
@@ -70,12 +70,12 @@ pub(crate) fn run(command: ApiKeysCommand) -> Result<(), Failure> {
 
 async fn create(directory: &Directory, new: NewKeyArguments) -> Result<(), Failure> {
     let (reach, _lock) = Reach::open(directory).await?;
-    let account = account_of(&reach, new.account, true).await?;
+    let account = account_of(&reach, new.owner.account, true).await?;
     let wanted = KeyWanted {
         account,
-        mode: new.mode,
+        mode: new.owner.mode,
         kind: new.kind,
-        name: new.name,
+        name: new.owner.name,
         permissions: new.permissions,
         lasts_ms: new.days.map(|days| days.saturating_mul(DAY_MS)),
         addresses: new.addresses.join(" "),

@@ -74,7 +74,8 @@ pub(crate) fn run(command: SigningKeysCommand) -> Result<(), Failure> {
     }
 }
 
-fn register(owner: SigningKeyOwner, public_key: String) -> Result<(), Failure> {
+fn register(of: SigningKeyOwner, public_key: String) -> Result<(), Failure> {
+    let SigningKeyOwner { owner, client } = of;
     let directory = Directory::open(&owner.place.dir)?;
     let made = runtime::command(async {
         let (reach, _lock) = Reach::open(&directory).await?;
@@ -83,7 +84,7 @@ fn register(owner: SigningKeyOwner, public_key: String) -> Result<(), Failure> {
             mode: owner.mode,
             name: owner.name,
             public_key,
-            client: owner.client,
+            client,
         };
         reach.signing_key(wanted).await
     })?;

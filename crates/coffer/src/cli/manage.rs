@@ -78,9 +78,9 @@ pub(crate) struct KeyNamed {
     pub(crate) place: Place,
 }
 
-/// A key to be made.
+/// Whose a new key is, and what it is called.
 #[derive(Args)]
-pub(crate) struct NewKeyArguments {
+pub(crate) struct KeyOwner {
     #[command(flatten)]
     pub(crate) place: Place,
     /// The account, by name; it is created when there is none.
@@ -89,12 +89,19 @@ pub(crate) struct NewKeyArguments {
     /// Test or live.
     #[arg(long, default_value = "test")]
     pub(crate) mode: Mode,
-    /// `sk` (secret) or `pk` (publishable).
-    #[arg(long, default_value = "sk")]
-    pub(crate) kind: KeyKind,
     /// What the key is called.
     #[arg(long, default_value = "command line")]
     pub(crate) name: String,
+}
+
+/// A key to be made.
+#[derive(Args)]
+pub(crate) struct NewKeyArguments {
+    #[command(flatten)]
+    pub(crate) owner: KeyOwner,
+    /// `sk` (secret) or `pk` (publishable).
+    #[arg(long, default_value = "sk")]
+    pub(crate) kind: KeyKind,
     /// `full`, `read_only`, `checkout_only`, `reporting`, or rights such as `payments:write`, separated by spaces; a secret key
     /// has all unless told.
     #[arg(long)]
@@ -181,20 +188,11 @@ pub(crate) struct SigningKeyNamed {
     pub(crate) place: Place,
 }
 
-/// Whose a new signing key is.
+/// Whose a new signing key is, and for whom it stands.
 #[derive(Args)]
 pub(crate) struct SigningKeyOwner {
     #[command(flatten)]
-    pub(crate) place: Place,
-    /// The account, by name; it is created when there is none.
-    #[arg(long)]
-    pub(crate) account: String,
-    /// Test or live.
-    #[arg(long, default_value = "test")]
-    pub(crate) mode: Mode,
-    /// What the key is called.
-    #[arg(long, default_value = "command line")]
-    pub(crate) name: String,
+    pub(crate) owner: KeyOwner,
     /// The secret API key that it may stand for as a client of OAuth, `key_…`.
     #[arg(long, value_name = "KEY_ID")]
     pub(crate) client: Option<ApiKeyId>,
