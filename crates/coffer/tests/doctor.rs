@@ -41,6 +41,12 @@ impl Report {
             .collect()
     }
 
+    /// These were found, and no others.
+    #[track_caller]
+    fn just<const N: usize>(&self, codes: [&str; N]) {
+        assert_eq!(self.codes(), BTreeSet::from(codes), "{:?}", self.findings);
+    }
+
     #[track_caller]
     fn of(&self, code: &str) -> &Value {
         let found = self.findings.iter().find(|found| found["code"] == code);
@@ -169,12 +175,7 @@ fn a_server_of_shared_rates_is_well_while_it_lets_the_api_in() {
     write(password.clone(), redis.password().as_bytes());
     mode(password.clone(), 0o600);
     let found = doctor(at);
-    assert_eq!(
-        found.codes(),
-        BTreeSet::from(AT_REST),
-        "{:?}",
-        found.findings
-    );
+    found.just(AT_REST);
     let alone = |found: &Report| {
         let alone = found.of("D509");
         assert_eq!(
@@ -204,12 +205,7 @@ fn looking_changes_nothing() {
     };
     let before = all();
     let found = doctor(at);
-    assert_eq!(
-        found.codes(),
-        BTreeSet::from(AT_REST),
-        "{:?}",
-        found.findings
-    );
+    found.just(AT_REST);
     assert!(all() == before);
 }
 
@@ -241,12 +237,7 @@ fn what_was_not_looked_at_is_said_and_is_not_well() {
 async fn a_running_installation_is_well_until_its_key_server_is_sealed() {
     let coffer = Coffer::start(BINARY).await;
     let found = doctor(coffer.directory());
-    assert_eq!(
-        found.codes(),
-        BTreeSet::from(["D102"]),
-        "{:?}",
-        found.findings
-    );
+    found.just(["D102"]);
     // The simulator's store is a file whatever the others' are.
     fs::remove_file(coffer.directory().join("simulator/simulator.reserve")).unwrap();
     let found = doctor(coffer.directory());
