@@ -143,7 +143,7 @@ pub(crate) struct Connection {
     target: Target,
     stream: TlsStream<TcpStream>,
     received: Vec<u8>,
-    /// The server ends it with the answer that came last, as the vault does after each deposit.
+    /// The server ends it with the answer that came last.
     is_over: bool,
 }
 
