@@ -45,7 +45,7 @@ pub const WEBHOOK_BODY_MAX: usize = 1024;
 /// Webhook endpoints per account and mode.
 pub const WEBHOOK_ENDPOINTS_MAX: i64 = 20;
 /// Cards kept per customer.
-pub const CARDS_PER_CUSTOMER_MAX: i64 = 20;
+pub const CARDS_PER_CUSTOMER_MAX: u32 = 20;
 /// Origins allowed per account.
 pub const ORIGINS_MAX: usize = 20;
 /// Data keys that the vault asks for at a time.

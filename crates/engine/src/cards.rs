@@ -6,7 +6,7 @@ use coffer_core::{
     id::{CardId, CustomerId, RecordId, TokenId},
     limits::CARDS_PER_CUSTOMER_MAX,
 };
-use coffer_db::{Row, Transaction, Value, params};
+use coffer_db::{Expect, Row, Transaction, Value, params};
 use coffer_net::contract::{
     Place,
     vault::{DeleteRecord, KeepCard},
@@ -97,8 +97,14 @@ impl Engine {
         let [account, mode] = key_of(card.place);
         let customer = params![account, mode, card.customer.to_string()];
         let created = Happened::to(&id, 1, EventType::CardCreated);
+        // Counted again: others may have kept theirs since, but none does while the customer is held.
         let change = Transaction::new()
             .one(&sql::CUSTOMER_HOLD, customer)
+            .then(
+                &sql::CARDS_OF_CUSTOMER,
+                cards_of(card.place, card.customer),
+                Expect::AtMost(u64::from(CARDS_PER_CUSTOMER_MAX - 1)),
+            )
             .one(&sql::CARD_INSERT, columns(&card, record))
             .append(self.answered(fresh, &id, card.created, &answer)?)
             .append(self.tell(card.place, &[created]));
@@ -113,26 +119,35 @@ impl Engine {
             Err(error) if error.is_conflict_at(&idempotency::CLAIM) => {
                 Err(self.twin_answer(fresh).await)
             }
+            Err(error) if error.is_conflict_at(&sql::CARDS_OF_CUSTOMER) => {
+                Err(self.why_not_kept(fresh, (&card, record), full()).await)
+            }
             Err(error)
                 if error.is_conflict_at(&sql::CUSTOMER_HOLD)
                     || error.is_conflict_at(&sql::CARD_INSERT) =>
             {
-                Err(self.why_not_kept(fresh, &card, record).await)
+                let gone = Error::NotFound { object: "customer" };
+                Err(self.why_not_kept(fresh, (&card, record), gone).await)
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Kept before, by a twin or by another request with the token; or the customer was deleted meanwhile, and then nobody
-    /// else would delete the record.
-    async fn why_not_kept(&self, fresh: &Fresh, card: &Card, record: RecordId) -> Error {
+    /// Kept before, by a twin or by another request with the token; or else what is said to have happened meanwhile, and then
+    /// nobody else would delete the record.
+    async fn why_not_kept(
+        &self,
+        fresh: &Fresh,
+        (card, record): (&Card, RecordId),
+        meanwhile: Error,
+    ) -> Error {
         match self.kept_card(card.place, card.id).await {
             Ok(_) => return self.or_twin(fresh, Error::TokenUsed).await,
             Err(Error::NotFound { .. }) => {}
             Err(error) => return error,
         }
         match self.forget_record(card.place, record).await {
-            Ok(()) => Error::NotFound { object: "customer" },
+            Ok(()) => meanwhile,
             Err(error) => error,
         }
     }
@@ -148,14 +163,10 @@ impl Engine {
         page: Page,
     ) -> Result<Listed<Card>, Error> {
         self.customer(caller, customer).await?;
-        let rows = self
-            .card_rows(
-                caller.place,
-                customer,
-                page.before_id::<CardId>()?,
-                page.fetch(),
-            )
-            .await?;
+        let [account, mode] = key_of(caller.place);
+        let before = page.before_id::<CardId>()?;
+        let row = params![account, mode, customer.to_string(), before, page.fetch()];
+        let rows = self.db().read(&sql::CARD_LIST, row).await?;
         page.read(&rows, read)
     }
 
@@ -184,11 +195,8 @@ impl Engine {
         caller: &Caller,
         customer: CustomerId,
     ) -> Result<u64, Error> {
-        // Cards kept at the same instant may exceed the limit.
-        let most = CARDS_PER_CUSTOMER_MAX.saturating_mul(10);
-        let rows = self
-            .card_rows(caller.place, customer, "~".to_owned(), most)
-            .await?;
+        let cards = cards_of(caller.place, customer);
+        let rows = self.db().read(&sql::CARDS_OF_CUSTOMER, cards).await?;
         let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
         for row in rows {
             self.forget_record(caller.place, rows::word(&row, "record")?)
@@ -215,27 +223,25 @@ impl Engine {
     }
 
     async fn check_card_room(&self, place: Place, customer: CustomerId) -> Result<(), Error> {
-        let limit = CARDS_PER_CUSTOMER_MAX;
-        let cards = self.card_rows(place, customer, "~".to_owned(), limit);
-        if i64::try_from(cards.await?.len()).unwrap_or(i64::MAX) < limit {
-            return Ok(());
+        let cards = cards_of(place, customer);
+        let rows = self.db().read(&sql::CARDS_OF_CUSTOMER, cards).await?;
+        match u32::try_from(rows.len()) {
+            Ok(count) if count < CARDS_PER_CUSTOMER_MAX => Ok(()),
+            Ok(_) | Err(_) => Err(full()),
         }
-        Err(Error::LimitReached {
-            what: "cards of a customer",
-            limit,
-        })
     }
+}
 
-    async fn card_rows(
-        &self,
-        place: Place,
-        customer: CustomerId,
-        before: String,
-        limit: i64,
-    ) -> Result<Vec<Row>, Error> {
-        let [account, mode] = key_of(place);
-        let row = params![account, mode, customer.to_string(), before, limit];
-        Ok(self.db().read(&sql::CARD_LIST, row).await?)
+fn cards_of(place: Place, customer: CustomerId) -> Vec<Value> {
+    let [account, mode] = key_of(place);
+    params![account, mode, customer.to_string(), CARDS_PER_CUSTOMER_MAX]
+}
+
+/// The customer has as many cards as there may be.
+fn full() -> Error {
+    Error::LimitReached {
+        what: "cards of a customer",
+        limit: CARDS_PER_CUSTOMER_MAX.into(),
     }
 }
 
@@ -281,6 +287,8 @@ fn read(row: &Row) -> Result<Card, Error> {
 mod tests {
     use std::sync::atomic::Ordering;
 
+    use tokio::task::JoinSet;
+
     use super::*;
     use crate::{Metadata, NewCustomer, fixture::Shop};
 
@@ -299,6 +307,28 @@ mod tests {
     }
 
     const TOKEN: TokenId = TokenId::from_bytes([8; 16]);
+
+    #[tokio::test]
+    async fn of_cards_kept_at_the_same_instant_one_is_the_last_for_which_there_is_room() {
+        let shop = Shop::open().await;
+        let whose = customer(&shop).await;
+        let caller = shop.caller("POST /v1/customers/{id}/cards").await;
+        let keep = |token: u8| {
+            let token = TokenRef::Deposited(TokenId::from_bytes([token; 16]));
+            let (engine, caller) = (shop.engine.clone(), caller.clone());
+            async move {
+                engine
+                    .card_keep(&caller, Fresh::unkeyed(), whose, token)
+                    .await
+            }
+        };
+        let most = u8::try_from(CARDS_PER_CUSTOMER_MAX).unwrap();
+        let kept = (0..most + 5).map(keep).collect::<JoinSet<_>>();
+        let kept = kept.join_all().await;
+        let refused: Vec<Error> = kept.into_iter().filter_map(Result::err).collect();
+        assert_eq!(refused, vec![full(); 5]);
+        assert_eq!(shop.vault.forgotten.load(Ordering::SeqCst), 5);
+    }
 
     #[tokio::test]
     async fn a_card_kept_in_the_vault_alone_is_found_by_the_repeat() {

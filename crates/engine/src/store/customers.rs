@@ -41,6 +41,7 @@ pub(crate) const STATEMENTS: &[&Statement] = &[
     &CARD_INSERT,
     &CARD_FIND,
     &CARD_LIST,
+    &CARDS_OF_CUSTOMER,
     &CARD_DELETE,
     &CARDS_DELETE_OF_CUSTOMER,
 ];
@@ -80,7 +81,7 @@ pub(crate) static CUSTOMER_HOLD: Statement = Statement::new(
     "customer_hold",
     "UPDATE customers SET version = version WHERE account = $1 AND mode = $2 AND customer = $3",
 );
-/// Only after [`CUSTOMER_HOLD`].
+/// Only after [`CUSTOMER_HOLD`], and after [`CARDS_OF_CUSTOMER`] has found room.
 pub(crate) static CARD_INSERT: Statement = Statement::new(
     "card_insert",
     "INSERT INTO cards (account, mode, card, customer, record, version, brand, last4, exp_month, exp_year, created)
@@ -99,6 +100,11 @@ pub(crate) static CARD_FIND: Statement = Statement::new("card_find", select_card
 pub(crate) static CARD_LIST: Statement = Statement::new(
     "card_list",
     select_cards!("customer = $3 AND card < $4 ORDER BY card DESC LIMIT $5"),
+);
+/// The vault's records of a customer's cards, as far as they are counted.
+pub(crate) static CARDS_OF_CUSTOMER: Statement = Statement::new(
+    "cards_of_customer",
+    "SELECT record FROM cards WHERE account = $1 AND mode = $2 AND customer = $3 LIMIT $4",
 );
 pub(crate) static CARD_DELETE: Statement = Statement::new(
     "card_delete",
