@@ -46,21 +46,11 @@ impl Text {
         Self(text)
     }
 
-    /// With a number, which is not negative, and what stands before it.
+    /// With a number and what stands before it.
     fn number(mut self, before: &str, number: i64) -> Self {
         self.0.extend_from_slice(before.as_bytes());
-        let (first, mut rest) = (self.0.len(), number.unsigned_abs());
-        loop {
-            let digit = u8::try_from(rest % 10).unwrap_or_default();
-            self.0.push(b'0' + digit);
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        if let Some(digits) = self.0.get_mut(first..) {
-            digits.reverse();
-        }
+        let mut digits = itoa::Buffer::new();
+        self.0.extend_from_slice(digits.format(number).as_bytes());
         self
     }
 }

@@ -7,6 +7,8 @@
 )]
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// What fits into 64 bits whatever the digits: numbers of that size are much faster to calculate with.
+const REGISTER_DIGITS: usize = 10;
 /// What 256 bits need.
 const DIGITS_MAX: usize = 43;
 
@@ -38,8 +40,14 @@ pub(crate) fn encode(bytes: &[u8], width: usize, text: &mut String) {
 
 /// The reverse of [`encode`]; `None` for a foreign digit or more than 128 bits.
 pub(crate) fn number(digits: &str) -> Option<u128> {
-    digits.bytes().try_fold(0_u128, |number, digit| {
-        number.checked_mul(62)?.checked_add(value(digit)?.into())
+    let mut groups = digits.as_bytes().chunks(REGISTER_DIGITS);
+    groups.try_fold(0_u128, |number, group| {
+        let (mut low, mut scale) = (0_u64, 1_u64);
+        for digit in group {
+            low = low * 62 + u64::from(value(*digit)?);
+            scale *= 62;
+        }
+        number.checked_mul(scale.into())?.checked_add(low.into())
     })
 }
 

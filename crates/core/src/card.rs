@@ -59,7 +59,8 @@ impl From<Last4> for String {
 
 impl fmt::Display for Last4 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|digit| write!(f, "{digit}"))
+        let digits = self.0.map(|digit| digit | b'0');
+        f.write_str(std::str::from_utf8(&digits).unwrap_or_default())
     }
 }
 

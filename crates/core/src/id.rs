@@ -90,24 +90,31 @@ pub(crate) fn decode(text: &str) -> Option<Uuid> {
 
 /// In one piece, so that a string that takes it is made once and not grown.
 pub(crate) fn write(f: &mut fmt::Formatter<'_>, prefix: &str, id: &[u8; 16]) -> fmt::Result {
-    // The next digit's five bits are always the highest ones; the last digit's padding comes in as zeros.
-    let mut bits = u128::from_be_bytes(*id);
-    let digits = std::iter::repeat_with(|| {
-        let value = bits >> 123;
-        bits <<= 5;
-        let digit = usize::try_from(value)
-            .ok()
-            .and_then(|value| ALPHABET.get(value));
-        digit.copied().unwrap_or(b'0')
-    });
-    let bytes = prefix.bytes().chain([b'_']).chain(digits.take(DIGITS));
-    let (mut text, mut length) = ([0_u8; TEXT_MAX], 0);
-    for (place, byte) in text.iter_mut().zip(bytes) {
-        *place = byte;
-        length += 1;
-    }
-    let text = text.get(..length).unwrap_or_default();
+    let mut text = [b'_'; TEXT_MAX];
+    let (before, digits) = text.split_at_mut(prefix.len() + 1);
+    let name = before.iter_mut().zip(prefix.bytes());
+    name.for_each(|(place, byte)| *place = byte);
+    let places = digits.iter_mut().zip(encode(id));
+    places.for_each(|(place, digit)| *place = digit);
+    let text = text.get(..prefix.len() + 1 + DIGITS).unwrap_or_default();
     f.write_str(std::str::from_utf8(text).unwrap_or_default())
+}
+
+/// The digits: five bits each from the highest on, the last two bits of the last one zero. Every answer has several ids, so
+/// this is done by numbers of a register's size: three times five bytes are eight digits, and the last byte is two.
+fn encode(id: &[u8; 16]) -> [u8; DIGITS] {
+    let mut digits = [b'0'; DIGITS];
+    for (bytes, places) in id.chunks(5).zip(digits.chunks_mut(8)) {
+        let bits = bytes
+            .iter()
+            .fold(0, |bits, byte| (bits << 8) | u64::from(*byte));
+        let bits = bits << (40 - 8 * bytes.len());
+        for (at, place) in (1..).zip(places) {
+            let value = usize::try_from((bits >> (40 - 5 * at)) & 31).unwrap_or_default();
+            *place = ALPHABET.get(value).copied().unwrap_or_default();
+        }
+    }
+    digits
 }
 
 impl<K: Kind> fmt::Display for Id<K> {

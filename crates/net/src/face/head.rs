@@ -176,8 +176,12 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
     let colon = memchr::memchr(b':', line).ok_or(Fault::Malformed)?;
     let (name, value) = line.split_at_checked(colon).ok_or(Fault::Malformed)?;
     let value = value.get(1..).unwrap_or_default();
-    let fits = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
-    if is_token(name) && value.iter().all(fits) {
+    let is_control = |byte: u8| (byte < b' ' && byte != b'\t') || byte == 0x7f;
+    // To the end whatever is found: so many bytes are looked at at once.
+    let controls = value
+        .iter()
+        .fold(false, |found, byte| found | is_control(*byte));
+    if is_token(name) && !controls {
         Ok((name, value.trim_ascii()))
     } else {
         Err(Fault::Malformed)

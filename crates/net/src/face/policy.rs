@@ -31,8 +31,11 @@ pub(super) fn check<B>(request: &Request<B>, names: &[String]) -> Result<(), Fau
         return Err(Fault::MethodUnknown);
     }
     check_host(request, names)?;
-    let overrides = |name: &HeaderName| request.headers().contains_key(name);
-    if METHOD_OVERRIDES.iter().any(overrides) {
+    if request
+        .headers()
+        .keys()
+        .any(|name| METHOD_OVERRIDES.contains(name))
+    {
         return Err(Fault::MethodOverride);
     }
     Ok(())
