@@ -1,6 +1,8 @@
 //! One returned row; columns are read by name and by kind.
 
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::{Error, Value};
 
@@ -11,17 +13,83 @@ pub(crate) struct Columns {
     pub(crate) names: Box<[Box<str>]>,
 }
 
+/// A value on its way from the database into a [`Row`].
+#[derive(Clone, Copy)]
+pub(crate) enum Taken<'v> {
+    Null,
+    Integer(i64),
+    Text(&'v str),
+    Bytes(&'v [u8]),
+}
+
+impl From<Taken<'_>> for Value {
+    fn from(taken: Taken<'_>) -> Self {
+        match taken {
+            Taken::Null => Self::Null,
+            Taken::Integer(integer) => Self::Integer(integer),
+            Taken::Text(text) => Self::Text(text.to_owned()),
+            Taken::Bytes(bytes) => Self::Bytes(bytes.to_vec()),
+        }
+    }
+}
+
+/// What stands in one column.
+#[derive(Clone, Debug)]
+enum Cell {
+    Null,
+    Integer(i64),
+    /// This part of the row's text.
+    Text(Range<usize>),
+    Bytes(Box<[u8]>),
+}
+
+/// Room for text made at once, for each column: rows mostly hold ids and words.
+const TEXT_PER_COLUMN: usize = 24;
+
 /// A row that a statement returned.
 #[derive(Clone, Debug)]
 pub struct Row {
     columns: Arc<Columns>,
-    values: Box<[Value]>,
+    cells: Vec<Cell>,
+    /// Of all columns together: one piece of memory instead of many.
+    text: String,
+    next: Next,
+}
+
+/// The column after the one that was read last: most are read in their order, and then none has to be looked for.
+#[derive(Debug, Default)]
+struct Next(AtomicUsize);
+
+impl Clone for Next {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 impl Row {
-    /// `values` are in the order of `columns`.
-    pub(crate) fn new(columns: Arc<Columns>, values: Box<[Value]>) -> Self {
-        Self { columns, values }
+    /// Without a value yet: they come in the order of `columns`.
+    pub(crate) fn new(columns: Arc<Columns>) -> Self {
+        let count = columns.names.len();
+        Self {
+            columns,
+            cells: Vec::with_capacity(count),
+            text: String::with_capacity(count.saturating_mul(TEXT_PER_COLUMN)),
+            next: Next::default(),
+        }
+    }
+
+    /// With the value of one more column.
+    pub(crate) fn push(&mut self, value: Taken<'_>) {
+        self.cells.push(match value {
+            Taken::Null => Cell::Null,
+            Taken::Integer(integer) => Cell::Integer(integer),
+            Taken::Text(text) => {
+                let from = self.text.len();
+                self.text.push_str(text);
+                Cell::Text(from..self.text.len())
+            }
+            Taken::Bytes(bytes) => Cell::Bytes(bytes.into()),
+        });
     }
 
     /// The text in a column that is never null.
@@ -57,9 +125,9 @@ impl Row {
     /// `Defect` when there is no such column, or it holds something else.
     pub fn optional_text(&self, column: &str) -> Result<Option<&str>, Error> {
         match self.value(column)? {
-            Value::Null => Ok(None),
-            Value::Text(text) => Ok(Some(text)),
-            Value::Integer(_) | Value::Bytes(_) => Err(self.wrong(column, "text")),
+            Cell::Null => Ok(None),
+            Cell::Text(range) => Ok(self.text.get(range.clone())),
+            Cell::Integer(_) | Cell::Bytes(_) => Err(self.wrong(column, "text")),
         }
     }
 
@@ -69,9 +137,9 @@ impl Row {
     /// `Defect` when there is no such column, or it holds something else.
     pub fn optional_integer(&self, column: &str) -> Result<Option<i64>, Error> {
         match self.value(column)? {
-            Value::Null => Ok(None),
-            Value::Integer(integer) => Ok(Some(*integer)),
-            Value::Text(_) | Value::Bytes(_) => Err(self.wrong(column, "integer")),
+            Cell::Null => Ok(None),
+            Cell::Integer(integer) => Ok(Some(*integer)),
+            Cell::Text(_) | Cell::Bytes(_) => Err(self.wrong(column, "integer")),
         }
     }
 
@@ -81,24 +149,32 @@ impl Row {
     /// `Defect` when there is no such column, or it holds something else.
     pub fn optional_bytes(&self, column: &str) -> Result<Option<&[u8]>, Error> {
         match self.value(column)? {
-            Value::Null => Ok(None),
-            Value::Bytes(bytes) => Ok(Some(bytes)),
-            Value::Integer(_) | Value::Text(_) => Err(self.wrong(column, "bytes")),
+            Cell::Null => Ok(None),
+            Cell::Bytes(bytes) => Ok(Some(bytes)),
+            Cell::Integer(_) | Cell::Text(_) => Err(self.wrong(column, "bytes")),
         }
     }
 
-    fn value(&self, column: &str) -> Result<&Value, Error> {
-        self.columns
-            .names
-            .iter()
-            .position(|name| **name == *column)
-            .and_then(|position| self.values.get(position))
-            .ok_or_else(|| {
-                Error::Defect(format!(
-                    "statement {} returns no column {column}",
-                    self.columns.statement
-                ))
-            })
+    fn value(&self, column: &str) -> Result<&Cell, Error> {
+        let names = &self.columns.names;
+        let next = self.next.0.load(Ordering::Relaxed);
+        let position = if names.get(next).is_some_and(|name| **name == *column) {
+            Some(next)
+        } else {
+            names.iter().position(|name| **name == *column)
+        };
+        let found = position.and_then(|position| {
+            self.next
+                .0
+                .store(position.saturating_add(1), Ordering::Relaxed);
+            self.cells.get(position)
+        });
+        found.ok_or_else(|| {
+            Error::Defect(format!(
+                "statement {} returns no column {column}",
+                self.columns.statement
+            ))
+        })
     }
 
     fn wrong(&self, column: &str, kind: &str) -> Error {
@@ -119,13 +195,16 @@ mod tests {
             statement: "payment_by_id",
             names: Box::new(names),
         };
-        let values = [
-            Value::from("pay_1"),
-            Value::from(1999_i64),
-            Value::from(vec![9_u8]),
-            Value::Null,
-        ];
-        Row::new(Arc::new(columns), Box::new(values))
+        let mut row = Row::new(Arc::new(columns));
+        for value in [
+            Taken::Text("pay_1"),
+            Taken::Integer(1999),
+            Taken::Bytes(&[9]),
+            Taken::Null,
+        ] {
+            row.push(value);
+        }
+        row
     }
 
     #[test]

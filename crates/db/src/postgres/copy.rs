@@ -9,9 +9,10 @@ use futures_util::TryStreamExt as _;
 use futures_util::future::join_all;
 
 use super::failure::{self, Place};
-use super::value::{Lent, Taken};
+use super::value::Lent;
 use super::{schema, session};
 use crate::copy::{MIGRATIONS, ROWS_AT_ONCE, Table};
+use crate::row::Taken;
 use crate::{Error, Migration, PostgresAddress, Value};
 
 /// One instant for every table, which is that of the first read, and as long as it takes.
@@ -54,7 +55,8 @@ impl PostgresSnapshot {
         let stream = self.0.query_raw(sql, none).await.map_err(failed)?;
         let mut stream = pin!(stream);
         while let Some(row) = stream.try_next().await.map_err(failed)? {
-            let values = (0..row.len()).map(|column| row.try_get(column).map(|Taken(value)| value));
+            let values =
+                (0..row.len()).map(|column| row.try_get::<_, Taken<'_>>(column).map(Value::from));
             let values: Vec<Value> = values.collect::<Result<_, _>>().map_err(failed)?;
             each(&values)?;
         }

@@ -1,13 +1,14 @@
 //! Runs statements on a connection: binds, counts what was touched, copies what was returned.
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use deadpool_postgres::ClientWrapper;
 use futures_util::TryStreamExt as _;
 use futures_util::future::join_all;
 
 use super::failure::{self, Failed, Place};
-use super::value::{Lent, Taken, is_known};
+use super::value::{Lent, is_known};
 use crate::catalog::{self, Proved, defect};
 use crate::transaction::{Placed, in_order};
 use crate::{Error, Outcome, Row, Statement, Transaction, Value};
@@ -167,9 +168,11 @@ async fn run(
 }
 
 fn owned(row: &tokio_postgres::Row, entry: &Entry) -> Result<Row, tokio_postgres::Error> {
-    let taken = (0..row.len()).map(|column| row.try_get::<_, Taken>(column).map(|taken| taken.0));
-    let values = taken.collect::<Result<Box<[Value]>, _>>()?;
-    Ok(Row::new(entry.columns.clone(), values))
+    let mut copy = Row::new(Arc::clone(&entry.columns));
+    for column in 0..row.len() {
+        copy.push(row.try_get(column)?);
+    }
+    Ok(copy)
 }
 
 fn place(entry: &Entry, step: usize) -> Place {

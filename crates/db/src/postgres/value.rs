@@ -4,6 +4,7 @@ use bytes::BytesMut;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type};
 
 use crate::Value;
+use crate::row::Taken;
 
 type Boxed = Box<dyn std::error::Error + Sync + Send>;
 
@@ -61,25 +62,21 @@ impl ToSql for Lent<'_> {
     tokio_postgres::types::to_sql_checked!();
 }
 
-/// A value taken from the driver.
-pub(super) struct Taken(pub(super) Value);
-
-impl<'r> FromSql<'r> for Taken {
+impl<'r> FromSql<'r> for Taken<'r> {
     fn from_sql(kind: &Type, raw: &'r [u8]) -> Result<Self, Boxed> {
-        let value = if *kind == Type::INT8 {
-            Value::Integer(i64::from_be_bytes(raw.try_into()?))
+        Ok(if *kind == Type::INT8 {
+            Self::Integer(i64::from_be_bytes(raw.try_into()?))
         } else if *kind == Type::INT4 {
-            Value::Integer(i64::from(i32::from_be_bytes(raw.try_into()?)))
+            Self::Integer(i64::from(i32::from_be_bytes(raw.try_into()?)))
         } else if *kind == Type::BYTEA {
-            Value::Bytes(raw.to_vec())
+            Self::Bytes(raw)
         } else {
-            Value::Text(std::str::from_utf8(raw)?.to_owned())
-        };
-        Ok(Self(value))
+            Self::Text(std::str::from_utf8(raw)?)
+        })
     }
 
     fn from_sql_null(_: &Type) -> Result<Self, Boxed> {
-        Ok(Self(Value::Null))
+        Ok(Self::Null)
     }
 
     fn accepts(kind: &Type) -> bool {
@@ -121,7 +118,7 @@ mod tests {
                 Lent(&value).to_sql(&kind, &mut out),
                 Ok(IsNull::No)
             ));
-            assert!(Taken::from_sql(&kind, &out).unwrap().0 == value);
+            assert!(Value::from(Taken::from_sql(&kind, &out).unwrap()) == value);
         }
         assert!(!is_known(&Type::NUMERIC) && !is_known(&Type::BOOL));
     }

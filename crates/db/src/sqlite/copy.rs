@@ -8,7 +8,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags};
 
 use super::failure::{self, Place};
-use super::run::{Bound, owned};
+use super::run::{Bound, taken};
 use super::{schema, settings};
 use crate::copy::Table;
 use crate::{Error, Migration, Unavailable, Value};
@@ -86,7 +86,7 @@ impl SqliteSnapshot {
         let columns = select.column_count();
         let mut rows = select.raw_query();
         while let Some(row) = rows.next().map_err(failed)? {
-            let values = (0..columns).map(|column| owned(row, column, COPYING));
+            let values = (0..columns).map(|column| taken(row, column, COPYING).map(Value::from));
             each(&values.collect::<Result<Vec<_>, Error>>()?)?;
         }
         Ok(())

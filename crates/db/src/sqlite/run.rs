@@ -1,10 +1,13 @@
 //! Runs one prepared statement: binds by name, counts what it touched, copies what it returned.
 
+use std::sync::Arc;
+
 use rusqlite::ToSql;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
 use super::failure::{self, Place};
 use super::proof::Entry;
+use crate::row::Taken;
 use crate::{Error, Row, Value};
 
 /// The most rows one statement may return. What may grow is read in pages.
@@ -64,25 +67,31 @@ fn returned(
                 &format!("returns more than {ROWS_MAX} rows; read them in pages"),
             ));
         }
-        let values = (0..entry.columns.names.len()).map(|column| owned(row, column, place));
-        let values = values.collect::<Result<Box<[Value]>, Error>>()?;
-        found.push(Row::new(entry.columns.clone(), values));
+        let mut copy = Row::new(Arc::clone(&entry.columns));
+        for column in 0..entry.columns.names.len() {
+            copy.push(taken(row, column, place)?);
+        }
+        found.push(copy);
     }
     Ok((count(found.len()), found))
 }
 
-pub(super) fn owned(row: &rusqlite::Row<'_>, column: usize, place: Place) -> Result<Value, Error> {
+pub(super) fn taken<'r>(
+    row: &'r rusqlite::Row<'_>,
+    column: usize,
+    place: Place,
+) -> Result<Taken<'r>, Error> {
     match row
         .get_ref(column)
         .map_err(|e| failure::of_statement(&e, place))?
     {
-        ValueRef::Null => Ok(Value::Null),
-        ValueRef::Integer(integer) => Ok(Value::Integer(integer)),
+        ValueRef::Null => Ok(Taken::Null),
+        ValueRef::Integer(integer) => Ok(Taken::Integer(integer)),
         ValueRef::Text(text) => match std::str::from_utf8(text) {
-            Ok(text) => Ok(Value::Text(text.to_owned())),
+            Ok(text) => Ok(Taken::Text(text)),
             Err(_) => Err(defect(place, "returns text that is not UTF-8")),
         },
-        ValueRef::Blob(bytes) => Ok(Value::Bytes(bytes.to_vec())),
+        ValueRef::Blob(bytes) => Ok(Taken::Bytes(bytes)),
         ValueRef::Real(_) => Err(defect(place, "returns a floating-point number")),
     }
 }

@@ -95,13 +95,14 @@ pub(crate) static PAYMENT_UPDATE: Statement = Statement::new(
      WHERE account = $1 AND mode = $2 AND payment = $3 AND version = $4",
 )
 .on_own_rows();
+// In the order in which they are read: then no column has to be looked for.
 macro_rules! select_payments {
     ($rest:literal) => {
         concat!(
-            "SELECT account, mode, payment, version, status, closing, at_checkout, amount, currency, amount_captured,
-                amount_refunded, capture, provider, card_brand, card_last4, card_exp_month, card_exp_year, customer,
-                reference, description, metadata, return_url, challenge_url, last_operation, last_status,
-                last_decline_reason, created, updated, expires, api_key FROM payments ",
+            "SELECT account, mode, payment, status, capture, amount, currency, amount_captured, amount_refunded,
+                card_brand, card_exp_month, card_exp_year, card_last4, customer, reference, description, metadata,
+                return_url, challenge_url, last_operation, last_decline_reason, last_status, version, created, updated,
+                closing, at_checkout, provider, expires, api_key FROM payments ",
             $rest
         )
     };
