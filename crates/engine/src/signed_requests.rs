@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use coffer_core::{Timestamp, id::SigningKeyId, signing_key::SignatureAlgorithm};
+use coffer_crypto::Context;
 use coffer_db::{Transaction, params};
+use data_encoding::BASE64URL_NOPAD;
 
 use crate::{
     Caller, Engine, Error, SigningKeyError, Verifier, rows::key_of, store::signing_keys as sql,
@@ -127,7 +129,7 @@ impl Engine {
             until,
         } = verified;
         let ([account, mode], id) = (key_of(caller.place), verifier.key().id);
-        let now = self.now();
+        let (nonce, now) = (self.nonce_claimed(&nonce), self.now());
         let row = params![
             account.clone(),
             mode.clone(),
@@ -153,6 +155,12 @@ impl Engine {
                 Err(SignatureError::Key(SigningKeyError::Unavailable))
             }
         }
+    }
+
+    /// What is stored of a nonce. Not itself: it is a text of the caller's, which could hold anything, a card number too.
+    fn nonce_claimed(&self, nonce: &str) -> String {
+        let context = Context::new("coffer signature nonce v1").text(nonce);
+        BASE64URL_NOPAD.encode(self.secrets().pepper.mac(&context).as_bytes())
     }
 
     /// Forgets the nonces of signatures that are too old to count without them.
@@ -236,6 +244,23 @@ mod tests {
         // Another key's nonces are its own.
         let other = Signer::of(&shop).await;
         other.call((&shop, &node), |_| {}).await.ok().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_nonce_is_claimed_without_being_stored() {
+        let shop = Shop::open().await;
+        let signer = Signer::of(&shop).await;
+        let nonce = "4242424242424242";
+        let claim = async |nonce: String| {
+            let [account, mode] = key_of(shop.place);
+            let row = params![account, mode, signer.id.to_string(), nonce, 0_i64];
+            let steps = Transaction::new().one(&sql::NONCE_CLAIM, row);
+            shop.engine.db().transact(steps).await
+        };
+        let call = signer.call((&shop, &shop.engine), |one| one.nonce = nonce);
+        call.await.ok().unwrap();
+        assert!(claim(shop.engine.nonce_claimed(nonce)).await.is_err());
+        claim(nonce.to_owned()).await.unwrap();
     }
 
     #[tokio::test]

@@ -9,7 +9,8 @@ use std::{
 };
 
 use coffer_core::{
-    Timestamp, api_key::KeyKind, id::ApiKeyId, permission::Permission, time::DAY_MS,
+    Timestamp, api_key::KeyKind, brand::holds_card_number, id::ApiKeyId, permission::Permission,
+    time::DAY_MS,
 };
 use coffer_db::{Row, Transaction, params};
 use coffer_net::contract::Place;
@@ -135,7 +136,7 @@ impl Uses {
     ) {
         let own = key.kind == KeyKind::Secret;
         let address = own.then(|| origin.address.to_canonical());
-        let client = client.filter(|_| own);
+        let client = client.filter(|_| own).map(kept);
         let mut pending = self.count(key, secret, Seen::Call(address), now);
         match &mut pending.last {
             Some(last) => {
@@ -143,8 +144,8 @@ impl Uses {
                 last.address = address;
                 replace(&mut last.route, origin.route);
                 replace(&mut last.tls_version, origin.tls_version);
-                if last.client.as_deref() != client.map(shortened) {
-                    last.client = client.map(shortened).map(str::to_owned);
+                if last.client.as_deref() != client {
+                    last.client = client.map(str::to_owned);
                 }
             }
             last @ None => {
@@ -153,7 +154,7 @@ impl Uses {
                     route: origin.route.to_owned(),
                     address,
                     tls_version: origin.tls_version.to_owned(),
-                    client: client.map(shortened).map(str::to_owned),
+                    client: client.map(str::to_owned),
                 });
             }
         }
@@ -213,9 +214,15 @@ fn replace(text: &mut String, with: &str) {
     }
 }
 
-/// What a client calls itself, as far as that is kept.
-fn shortened(client: &str) -> &str {
-    client.get(..CLIENT_MAX).unwrap_or(client)
+/// What a client calls itself, as far as that is kept: of what could hold a card number, only the words before the digits.
+fn kept(client: &str) -> &str {
+    let short = client.get(..CLIENT_MAX).unwrap_or(client);
+    if holds_card_number(short) {
+        let digits = short.find(|symbol: char| symbol.is_ascii_digit());
+        digits.and_then(|at| short.get(..at)).unwrap_or_default()
+    } else {
+        short
+    }
 }
 
 /// Something of a key that was counted.
@@ -379,4 +386,19 @@ fn read_last(row: &Row) -> Result<(ApiKeyId, LastUse), Error> {
         client: row.optional_text("client")?.map(str::to_owned),
     };
     Ok((rows::word(row, "api_key")?, used))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_what_a_client_calls_itself_no_card_number_is_kept() {
+        let python = "python-requests/2.31.0";
+        assert_eq!(kept(python), python);
+        assert_eq!(kept("shop/4242 4242 4242 4242 (test)"), "shop/");
+        assert_eq!(kept("4242424242424242"), "");
+        let long = format!("{}4242424242424242", "a".repeat(CLIENT_MAX - 16));
+        assert_eq!(kept(&format!("{long}0")), "a".repeat(CLIENT_MAX - 16));
+    }
 }
