@@ -8,7 +8,7 @@ use coffer_crypto::{Context, Key, MacKey};
 use coffer_db::{Database, SharedScript};
 use coffer_net::{
     Clock, Tasks,
-    contract::{keys::Keys, vault::Vault},
+    contract::{GetDisk, Role, keys::Keys, vault::Vault},
     outbound::Outbound,
 };
 
@@ -273,6 +273,17 @@ impl Engine {
         } else {
             Err("the store cannot be written".to_owned())
         }
+    }
+
+    /// How often the disks under the stores of the other roles were full since they started; of those that answer.
+    pub async fn disks_of_others(&self) -> Vec<(Role, u64)> {
+        let (vault, keys) =
+            tokio::join!(self.0.vault.disk(GetDisk {}), self.0.keys.disk(GetDisk {}));
+        let answers = [(Role::Vault, vault), (Role::Keys, keys)];
+        let told = answers
+            .into_iter()
+            .filter_map(|(role, answer)| Some((role, answer.ok()?.full_times)));
+        told.collect()
     }
 
     pub(crate) fn db(&self) -> &Database {

@@ -64,6 +64,7 @@ away! {
     renew(Renew) -> Renewed;
     revoked(GetRevoked) -> Revoked;
     custody(GetCustody) -> Custody;
+    disk(GetDisk) -> DiskHistory;
     seal(Seal) -> Custody;
     unseal(Unseal) -> Custody;
 }

@@ -4,10 +4,10 @@ use coffer_crypto::SecretBytes;
 use coffer_net::contract::{
     self, Answer, Peer,
     keys::{
-        Custody, Fingerprint, Fingerprinted, GetCheckpoint, GetCustody, GetHeads, GetOrderKey,
-        GetRevoked, Issue, Issued, KeysService, Open, Opened, OrderKey, RememberedCheckpoint,
-        Renew, Renewed, Revoked, Rewrap, Seal, SignCheckpoint, SignedCheckpoint, SignedHeads,
-        Unseal, WrappedKey,
+        Custody, DiskHistory, Fingerprint, Fingerprinted, GetCheckpoint, GetCustody, GetDisk,
+        GetHeads, GetOrderKey, GetRevoked, Issue, Issued, KeysService, Open, Opened, OrderKey,
+        RememberedCheckpoint, Renew, Renewed, Revoked, Rewrap, Seal, SignCheckpoint,
+        SignedCheckpoint, SignedHeads, Unseal, WrappedKey,
     },
 };
 
@@ -82,6 +82,11 @@ impl KeysService for Keys {
 
     fn custody<'a>(&'a self, peer: &'a Peer, _: GetCustody) -> Answer<'a, Custody> {
         answer("custody", peer, async move { Ok(self.state()) })
+    }
+
+    fn disk<'a>(&'a self, peer: &'a Peer, _: GetDisk) -> Answer<'a, DiskHistory> {
+        let full_times = self.db().disk().full_times;
+        answer("disk", peer, async move { Ok(DiskHistory { full_times }) })
     }
 
     fn seal<'a>(&'a self, peer: &'a Peer, _: Seal) -> Answer<'a, Custody> {

@@ -58,6 +58,17 @@ pub struct Place {
     pub mode: Mode,
 }
 
+/// Asks how the disk under a role's store has been.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GetDisk {}
+
+/// How the disk under a role's store has been.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DiskHistory {
+    /// How often it was full since the role started.
+    pub full_times: u64,
+}
+
 words! {
     /// Why a role did not do what it was asked, though it could have: the asker must change something.
     pub enum Refusal {

@@ -3,9 +3,9 @@
 use coffer_net::contract::{
     self, Answer, Peer, Refusal,
     vault::{
-        AttemptOutcome, DeleteRecord, Deleted, FieldsFindings, InspectFields, Intake, KeepCard,
-        KeptCard, MintIntake, Perform, ResolveToken, ResolvedToken, Settle, Settlement,
-        VaultService,
+        AttemptOutcome, DeleteRecord, Deleted, DiskHistory, FieldsFindings, GetDisk, InspectFields,
+        Intake, KeepCard, KeptCard, MintIntake, Perform, ResolveToken, ResolvedToken, Settle,
+        Settlement, VaultService,
     },
 };
 
@@ -72,5 +72,10 @@ impl VaultService for Vault {
                 findings: self.fields_findings(),
             })
         })
+    }
+
+    fn disk<'a>(&'a self, _peer: &'a Peer, _request: GetDisk) -> Answer<'a, DiskHistory> {
+        let full_times = self.parts.db.disk().full_times;
+        Box::pin(async move { Ok(DiskHistory { full_times }) })
     }
 }

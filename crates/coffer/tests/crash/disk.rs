@@ -12,7 +12,7 @@ use std::{
 use coffer_testkit::{Chance, Coffer, Installation, eventually};
 
 use axum::http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{BINARY, STILL_MAX, Victim, load::Journal, seed, survive};
 
@@ -115,9 +115,7 @@ pub(crate) async fn fill(coffer: &Coffer, disk: &SmallDisk, journal: &Journal) {
     eventually(READY_WITHIN, "the role stores again", ready).await;
     let made = async || disk.reserve().exists().then_some(());
     eventually(READY_WITHIN, "the reserve is made again", made).await;
-    if disk.role == "api" {
-        told(coffer).await;
-    }
+    told(coffer, disk.role).await;
 }
 
 /// It does not say that it is ready because something small still fitted in.
@@ -131,13 +129,15 @@ async fn stays_unready(coffer: &Coffer, disk: &SmallDisk, journal: &Journal) {
 }
 
 /// The operator is.
-async fn told(coffer: &Coffer) {
+async fn told(coffer: &Coffer, role: &str) {
     let admin = coffer.admin("api");
+    let about = format!("{role}: the disk under its store was full");
+    let is_about = |alert: &Value| alert["subject"] == about;
     let alert = async || {
         let alerts = admin.call("/alerts", Method::GET, None).await.ok()?;
         let mut alerts = alerts.as_array()?.iter();
         alerts
-            .any(|alert| alert["kind"] == "disk_full")
+            .any(|alert| alert["kind"] == "disk_full" && is_about(alert))
             .then_some(())
     };
     eventually(READY_WITHIN, "an alert says that the disk was full", alert).await;
@@ -161,7 +161,7 @@ async fn a_full_disk_gets_its_reserve_back_before_anybody_is_refused() {
         assert_eq!(paid.status, 201, "{}", paid.text);
         if !disk.reserve().exists() {
             assert!(coffer.is_ready("api").await);
-            told(&coffer).await;
+            told(&coffer, "api").await;
             return;
         }
     }

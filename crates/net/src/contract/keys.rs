@@ -7,6 +7,7 @@ use coffer_core::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use super::{DiskHistory, GetDisk};
 use super::{KeyOnLink, Place, contract, order::SignedOrder};
 
 words! {
@@ -307,6 +308,8 @@ contract! {
     revoked(GetRevoked) -> Revoked, callers [Api, Vault], within 5000 ms;
     /// How custody is.
     custody(GetCustody) -> Custody, callers [Api, Vault, Operator], within 900 ms;
+    /// How the disk under the key server's store has been.
+    disk(GetDisk) -> DiskHistory, callers [Api], within 900 ms;
     /// Closes the key server.
     seal(Seal) -> Custody, callers [Operator], within 5000 ms;
     /// Opens the key server.

@@ -9,6 +9,7 @@ use coffer_core::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use super::{DiskHistory, GetDisk};
 use super::{Place, contract, order::SignedOrder};
 use crate::page::Finding;
 
@@ -286,4 +287,6 @@ contract! {
     settle(Settle) -> Settlement, callers [Api], within 25000 ms;
     /// Whether the page with the card fields is as it was made.
     inspect_fields(InspectFields) -> FieldsFindings, callers [Api], within 25000 ms;
+    /// How the disk under the vault's store has been.
+    disk(GetDisk) -> DiskHistory, callers [Api], within 900 ms;
 }

@@ -14,9 +14,9 @@ use coffer_db::Database;
 use coffer_net::contract::{
     Answer, Error, KeyOnLink, Place, Refusal,
     keys::{
-        Class, Custody, Fingerprint, Fingerprinted, GetCheckpoint, GetCustody, GetHeads,
-        GetOrderKey, GetRevoked, Issue, Issued, IssuedKey, Keys, Open, Opened, OrderKey,
-        RememberedCheckpoint, Renew, Renewed, Revoked, Rewrap, Seal, SignCheckpoint,
+        Class, Custody, DiskHistory, Fingerprint, Fingerprinted, GetCheckpoint, GetCustody,
+        GetDisk, GetHeads, GetOrderKey, GetRevoked, Issue, Issued, IssuedKey, Keys, Open, Opened,
+        OrderKey, RememberedCheckpoint, Renew, Renewed, Revoked, Rewrap, Seal, SignCheckpoint,
         SignedCheckpoint, SignedHeads, Subject, Unseal, WrappedKey,
     },
 };
@@ -203,6 +203,10 @@ impl Keys for FakeKeys {
                 sealed: self.sealed.load(Ordering::SeqCst),
             })
         })
+    }
+
+    fn disk(&self, _: GetDisk) -> Answer<'_, DiskHistory> {
+        Box::pin(async move { Err(Error::Away) })
     }
 
     fn seal(&self, _: Seal) -> Answer<'_, Custody> {
