@@ -105,12 +105,17 @@ fn origin(request: &Request, route: &'static str) -> CallOrigin {
     }
 }
 
-/// The payer who asks. A wrong secret is a missing payment.
+/// The payer who asks. A wrong secret is a missing payment, and who asks for many of them is somebody who guesses.
 fn payer(api: &Api, payment: &str, secret: &str, origin: CallOrigin) -> Result<Payer, Error> {
-    let payment: PaymentId = payment
-        .parse()
-        .map_err(|_| Error::NotFound { object: "payment" })?;
-    api.engine().payer(payment, secret, origin)
+    let named = payment.parse::<PaymentId>();
+    let payer = named
+        .map_err(|_| Error::NotFound { object: "payment" })
+        .and_then(|named| api.engine().payer(named, secret, origin));
+    if let Err(Error::NotFound { .. }) = payer {
+        let address = origin.address;
+        api.engine().note_miss(address, (payment, secret), false);
+    }
+    payer
 }
 
 /// The page of a payment, in whatever state it is.

@@ -7,7 +7,10 @@
     reason = "tests"
 )]
 
-use coffer_testkit::{Card, Coffer, Payer};
+use std::time::Duration;
+
+use coffer_net::outbound::Method;
+use coffer_testkit::{Card, Coffer, Payer, eventually};
 use serde_json::{Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_coffer");
@@ -186,8 +189,9 @@ async fn what_payers_pay_counts_against_the_caps_of_the_key_that_made_the_paymen
 }
 
 #[tokio::test]
-async fn whoever_guesses_an_address_learns_nothing() {
-    let coffer = Coffer::start(BINARY).await;
+async fn whoever_guesses_an_address_learns_nothing_and_is_noticed() {
+    let settings = [("COFFER_DETECTION_SCANNING_MISSES", "4")];
+    let coffer = Coffer::start_with(BINARY, &settings).await;
     let shop = coffer.merchant().await;
     let payer = Payer::of(&coffer, &shop, order(json!({}))).await;
     let (base, secret) = payer.page.rsplit_once('/').unwrap();
@@ -205,6 +209,15 @@ async fn whoever_guesses_an_address_learns_nothing() {
     assert_eq!(told(format!("{origin}/{never}/{secret}")).await, guessed);
     assert_eq!(told(format!("{base}/x")).await, guessed);
     assert_eq!(told(format!("{origin}/x/y")).await, guessed);
+    let admin = coffer.admin("api");
+    let noticed = async || {
+        let alerts = admin.call("/alerts", Method::GET, None).await.ok()?;
+        let mut alerts = alerts.as_array()?.iter();
+        alerts
+            .any(|alert| alert["kind"] == "scanning")
+            .then_some(())
+    };
+    eventually(Duration::from_secs(10), "an alert of the guesses", noticed).await;
 }
 
 #[tokio::test]
