@@ -20,14 +20,28 @@ use std::{
 use coffer_net::task;
 use coffer_testkit::{Client, Coffer, Merchant};
 use serde_json::json;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_coffer");
 const ROLES: [&str; 4] = ["api", "vault", "keys", "simulator"];
 /// How long, unless `COFFER_TEST_MINUTES` says otherwise.
 const MINUTES: u64 = 10;
-/// The part in which caches and pools may fill: a fifth.
+/// The part in which pools may fill: a fifth.
 const WARM_UP: u32 = 5;
+/// Payments before that: what a role keeps of its store in memory is bounded, and filling it would look like growth.
+const FIRST: u32 = 8_000;
+/// So many of them at a time.
+const PAYERS: u32 = 8;
+/// Room for them.
+const LIMITS: [(&str, &str); 4] = [
+    ("COFFER_LIMITS_KEY_PER_MINUTE", "600000"),
+    ("COFFER_LIMITS_KEY_BURST", "60000"),
+    ("COFFER_LIMITS_ACCOUNT_PER_MINUTE", "600000"),
+    ("COFFER_LIMITS_ACCOUNT_BURST", "60000"),
+];
 const SAMPLE_EVERY: Duration = Duration::from_secs(2);
 /// What a process may grow by in ten minutes, by the straight line through its samples.
 const GROWTH_MAX_MIB: f64 = 8.0;
@@ -91,6 +105,12 @@ async fn pay(shop: &Merchant) {
     shop.post("/v1/payments", &order).await.expect(201);
 }
 
+async fn pay_often(shop: Merchant, times: u32) {
+    for _ in 0..times {
+        pay(&shop).await;
+    }
+}
+
 async fn read(shop: &Merchant) {
     shop.get("/v1/payments?limit=5").await.expect(200);
 }
@@ -107,8 +127,10 @@ async fn open_page(client: &Client, shop: &Merchant) {
 async fn minutes_at_a_fixed_rate_leave_memory_and_descriptors_flat() {
     let minutes = std::env::var("COFFER_TEST_MINUTES").ok();
     let minutes = minutes.map_or(MINUTES, |text| text.parse().expect("a number of minutes"));
-    let coffer = Coffer::start(BINARY).await;
+    let coffer = Coffer::start_with(BINARY, &LIMITS).await;
     let (shop, client) = (coffer.merchant().await, coffer.client());
+    let first = (0..PAYERS).map(|_| pay_often(shop.clone(), FIRST / PAYERS));
+    first.collect::<JoinSet<()>>().join_all().await;
     let began = Instant::now();
     let lasting = Duration::from_secs(60 * minutes);
     let (warm, end) = (began + lasting / WARM_UP, began + lasting);
