@@ -1,5 +1,6 @@
 //! One returned row; columns are read by name and by kind.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,7 +35,7 @@ impl From<Taken<'_>> for Value {
 }
 
 /// What stands in one column.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Cell {
     Null,
     Integer(i64),
@@ -47,7 +48,7 @@ enum Cell {
 const TEXT_PER_COLUMN: usize = 24;
 
 /// A row that a statement returned.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Row {
     columns: Arc<Columns>,
     cells: Vec<Cell>,
@@ -57,12 +58,19 @@ pub struct Row {
 }
 
 /// The column after the one that was read last: most are read in their order, and then none has to be looked for.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Next(AtomicUsize);
 
 impl Clone for Next {
     fn clone(&self) -> Self {
         Self::default()
+    }
+}
+
+impl fmt::Debug for Row {
+    /// Which statement's, and nothing of its values: they may be secrets or a person's data.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Row({})", self.columns.statement)
     }
 }
 
@@ -224,6 +232,11 @@ mod tests {
             missing,
             Error::Defect("statement payment_by_id returns no column currency".to_owned())
         );
+    }
+
+    #[test]
+    fn what_is_in_a_row_is_not_shown() {
+        assert_eq!(format!("{:?}", row()), "Row(payment_by_id)");
     }
 
     #[test]
