@@ -136,7 +136,7 @@ impl Uses {
     ) {
         let own = key.kind == KeyKind::Secret;
         let address = own.then(|| origin.address.to_canonical());
-        let client = client.filter(|_| own).map(kept);
+        let client = client.filter(|_| own).map(shortened);
         let mut pending = self.count(key, secret, Seen::Call(address), now);
         match &mut pending.last {
             Some(last) => {
@@ -145,7 +145,7 @@ impl Uses {
                 replace(&mut last.route, origin.route);
                 replace(&mut last.tls_version, origin.tls_version);
                 if last.client.as_deref() != client {
-                    last.client = client.map(str::to_owned);
+                    last.client = client.map(without_number);
                 }
             }
             last @ None => {
@@ -154,7 +154,7 @@ impl Uses {
                     route: origin.route.to_owned(),
                     address,
                     tls_version: origin.tls_version.to_owned(),
-                    client: client.map(str::to_owned),
+                    client: client.map(without_number),
                 });
             }
         }
@@ -214,15 +214,19 @@ fn replace(text: &mut String, with: &str) {
     }
 }
 
-/// What a client calls itself, as far as that is kept: of what could hold a card number, only the words before the digits.
-fn kept(client: &str) -> &str {
-    let short = client.get(..CLIENT_MAX).unwrap_or(client);
-    if holds_card_number(short) {
-        let digits = short.find(|symbol: char| symbol.is_ascii_digit());
-        digits.and_then(|at| short.get(..at)).unwrap_or_default()
-    } else {
-        short
-    }
+/// What a client calls itself, as far as that is looked at.
+fn shortened(client: &str) -> &str {
+    client.get(..CLIENT_MAX).unwrap_or(client)
+}
+
+/// What is kept of it: where it could hold a card number, only the words before the digits.
+fn without_number(client: &str) -> String {
+    let first_digit = client.find(|symbol: char| symbol.is_ascii_digit());
+    let kept = match first_digit {
+        Some(at) if holds_card_number(client) => client.get(..at).unwrap_or_default(),
+        Some(_) | None => client,
+    };
+    kept.to_owned()
 }
 
 /// Something of a key that was counted.
@@ -394,6 +398,7 @@ mod tests {
 
     #[test]
     fn of_what_a_client_calls_itself_no_card_number_is_kept() {
+        let kept = |client| without_number(shortened(client));
         let python = "python-requests/2.31.0";
         assert_eq!(kept(python), python);
         assert_eq!(kept("shop/4242 4242 4242 4242 (test)"), "shop/");
