@@ -9,7 +9,6 @@
 
 use std::time::Duration;
 
-use coffer_net::outbound::Method;
 use coffer_testkit::{Card, Coffer, Payer, eventually};
 use serde_json::{Value, json};
 
@@ -209,10 +208,9 @@ async fn whoever_guesses_an_address_learns_nothing_and_is_noticed() {
     assert_eq!(told(format!("{origin}/{never}/{secret}")).await, guessed);
     assert_eq!(told(format!("{base}/x")).await, guessed);
     assert_eq!(told(format!("{origin}/x/y")).await, guessed);
-    let admin = coffer.admin("api");
     let noticed = async || {
-        let alerts = admin.call("/alerts", Method::GET, None).await.ok()?;
-        let mut alerts = alerts.as_array()?.iter();
+        let alerts = coffer.alerts().await;
+        let mut alerts = alerts.iter();
         alerts
             .any(|alert| alert["kind"] == "scanning")
             .then_some(())

@@ -105,11 +105,6 @@ async fn findings(coffer: &Coffer) -> Vec<String> {
         .collect()
 }
 
-async fn alerts(coffer: &Coffer) -> Vec<Value> {
-    let alerts = coffer.admin("api").call("/alerts", Method::GET, None).await;
-    alerts.unwrap().as_array().unwrap().clone()
-}
-
 fn replaced(mut answer: Answer, from: &str, to: &str) -> Answer {
     assert!(answer.text.contains(from), "{}", answer.text);
     answer.text = answer.text.replace(from, to);
@@ -195,7 +190,7 @@ async fn a_change_of_the_page_between_coffer_and_payers_is_noticed_and_raises_an
             found.iter().any(|finding| finding.starts_with(expected)),
             "{expected}: {found:?}"
         );
-        let raised = alerts(&coffer).await;
+        let raised = coffer.alerts().await;
         let alert = raised.iter().find(|alert| {
             let subject = alert["subject"].as_str().unwrap();
             subject.starts_with(expected)
@@ -230,7 +225,7 @@ async fn what_a_browser_reports_becomes_an_alert_without_its_values() {
         assert_eq!(taken.unwrap().status, 204);
     }
     findings(&coffer).await;
-    let raised = alerts(&coffer).await;
+    let raised = coffer.alerts().await;
     let subjects: Vec<_> = raised
         .iter()
         .map(|alert| alert["subject"].as_str().unwrap())

@@ -222,6 +222,16 @@ impl Coffer {
         AdminClient::new(self.directory().join(role).join("admin.sock"))
     }
 
+    /// What needs the operator's attention.
+    ///
+    /// # Panics
+    /// When the api does not answer.
+    pub async fn alerts(&self) -> Vec<Value> {
+        let method = coffer_net::outbound::Method::GET;
+        let alerts = self.admin("api").call("/alerts", method, None).await;
+        alerts.unwrap().as_array().unwrap().clone()
+    }
+
     /// A new merchant with test keys.
     pub async fn merchant(&self) -> Merchant {
         Merchant::create(self).await
