@@ -28,7 +28,7 @@ use crate::{Disk, Error, Migration, Outcome, Row, Statement, Transaction, Unavai
 /// An open SQLite database.
 pub(crate) struct Sqlite {
     writer: Writer,
-    readers: Readers,
+    readers: Arc<Readers>,
     health: Arc<Health>,
     reserve: Arc<Reserve>,
 }
@@ -71,6 +71,7 @@ impl Sqlite {
         let catalog = Arc::new(proof::catalog(&connection, statements)?);
         let health = Arc::new(Health::new());
         let readers = Readers::open(path, Arc::clone(&catalog), Arc::clone(&health))?;
+        let readers = Arc::new(readers);
         reserve.make();
         let reserve = Arc::new(reserve);
         let thread = Thread {
@@ -78,6 +79,7 @@ impl Sqlite {
             catalog,
             health: Arc::clone(&health),
             reserve: Arc::clone(&reserve),
+            readers: Arc::clone(&readers),
         };
         let writer = Writer::start(connection, thread)?;
         Ok(Self {

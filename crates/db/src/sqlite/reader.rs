@@ -2,9 +2,13 @@
 //!
 //! A point read takes a few microseconds, less than handing it to another thread and back, so it runs on the
 //! caller's own thread. A long list is read in pages, so none holds that thread for long.
+//!
+//! To begin and end a snapshot costs as much as a point read itself: locks of the file, of which other processes know too. So
+//! a connection keeps its snapshot from one read to the next for as long as nothing is written: the writer has them all let
+//! go before it begins. It finds the log free of readers then, which is when SQLite can begin it anew.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use rusqlite::{Connection, OpenFlags};
@@ -23,7 +27,10 @@ type Slot = Mutex<Option<Connection>>;
 
 pub(super) struct Readers {
     slots: [Slot; READERS],
+    /// Whose turn it is to be waited for when all are busy.
     turn: AtomicUsize,
+    /// While something is written each read has a snapshot of its own.
+    writing: AtomicBool,
     catalog: Arc<Catalog>,
     health: Arc<Health>,
 }
@@ -41,6 +48,7 @@ impl Readers {
         Ok(Self {
             slots,
             turn: AtomicUsize::new(0),
+            writing: AtomicBool::new(false),
             catalog,
             health,
         })
@@ -64,12 +72,35 @@ impl Readers {
         };
         let slot = self.free_slot();
         let connection = slot.as_ref().ok_or(Unavailable::Closed)?;
-        let prepared = connection
-            .prepare_cached(entry.sql)
-            .map_err(|error| failure::of_statement(&error, place));
-        let ran = prepared.and_then(|mut prepared| run::run(&mut prepared, entry, params, place));
-        ran.map(|(_, rows)| rows)
-            .inspect_err(|error| self.health.failed(error))
+        let prepare = |sql| {
+            let prepared = connection.prepare_cached(sql);
+            prepared.map_err(|error| failure::of_statement(&error, place))
+        };
+        let begin = || {
+            let begun = prepare("BEGIN")?.raw_execute();
+            begun.map_err(|error| failure::of_statement(&error, place))
+        };
+        // Looked at while the connection is held, which the writer waits for after it has said that it writes.
+        let keeps = !self.writing.load(Ordering::SeqCst);
+        let ran = if keeps && connection.is_autocommit() {
+            begin().map(drop)
+        } else {
+            Ok(())
+        };
+        let ran = ran.and_then(|()| run::run(&mut *prepare(entry.sql)?, entry, params, place));
+        ran.map(|(_, rows)| rows).inspect_err(|error| {
+            let_go(connection);
+            self.health.failed(error);
+        })
+    }
+
+    /// Has every snapshot let go, and none kept until what is returned is dropped.
+    pub(super) fn pause(&self) -> Pause<'_> {
+        self.writing.store(true, Ordering::SeqCst);
+        for slot in &self.slots {
+            lock(slot).as_ref().map(let_go);
+        }
+        Pause(self)
     }
 
     /// Waits for the reads that run, then lets the connections go.
@@ -79,19 +110,34 @@ impl Readers {
         }
     }
 
-    /// One that nobody uses, or else the one whose turn it is.
+    /// The first that nobody uses, whose pages are still in memory; or else the one whose turn it is.
     fn free_slot(&self) -> MutexGuard<'_, Option<Connection>> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % READERS;
-        let (before, from) = self.slots.split_at(turn);
-        for slot in from.iter().chain(before) {
+        for slot in &self.slots {
             match slot.try_lock() {
                 Ok(free) => return free,
                 Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
                 Err(TryLockError::WouldBlock) => {}
             }
         }
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % READERS;
         let [first, ..] = &self.slots;
-        lock(from.first().unwrap_or(first))
+        lock(self.slots.get(turn).unwrap_or(first))
+    }
+}
+
+/// Something is written as long as this lives.
+pub(super) struct Pause<'r>(&'r Readers);
+
+impl Drop for Pause<'_> {
+    fn drop(&mut self) {
+        self.0.writing.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Ends the snapshot, if there is one. That of a connection which cannot even do that ends with it.
+fn let_go(connection: &Connection) {
+    if !connection.is_autocommit() {
+        let _ = connection.execute_batch("ROLLBACK");
     }
 }
 
@@ -107,4 +153,100 @@ fn connect(path: &Path, statements: usize) -> Result<Connection, Error> {
     settings::apply_to_reader(&connection)?;
     connection.set_prepared_statement_cache_capacity(statements);
     Ok(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::{connect as writer, proof};
+    use crate::{Statement, params};
+
+    const INSERT: Statement = Statement::new("insert", "INSERT INTO t (data) VALUES ($1)");
+    const COUNT: Statement = Statement::new("count", "SELECT count(*) AS count FROM t");
+
+    /// A database in this folder, and what reads it.
+    fn database(folder: &tempfile::TempDir) -> (Connection, Readers) {
+        let path = folder.path().join("t.db");
+        std::fs::File::create_new(&path).unwrap();
+        let connection = writer(&path).unwrap();
+        connection
+            .execute_batch("CREATE TABLE t (data BLOB NOT NULL) STRICT")
+            .unwrap();
+        let catalog = proof::catalog(&connection, &[&[&INSERT, &COUNT]]).unwrap();
+        let readers = Readers::open(&path, Arc::new(catalog), Arc::new(Health::new())).unwrap();
+        (connection, readers)
+    }
+
+    fn insert(connection: &Connection, bytes: i64) {
+        let insert = "INSERT INTO t (data) VALUES (zeroblob($1))";
+        connection.execute(insert, [bytes]).unwrap();
+    }
+
+    fn count(readers: &Readers) -> i64 {
+        let rows = readers.read(&COUNT, &params![]).unwrap();
+        rows.first().unwrap().integer("count").unwrap()
+    }
+
+    #[test]
+    fn a_snapshot_is_kept_until_something_is_written_and_not_while_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (connection, readers) = database(&folder);
+        assert_eq!(count(&readers), 0);
+        insert(&connection, 1);
+        assert_eq!(count(&readers), 0, "kept, as nobody said that he writes");
+        let pause = readers.pause();
+        assert_eq!(count(&readers), 1);
+        insert(&connection, 1);
+        assert_eq!(count(&readers), 2);
+        drop(pause);
+        assert_eq!(count(&readers), 2);
+    }
+
+    #[test]
+    fn every_connection_lets_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let (connection, readers) = database(&folder);
+        let mut busy = Vec::new();
+        for slot in &readers.slots {
+            assert_eq!(count(&readers), 0);
+            busy.push(lock(slot));
+        }
+        busy.clear();
+        insert(&connection, 1);
+        drop(readers.pause());
+        for slot in &readers.slots {
+            assert_eq!(count(&readers), 1);
+            busy.push(lock(slot));
+        }
+    }
+
+    #[test]
+    fn reads_do_not_make_the_log_grow() {
+        const MIB: i64 = 1 << 20;
+        let folder = tempfile::tempdir().unwrap();
+        let (connection, readers) = database(&folder);
+        let log = || {
+            std::fs::metadata(folder.path().join("t.db-wal"))
+                .unwrap()
+                .len()
+        };
+        for written in 1..=64 {
+            let pause = readers.pause();
+            insert(&connection, MIB);
+            drop(pause);
+            assert_eq!(count(&readers), written);
+        }
+        // It is merged at 16 MiB, and then begun anew.
+        assert!(log() < 20 * MIB.unsigned_abs(), "{}", log());
+    }
+
+    #[test]
+    fn a_read_that_fails_keeps_no_snapshot() {
+        let folder = tempfile::tempdir().unwrap();
+        let (connection, readers) = database(&folder);
+        assert_eq!(count(&readers), 0);
+        insert(&connection, 1);
+        readers.read(&COUNT, &params![1_i64]).unwrap_err();
+        assert_eq!(count(&readers), 1);
+    }
 }

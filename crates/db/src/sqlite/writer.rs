@@ -11,6 +11,7 @@ use tokio::sync::{oneshot, watch};
 use super::failure;
 use super::group::Group;
 use super::proof::Catalog;
+use super::reader::Readers;
 use super::reserve::Reserve;
 use crate::health::Health;
 use crate::{Error, Outcome, Transaction, Unavailable};
@@ -111,6 +112,7 @@ pub(super) struct Thread {
     pub(super) catalog: Arc<Catalog>,
     pub(super) health: Arc<Health>,
     pub(super) reserve: Arc<Reserve>,
+    pub(super) readers: Arc<Readers>,
 }
 
 /// Why a connection is not used any more.
@@ -158,7 +160,10 @@ impl Thread {
     fn serve(&self, group: &mut Group<'_>, works: &Receiver<Work>) -> End {
         let mut looked = Instant::now();
         loop {
-            let done = match works.recv_timeout(PROBE_INTERVAL) {
+            let came = works.recv_timeout(PROBE_INTERVAL);
+            // When nothing came, too: what another process wrote is seen a moment later.
+            let _pause = self.readers.pause();
+            let done = match came {
                 Ok(first) => self.commit(group, first, works),
                 Err(RecvTimeoutError::Timeout) => Ok(()),
                 Err(RecvTimeoutError::Disconnected) => return End::Closed,
@@ -248,7 +253,11 @@ impl Thread {
     /// remembers is used again, and what the log holds is written once more before anything is acknowledged.
     fn reopen(&self, works: &Receiver<Work>) -> Option<Connection> {
         loop {
-            match connect_anew(&self.path) {
+            let connected = {
+                let _pause = self.readers.pause();
+                connect_anew(&self.path)
+            };
+            match connected {
                 Ok(connection) => {
                     tracing::info!("the database was opened again after its storage failed");
                     return Some(connection);
@@ -325,14 +334,25 @@ mod tests {
     /// The writer's side of a database in this folder, and its connection.
     fn thread(folder: &tempfile::TempDir, reserve: Reserve) -> (Thread, Connection) {
         let connection = connection(folder);
-        let catalog = Arc::new(crate::sqlite::proof::catalog(&connection, &[&[&INSERT]]).unwrap());
-        let thread = Thread {
-            path: folder.path().join("t.db"),
+        (thread_beside(&connection, folder, reserve), connection)
+    }
+
+    fn thread_beside(
+        connection: &Connection,
+        folder: &tempfile::TempDir,
+        reserve: Reserve,
+    ) -> Thread {
+        let path = folder.path().join("t.db");
+        let catalog = Arc::new(crate::sqlite::proof::catalog(connection, &[&[&INSERT]]).unwrap());
+        let health = Arc::new(Health::new());
+        let readers = Readers::open(&path, Arc::clone(&catalog), Arc::clone(&health)).unwrap();
+        Thread {
+            path,
             catalog,
-            health: Arc::new(Health::new()),
+            health,
             reserve: Arc::new(reserve),
-        };
-        (thread, connection)
+            readers: Arc::new(readers),
+        }
     }
 
     /// Commits one insert on this thread.
@@ -470,15 +490,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let held = connection(&folder);
         held.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let catalog = crate::sqlite::proof::catalog(&held, &[&[&INSERT]]).unwrap();
-        let path = folder.path().join("t.db");
-        let thread = Thread {
-            path: path.clone(),
-            catalog: Arc::new(catalog),
-            health: Arc::new(Health::new()),
-            reserve: Arc::new(Reserve::none()),
-        };
-        let connection = Connection::open(path).unwrap();
+        let thread = thread_beside(&held, &folder, Reserve::none());
+        let connection = Connection::open(&thread.path).unwrap();
         connection.busy_timeout(Duration::from_secs(60)).unwrap();
         let writer = Writer::start(connection, thread).unwrap();
         let mut answers = Vec::new();
