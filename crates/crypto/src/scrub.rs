@@ -5,7 +5,9 @@ use std::hint::black_box;
 use zeroize::Zeroize as _;
 
 /// More of the stack than any computation of this crate uses but the stretching of passphrases, which has memory of its own.
-const STACK: usize = 8 * 1024;
+const STACK_BYTES: usize = 8 * 1024;
+/// Overwritten by so many at a time: byte by byte would take longer than most of what is computed.
+const AT_ONCE: usize = size_of::<u128>();
 
 /// Computes something of what is secret, and overwrites the part of the stack that it used: the last block that was hashed, keys
 /// that were expanded, and what was copied on its way would stay there until the thread happens to come as deep again.
@@ -23,7 +25,7 @@ fn apart<T>(compute: impl FnOnce() -> T) -> T {
 
 #[inline(never)]
 fn overwrite() {
-    let mut stack = [0_u8; STACK];
+    let mut stack = [0_u128; STACK_BYTES / AT_ONCE];
     stack.zeroize();
     black_box(&stack);
 }

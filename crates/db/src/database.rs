@@ -104,7 +104,7 @@ impl Database {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.read(statement, &params),
             // Apart: what waits for a server is large, and every caller would have room for it on SQLite, too.
-            Engine::Postgres(postgres) => Box::pin(postgres.read(statement, &params)).await,
+            Engine::Postgres(postgres) => Box::pin(postgres.read(statement, params)).await,
         }
     }
 

@@ -8,6 +8,7 @@
 mod address;
 mod copy;
 mod failure;
+mod finds;
 mod lanes;
 mod readers;
 mod run;
@@ -27,6 +28,7 @@ use tokio::time::{Duration, sleep};
 pub use self::address::PostgresAddress;
 pub(crate) use self::copy::{PostgresFilling, PostgresSnapshot};
 use self::failure::Failed;
+use self::finds::{Find, Finds};
 use self::lanes::Lanes;
 use self::readers::Readers;
 use self::run::Catalog;
@@ -45,6 +47,7 @@ const TRIES: u32 = 5;
 pub(crate) struct Postgres {
     parts: Arc<Parts>,
     lanes: Lanes,
+    finds: Finds,
     in_flight: Arc<Semaphore>,
 }
 
@@ -79,6 +82,7 @@ impl Postgres {
         let parts = Arc::new(parts);
         Ok(Self {
             lanes: Lanes::open(&parts),
+            finds: Finds::open(&parts),
             parts,
             in_flight: Arc::new(Semaphore::new(
                 IN_FLIGHT_MAX.try_into().unwrap_or(usize::MAX),
@@ -106,10 +110,16 @@ impl Postgres {
     pub(crate) async fn read(
         &self,
         statement: &'static Statement,
-        params: &[Value],
+        params: Vec<Value>,
     ) -> Result<Vec<Row>, Error> {
-        let _permit = self.enter()?;
-        let read = self.parts.read(statement, params).await;
+        let permit = self.enter()?;
+        let read = if self.parts.catalog.entry(statement)?.proof.finds() {
+            self.finds.find(statement, params, permit).await
+        } else {
+            let read = self.parts.read(statement, &params).await;
+            drop(permit);
+            read
+        };
         read.inspect_err(|error| self.note(error))
     }
 
@@ -119,6 +129,7 @@ impl Postgres {
         drop(self.in_flight.acquire_many(IN_FLIGHT_MAX).await);
         self.in_flight.close();
         self.lanes.close();
+        self.finds.close();
         self.parts.writers.close();
         self.parts.readers.close();
     }
@@ -223,6 +234,17 @@ impl Parts {
                 lent.give_back();
             }
         }
+    }
+
+    /// The rows of many keys, at the places of their keys. All of them are looked for by the same statement.
+    async fn find(&self, finds: &[Find]) -> Result<Vec<Option<Row>>, Failed> {
+        let Some(first) = finds.first() else {
+            return Ok(Vec::new());
+        };
+        let entry = self.catalog.entry(first.statement)?;
+        let keys: Vec<&[Value]> = finds.iter().map(|find| find.key.as_slice()).collect();
+        let client = self.readers.client().await?;
+        run::find(&client, entry, &keys).await
     }
 
     async fn read(

@@ -11,6 +11,7 @@ pub struct Statement {
     /// The text.
     pub sql: &'static str,
     own_rows: bool,
+    by_key: bool,
 }
 
 impl Statement {
@@ -20,6 +21,7 @@ impl Statement {
             name,
             sql,
             own_rows: false,
+            by_key: false,
         }
     }
 
@@ -35,6 +37,19 @@ impl Statement {
     /// Whether it was said to be [`Self::on_own_rows`].
     pub(crate) const fn has_own_rows(&self) -> bool {
         self.own_rows
+    }
+
+    /// Says that it finds the one row, if there is one, whose key are its parameters, all of them text. Then a server is asked
+    /// for those of many callers at once.
+    #[must_use]
+    pub const fn by_key(mut self) -> Self {
+        self.by_key = true;
+        self
+    }
+
+    /// Whether it was said to be [`Self::by_key`].
+    pub(crate) const fn is_by_key(&self) -> bool {
+        self.by_key
     }
 
     /// Whether it locks nothing but rows of its own: new ones, or those that it says. One that only reads is not among them:

@@ -16,6 +16,7 @@ use coffer_db::{
     Database, Error, Expect, Migration, PostgresAddress, Statement, Transaction, params,
 };
 use coffer_testkit::{Server, TestDatabase, eventually};
+use futures_util::future::join_all;
 use tokio::task::JoinSet;
 
 const SCHEMA: &[Migration] = &[Migration {
@@ -32,7 +33,8 @@ static COUNT_FROM: Statement = Statement::new(
     "count_from",
     "UPDATE counters SET value = value + 1 WHERE counter = $1 AND value = $2",
 );
-static VALUE: Statement = Statement::new("value", "SELECT value FROM counters WHERE counter = $1");
+static VALUE: Statement =
+    Statement::new("value", "SELECT value FROM counters WHERE counter = $1").by_key();
 const STATEMENTS: &[&Statement] = &[&COUNT, &COUNT_FROM, &VALUE];
 
 async fn open(address: &PostgresAddress) -> Result<Database, Error> {
@@ -102,6 +104,36 @@ async fn a_connection_that_was_cut_is_replaced() {
         assert_eq!(value(&db, "a").await, round);
         place.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'");
     }
+}
+
+/// What each of many finds who look at the same time: for `a`, `b`, and a counter that there is none of.
+async fn all_at_once(db: &Database) -> Vec<Option<i64>> {
+    let looking = (0..150).map(async |place| {
+        let counter = ["a", "b", "c"][place % 3];
+        let row = db.read_optional(&VALUE, params![counter]).await.unwrap();
+        row.map(|row| row.integer("value").unwrap())
+    });
+    join_all(looking).await
+}
+
+#[tokio::test]
+async fn of_many_who_look_at_once_each_finds_its_own_as_it_is_now() {
+    let Some(place) = TestDatabase::on_postgres() else {
+        return;
+    };
+    let db = open(&place.address()).await.unwrap();
+    for round in 1..=3 {
+        let counted = Transaction::new().one(&COUNT, params!["b"]);
+        db.transact(counted).await.unwrap();
+        let expected = [Some(0), Some(round), None].repeat(50);
+        assert_eq!(all_at_once(&db).await, expected);
+        // Those that were on their way look again.
+        place.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'");
+        assert_eq!(all_at_once(&db).await, expected);
+    }
+    db.close().await;
+    let closed = db.read(&VALUE, params!["a"]).await;
+    assert!(closed.is_err(), "{closed:?}");
 }
 
 #[tokio::test]

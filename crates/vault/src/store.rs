@@ -96,8 +96,8 @@ CREATE INDEX records_by_subject ON records (subject, account, mode)";
 
 /// Declares the statements and the list of all of them, so that none can be left out of it.
 macro_rules! statements {
-    ($($(#[$meta:meta])* $constant:ident = $name:literal, $sql:literal;)+) => {
-        $($(#[$meta])* pub(crate) static $constant: Statement = Statement::new($name, $sql);)+
+    ($($(#[$meta:meta])* $constant:ident = $name:literal, $sql:literal $(, $kind:ident)?;)+) => {
+        $($(#[$meta])* pub(crate) static $constant: Statement = Statement::new($name, $sql)$(.$kind())?;)+
         const ALL: &[&Statement] = &[$(&$constant,)+];
     };
 }
@@ -109,10 +109,12 @@ statements! {
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, NULL, $15, $16)";
     RECORD_BY_ID = "record_by_id",
         "SELECT record, brand, last4, exp_month, exp_year, number, key_version, subject, wrapped_key, parent_version
-         FROM records WHERE account = $1 AND mode = $2 AND record = $3";
+         FROM records WHERE account = $1 AND mode = $2 AND record = $3",
+        by_key;
     RECORD_BY_CARD = "record_by_card",
         "SELECT record, brand, last4, exp_month, exp_year, number, key_version, subject, wrapped_key, parent_version
-         FROM records WHERE account = $1 AND mode = $2 AND card = $3";
+         FROM records WHERE account = $1 AND mode = $2 AND card = $3",
+        by_key;
     /// Only a record that is not kept yet, and whose key is still the one that was moved.
     RECORD_KEEP = "record_keep",
         "UPDATE records SET subject = $4, wrapped_key = $5, parent_version = $6, card = $7, expires = NULL
@@ -132,7 +134,8 @@ statements! {
            records.brand AS brand, records.last4 AS last4, records.exp_month AS exp_month, records.exp_year AS exp_year
          FROM tokens JOIN records ON records.account = tokens.account AND records.mode = tokens.mode
            AND records.record = tokens.record
-         WHERE tokens.account = $1 AND tokens.mode = $2 AND tokens.token = $3";
+         WHERE tokens.account = $1 AND tokens.mode = $2 AND tokens.token = $3",
+        by_key;
     /// A token is claimed once, and only in its time.
     TOKEN_CLAIM = "token_claim",
         "UPDATE tokens SET claimed_by = $4
@@ -157,7 +160,8 @@ statements! {
     ATTEMPT_BY_ID = "attempt_by_id",
         "SELECT payment, provider, operation, content, deadline, status, not_sent_because, decline_reason, challenge_url,
            provider_reference
-         FROM attempts WHERE account = $1 AND mode = $2 AND attempt = $3";
+         FROM attempts WHERE account = $1 AND mode = $2 AND attempt = $3",
+        by_key;
     /// What is final stays so.
     ATTEMPT_SETTLE = "attempt_settle",
         "UPDATE attempts SET status = $4, decline_reason = $5, challenge_url = $6,

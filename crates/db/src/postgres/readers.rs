@@ -14,8 +14,10 @@ use crate::{Error, Unavailable};
 /// Connections for reads. More would let a long read delay fewer short ones, and cost the server a process each.
 pub(super) const READERS: usize = 2;
 
-/// They read only: a statement that writes is refused by the server.
-const READ_ONLY: &str = "SET default_transaction_read_only = on";
+/// They read only: a statement that writes is refused by the server. And a plan is made once: one for the very values would be
+/// made again each time, as it looks cheaper where there are fewer than usual, and the making costs more than any of them.
+const SETTINGS: &str =
+    "SET default_transaction_read_only = on; SET plan_cache_mode = force_generic_plan";
 
 pub(super) struct Readers {
     manager: Manager,
@@ -55,7 +57,7 @@ impl Readers {
         let client = self.manager.create().await;
         let client = client.map_err(|error| failure::of_connection(&error))?;
         session::check(&client).await?;
-        let limited = client.batch_execute(READ_ONLY).await;
+        let limited = client.batch_execute(SETTINGS).await;
         limited.map_err(|error| failure::of_connection(&error))?;
         Ok(client)
     }

@@ -29,6 +29,15 @@ pub(super) struct Proof {
     parameters: usize,
     /// Whether it may run in one transaction of the server's with those of others.
     joins: bool,
+    /// For one that finds a row by its key: the same for many keys at once.
+    many: Option<String>,
+}
+
+impl Proof {
+    /// Whether it may be asked for together with those of others.
+    pub(super) const fn finds(&self) -> bool {
+        self.many.is_some()
+    }
 }
 
 /// The rows touched (or returned) and the rows themselves.
@@ -61,8 +70,39 @@ async fn prove(client: &ClientWrapper, statement: &Statement) -> Result<Proved<P
     }
     let names = columns.iter().map(|column| Box::from(column.name()));
     let parameters = prepared.params().len();
-    let joins = statement.keeps_to_its_own();
-    Ok((names.collect(), Proof { parameters, joins }))
+    let many = statement
+        .is_by_key()
+        .then(|| for_many(statement.sql, parameters));
+    if let Some(many) = &many {
+        let prepared = client.prepare_cached(many).await;
+        prepared
+            .map_err(|error| failure::of_statement(&error, Place::own(statement.name)).error)?;
+    }
+    let proof = Proof {
+        parameters,
+        joins: statement.keeps_to_its_own(),
+        many,
+    };
+    Ok((names.collect(), proof))
+}
+
+/// The text that finds the rows of many keys, each with the place of its key among them, from the text that finds one. The
+/// limit has the server look for each by itself, whatever it thinks of the size of the table.
+fn for_many(one: &str, parameters: usize) -> String {
+    // From the last: `$1` is the beginning of `$10`.
+    let one = (1..=parameters).rev().fold(one.to_owned(), |text, number| {
+        text.replace(&format!("${number}"), &format!("asked.key{number}"))
+    });
+    let list = |each: &dyn Fn(usize) -> String| {
+        let each: Vec<_> = (1..=parameters).map(each).collect();
+        each.join(", ")
+    };
+    let arrays = list(&|number| format!("${number}::text[]"));
+    let keys = list(&|number| format!("key{number}"));
+    format!(
+        "SELECT found.*, asked.place FROM unnest({arrays}) WITH ORDINALITY AS asked ({keys}, place),
+         LATERAL ({one} LIMIT 1) AS found"
+    )
 }
 
 /// Whether a transaction may be committed together with others: it is short, and can wait for none of them.
@@ -136,6 +176,45 @@ pub(super) async fn read(
     Ok(rows)
 }
 
+/// The rows of many keys, each at the place of its key.
+pub(super) async fn find(
+    client: &ClientWrapper,
+    entry: &Entry,
+    keys: &[&[Value]],
+) -> Result<Vec<Option<Row>>, Failed> {
+    let many = entry.proof.many.as_deref();
+    let many = many.ok_or_else(|| not_by_key(entry))?;
+    let mut arrays = vec![Vec::with_capacity(keys.len()); entry.proof.parameters];
+    for key in keys {
+        entry.check_count(arrays.len(), key.len())?;
+        for (array, value) in arrays.iter_mut().zip(*key) {
+            let Value::Text(text) = value else {
+                return Err(not_by_key(entry).into());
+            };
+            array.push(text.as_str());
+        }
+    }
+    let prepared = client.prepare_cached(many).await;
+    let prepared = prepared.map_err(|error| failure::of_statement(&error, place(entry, 0)))?;
+    let failed = |error| failure::of_read(&error, place(entry, 0));
+    let stream = client.query_raw(&prepared, arrays.iter()).await;
+    let mut stream = pin!(stream.map_err(failed)?);
+    let mut found = vec![None; keys.len()];
+    while let Some(row) = stream.try_next().await.map_err(failed)? {
+        let at: i64 = row.try_get(entry.columns.names.len()).map_err(failed)?;
+        let at = usize::try_from(at).ok().and_then(|at| at.checked_sub(1));
+        if let Some(place) = at.and_then(|at| found.get_mut(at)) {
+            *place = Some(owned(&row, entry).map_err(failed)?);
+        }
+    }
+    Ok(found)
+}
+
+fn not_by_key(entry: &Entry) -> Error {
+    let name = entry.columns.statement;
+    Error::Defect(format!("statement {name} does not find by texts alone"))
+}
+
 async fn prepare(
     client: &ClientWrapper,
     entry: &Entry,
@@ -169,7 +248,7 @@ async fn run(
 
 fn owned(row: &tokio_postgres::Row, entry: &Entry) -> Result<Row, tokio_postgres::Error> {
     let mut copy = Row::new(Arc::clone(&entry.columns));
-    for column in 0..row.len() {
+    for column in 0..entry.columns.names.len() {
         copy.push(row.try_get(column)?);
     }
     Ok(copy)
@@ -179,5 +258,22 @@ fn place(entry: &Entry, step: usize) -> Place {
     Place {
         statement: entry.columns.statement,
         step,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_find_for_many_keys_names_each_part_of_a_key() {
+        let parts: Vec<_> = (1..=11).map(|part| format!("p{part} = ${part}")).collect();
+        let many = for_many(
+            &format!("SELECT a FROM t WHERE {}", parts.join(" AND ")),
+            11,
+        );
+        assert!(many.contains("p1 = asked.key1 AND"), "{many}");
+        assert!(many.contains("p11 = asked.key11 LIMIT 1"), "{many}");
+        assert_eq!(many.matches("::text[]").count(), 11);
     }
 }

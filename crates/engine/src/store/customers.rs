@@ -61,7 +61,7 @@ macro_rules! select_customers {
     };
 }
 pub(crate) static CUSTOMER_FIND: Statement =
-    Statement::new("customer_find", select_customers!("customer = $3"));
+    Statement::new("customer_find", select_customers!("customer = $3")).by_key();
 pub(crate) static CUSTOMER_LIST: Statement = Statement::new(
     "customer_list",
     select_customers!("customer < $3 ORDER BY customer DESC LIMIT $4"),
@@ -96,7 +96,8 @@ macro_rules! select_cards {
         )
     };
 }
-pub(crate) static CARD_FIND: Statement = Statement::new("card_find", select_cards!("card = $3"));
+pub(crate) static CARD_FIND: Statement =
+    Statement::new("card_find", select_cards!("card = $3")).by_key();
 pub(crate) static CARD_LIST: Statement = Statement::new(
     "card_list",
     select_cards!("customer = $3 AND card < $4 ORDER BY card DESC LIMIT $5"),

@@ -57,7 +57,7 @@ macro_rules! select_events {
     };
 }
 pub(crate) static EVENT_FIND: Statement =
-    Statement::new("event_find", select_events!("event = $3"));
+    Statement::new("event_find", select_events!("event = $3")).by_key();
 pub(crate) static EVENT_LIST: Statement = Statement::new(
     "event_list",
     select_events!("sequence > $3 ORDER BY sequence LIMIT $4"),

@@ -110,7 +110,8 @@ macro_rules! select_payments {
 pub(crate) static PAYMENT_FIND: Statement = Statement::new(
     "payment_find",
     select_payments!("WHERE account = $1 AND mode = $2 AND payment = $3"),
-);
+)
+.by_key();
 pub(crate) static PAYMENT_LIST: Statement = Statement::new(
     "payment_list",
     select_payments!(

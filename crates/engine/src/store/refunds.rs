@@ -51,7 +51,7 @@ macro_rules! select_refunds {
     };
 }
 pub(crate) static REFUND_FIND: Statement =
-    Statement::new("refund_find", select_refunds!("refund = $3"));
+    Statement::new("refund_find", select_refunds!("refund = $3")).by_key();
 pub(crate) static REFUND_LIST: Statement = Statement::new(
     "refund_list",
     select_refunds!("refund < $3 ORDER BY refund DESC LIMIT $4"),
