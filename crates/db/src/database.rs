@@ -48,7 +48,8 @@ impl Database {
         })
     }
 
-    /// As [`Database::open_sqlite`], and keeps a reserve of the disk beside it, which is given back when the disk is full.
+    /// As [`Database::open_sqlite`], for the one process that writes it. A reserve of the disk is kept beside it, which is given
+    /// back when the disk is full; and reads cost half, as they look at the file anew only after this process wrote.
     ///
     /// # Errors
     /// As [`Database::open_sqlite`].

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OpenFlags};
 
 pub(crate) use self::copy::{SqliteFilling, SqliteSnapshot};
-use self::reader::Readers;
+use self::reader::{Readers, Snapshots};
 use self::reserve::Reserve;
 use self::writer::{Thread, Writer};
 use crate::health::Health;
@@ -39,16 +39,26 @@ impl Sqlite {
         migrations: &[Migration],
         statements: &[&[&'static Statement]],
     ) -> Result<Self, Error> {
-        Self::open_with(path, migrations, statements, Reserve::none())
+        Self::open_with(
+            path,
+            migrations,
+            statements,
+            Reserve::none(),
+            Snapshots::Own,
+        )
     }
 
-    /// As `open`, with a reserve for a full disk. A disk that is full at the start gets it back then.
+    /// As `open`, for the one process that writes it: with a reserve for a full disk, and with reads that keep their snapshots. A
+    /// disk that is full at the start gets the reserve back then.
     pub(crate) fn open_reserved(
         path: &Path,
         migrations: &[Migration],
         statements: &[&[&'static Statement]],
     ) -> Result<Self, Error> {
-        let open = || Self::open_with(path, migrations, statements, Reserve::beside(path));
+        let open = || {
+            let reserve = Reserve::beside(path);
+            Self::open_with(path, migrations, statements, reserve, Snapshots::Kept)
+        };
         match open() {
             Err(Error::Unavailable(Unavailable::DiskFull)) if Reserve::beside(path).free() => {
                 let opened = open()?;
@@ -64,13 +74,14 @@ impl Sqlite {
         migrations: &[Migration],
         statements: &[&[&'static Statement]],
         reserve: Reserve,
+        snapshots: Snapshots,
     ) -> Result<Self, Error> {
         secure_file(path)?;
         let connection = connect(path)?;
         schema::migrate(&connection, migrations)?;
         let catalog = Arc::new(proof::catalog(&connection, statements)?);
         let health = Arc::new(Health::new());
-        let readers = Readers::open(path, Arc::clone(&catalog), Arc::clone(&health))?;
+        let readers = Readers::open(path, snapshots, Arc::clone(&catalog), Arc::clone(&health))?;
         let readers = Arc::new(readers);
         reserve.make();
         let reserve = Arc::new(reserve);

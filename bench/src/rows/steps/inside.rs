@@ -106,8 +106,12 @@ impl Inside {
     async fn open(stage: &Stage) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let db = match stage.server() {
-            None => Database::open_sqlite(&folder.path().join("steps.db"), MIGRATIONS, STATEMENTS)
-                .expect("a store"),
+            None => Database::open_sqlite_reserved(
+                &folder.path().join("steps.db"),
+                MIGRATIONS,
+                STATEMENTS,
+            )
+            .expect("a store"),
             Some(server) => raw::postgres::create(server, DATABASE).await,
         };
         let (clock, tasks) = (Clock::system(), Tasks::new());

@@ -4,8 +4,8 @@
 //! caller's own thread. A long list is read in pages, so none holds that thread for long.
 //!
 //! To begin and end a snapshot costs as much as a point read itself: locks of the file, of which other processes know too. So
-//! a connection keeps its snapshot from one read to the next for as long as nothing is written: the writer has them all let
-//! go before it begins. It finds the log free of readers then, which is when SQLite can begin it anew.
+//! where nobody else writes, a connection keeps its snapshot from one read to the next for as long as nothing is written: the
+//! writer has them all let go before it begins. It finds the log free of readers then, which is when SQLite can begin it anew.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -22,6 +22,15 @@ use crate::{Error, Row, Statement, Unavailable, Value};
 /// Reads at one time; a runtime rarely has more threads that do not wait for the network.
 const READERS: usize = 4;
 
+/// What a read looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Snapshots {
+    /// What is stored when it begins, whoever stored it.
+    Own,
+    /// What was stored when this database last wrote, as nobody else does. What another process did is seen a moment later.
+    Kept,
+}
+
 /// A connection, until the database is closed.
 type Slot = Mutex<Option<Connection>>;
 
@@ -29,6 +38,7 @@ pub(super) struct Readers {
     slots: [Slot; READERS],
     /// Whose turn it is to be waited for when all are busy.
     turn: AtomicUsize,
+    snapshots: Snapshots,
     /// While something is written each read has a snapshot of its own.
     writing: AtomicBool,
     catalog: Arc<Catalog>,
@@ -38,6 +48,7 @@ pub(super) struct Readers {
 impl Readers {
     pub(super) fn open(
         path: &Path,
+        snapshots: Snapshots,
         catalog: Arc<Catalog>,
         health: Arc<Health>,
     ) -> Result<Self, Error> {
@@ -48,6 +59,7 @@ impl Readers {
         Ok(Self {
             slots,
             turn: AtomicUsize::new(0),
+            snapshots,
             writing: AtomicBool::new(false),
             catalog,
             health,
@@ -81,7 +93,7 @@ impl Readers {
             begun.map_err(|error| failure::of_statement(&error, place))
         };
         // Looked at while the connection is held, which the writer waits for after it has said that it writes.
-        let keeps = !self.writing.load(Ordering::SeqCst);
+        let keeps = self.snapshots == Snapshots::Kept && !self.writing.load(Ordering::SeqCst);
         let ran = if keeps && connection.is_autocommit() {
             begin().map(drop)
         } else {
@@ -173,7 +185,8 @@ mod tests {
             .execute_batch("CREATE TABLE t (data BLOB NOT NULL) STRICT")
             .unwrap();
         let catalog = proof::catalog(&connection, &[&[&INSERT, &COUNT]]).unwrap();
-        let readers = Readers::open(&path, Arc::new(catalog), Arc::new(Health::new())).unwrap();
+        let (catalog, health) = (Arc::new(catalog), Arc::new(Health::new()));
+        let readers = Readers::open(&path, Snapshots::Kept, catalog, health).unwrap();
         (connection, readers)
     }
 

@@ -314,6 +314,7 @@ fn merge(connection: &Connection, how: &'static str) -> Result<(), Unavailable> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sqlite::reader::Snapshots;
     use crate::sqlite::{schema, settings};
     use crate::{Migration, Statement, params};
 
@@ -345,7 +346,8 @@ mod tests {
         let path = folder.path().join("t.db");
         let catalog = Arc::new(crate::sqlite::proof::catalog(connection, &[&[&INSERT]]).unwrap());
         let health = Arc::new(Health::new());
-        let readers = Readers::open(&path, Arc::clone(&catalog), Arc::clone(&health)).unwrap();
+        let beside = (Arc::clone(&catalog), Arc::clone(&health));
+        let readers = Readers::open(&path, Snapshots::Kept, beside.0, beside.1).unwrap();
         Thread {
             path,
             catalog,
