@@ -3,6 +3,8 @@
 //! Its public part is readable by everyone who may read the log. Its personal part (address, names) is sealed apart, so
 //! that it can be erased without breaking the log. Neither may ever hold a secret or a card number.
 
+use std::borrow::Cow;
+
 use coffer_core::{
     Mode,
     id::{AccountId, RequestId},
@@ -79,9 +81,9 @@ pub struct Public {
     /// Who did it.
     pub actor: Actor,
     /// What was done.
-    pub action: String,
+    pub action: Cow<'static, str>,
     /// By which route.
-    pub route: String,
+    pub route: Cow<'static, str>,
     /// How it ended.
     pub outcome: Outcome,
     /// What it concerned.
@@ -93,7 +95,7 @@ pub struct Public {
     /// How long it took.
     pub latency_ms: i64,
     /// The version of TLS that it came by; empty when there was none, or it is not known.
-    pub tls: String,
+    pub tls: Cow<'static, str>,
 }
 
 impl Public {
@@ -144,14 +146,14 @@ impl Entry {
     pub fn new(actor: Actor, action: &'static str) -> Self {
         let public = Public {
             actor,
-            action: action.to_owned(),
-            route: String::new(),
+            action: action.into(),
+            route: Cow::default(),
             outcome: Outcome::Succeeded,
             objects: Vec::new(),
             mode: None,
             request: None,
             latency_ms: 0,
-            tls: String::new(),
+            tls: Cow::default(),
         };
         Self {
             account: None,
@@ -177,8 +179,8 @@ impl Entry {
 
     /// By which route (`POST /v1/payments`, or a method between roles), as a template without values.
     #[must_use]
-    pub fn route(mut self, route: &str) -> Self {
-        route.clone_into(&mut self.public.route);
+    pub fn route(mut self, route: &'static str) -> Self {
+        self.public.route = route.into();
         self
     }
 
@@ -212,8 +214,8 @@ impl Entry {
 
     /// Over this version of TLS.
     #[must_use]
-    pub fn tls(mut self, version: &str) -> Self {
-        version.clone_into(&mut self.public.tls);
+    pub fn tls(mut self, version: &'static str) -> Self {
+        self.public.tls = version.into();
         self
     }
 
@@ -261,7 +263,8 @@ mod tests {
 
     #[test]
     fn an_entry_over_its_limits_is_refused() {
-        let long = entry().route(&"r".repeat(PUBLIC_MAX_BYTES));
+        let mut long = entry();
+        long.public.route = "r".repeat(PUBLIC_MAX_BYTES).into();
         assert!(matches!(long.public.encode(), Err(Error::Refused(_))));
         let long = entry().name(&"n".repeat(PERSONAL_MAX_BYTES));
         assert!(matches!(

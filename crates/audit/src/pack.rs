@@ -4,7 +4,7 @@
 //! written once. The personal values of a pack are sealed, and erased, together. A pack is proven, and found changed, as
 //! any other leaf; [`read`] lists what is in either kind.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use coffer_core::{
     Mode, Timestamp,
@@ -30,11 +30,11 @@ const PACK_VERSION: u8 = 2;
 #[derive(Serialize, Deserialize)]
 struct Group {
     actor: Actor,
-    action: String,
-    route: String,
+    action: Cow<'static, str>,
+    route: Cow<'static, str>,
     outcome: Outcome,
     mode: Option<Mode>,
-    tls: String,
+    tls: Cow<'static, str>,
     items: Vec<Item>,
 }
 
@@ -74,14 +74,14 @@ impl From<First> for Public {
         } = first;
         Self {
             actor,
-            action,
-            route,
+            action: action.into(),
+            route: route.into(),
             outcome,
             objects,
             mode,
             request,
             latency_ms,
-            tls: String::new(),
+            tls: Cow::default(),
         }
     }
 }

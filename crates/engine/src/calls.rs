@@ -1,18 +1,21 @@
 //! The record of calls that changed nothing: what was read, and what was refused. A change is recorded by its own transaction;
 //! these are recorded in packs, a moment later, or before the answer where the installation or the route asks for that.
 
-use std::sync::{Mutex, MutexGuard};
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard},
+};
 
 use coffer_audit::{Actor, ActorKind, Entry, Outcome};
 use coffer_core::{Timestamp, words};
-use coffer_net::{Gather, Missed};
+use coffer_net::{Gather, Missed, task};
 
 use crate::{Caller, Engine, Error};
 
 /// Calls that may wait to be recorded; beyond, no more is answered until they are.
 const WAITING_MAX: usize = 65_536;
 /// Calls that are recorded by one transaction.
-const TOGETHER_MAX: usize = 4_096;
+pub(crate) const TOGETHER_MAX: usize = 4_096;
 /// The longest name of an object that is recorded.
 const OBJECT_MAX: usize = 64;
 
@@ -52,36 +55,63 @@ impl Called {
         fits.then(|| name.to_owned())
     }
 
-    fn into_entry(self) -> (Timestamp, Entry) {
-        let Self {
-            caller,
-            operation,
-            object,
-            outcome,
-            came,
-            latency_ms,
-        } = self;
+    fn entry(&self) -> (Timestamp, Entry) {
+        let caller = &self.caller;
         let (place, origin) = (caller.place(), &caller.origin);
-        let entry = Entry::new(Actor::new(ActorKind::ApiKey, caller.api_key()), operation)
+        let actor = Actor::new(ActorKind::ApiKey, caller.api_key());
+        let entry = Entry::new(actor, self.operation)
             .place(place.account, place.mode)
             .route(origin.route)
             .request(origin.request_id)
             .address(origin.address)
             .tls(origin.tls_version)
-            .outcome(outcome)
-            .latency_ms(latency_ms);
-        let entry = match object {
-            Some(object) => entry.object(object),
-            None => entry,
-        };
-        (came, caller.proofs().fold(entry, Entry::object))
+            .outcome(self.outcome)
+            .latency_ms(self.latency_ms);
+        let entry = self.object.iter().fold(entry, Entry::object);
+        (self.came, caller.proofs().fold(entry, Entry::object))
+    }
+}
+
+/// Calls in the order in which they came, in packs as they are recorded: none is moved again, however many there are.
+#[derive(Default)]
+struct Waiting {
+    packs: VecDeque<Vec<Called>>,
+    calls: usize,
+}
+
+impl Waiting {
+    /// True when this filled a pack.
+    fn push(&mut self, called: Called) -> bool {
+        self.calls = self.calls.saturating_add(1);
+        let room = |pack: &&mut Vec<Called>| pack.len() < TOGETHER_MAX;
+        match self.packs.back_mut().filter(room) {
+            Some(pack) => {
+                pack.push(called);
+                pack.len() == TOGETHER_MAX
+            }
+            None => {
+                self.packs.push_back(vec![called]);
+                false
+            }
+        }
+    }
+
+    fn next(&mut self) -> Option<Vec<Called>> {
+        let pack = self.packs.pop_front()?;
+        self.calls = self.calls.saturating_sub(pack.len());
+        Some(pack)
+    }
+
+    fn again(&mut self, pack: Vec<Called>) {
+        self.calls = self.calls.saturating_add(pack.len());
+        self.packs.push_front(pack);
     }
 }
 
 /// What waits to be recorded on this node.
 pub(crate) struct Calls {
     reads: ReadRecords,
-    waiting: Mutex<Vec<Called>>,
+    waiting: Mutex<Waiting>,
     strict: Gather<Called, Result<(), Error>>,
 }
 
@@ -94,7 +124,7 @@ impl Calls {
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Vec<Called>> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
         coffer_net::lock(&self.waiting)
     }
 }
@@ -105,21 +135,26 @@ impl Engine {
     /// # Errors
     /// [`Error::Unavailable`] when too much waits, because the store cannot be written.
     pub fn can_record(&self) -> Result<(), Error> {
-        if self.0.calls.waiting().len() < WAITING_MAX {
+        if self.0.calls.waiting().calls < WAITING_MAX {
             Ok(())
         } else {
             Err(Error::Unavailable)
         }
     }
 
-    /// Has a call recorded: before this returns when it, or the installation, is strict; within a second otherwise.
+    /// Has a call recorded: before this returns when it, or the installation, is strict; within a second otherwise, or when there
+    /// is a pack full of them.
     ///
     /// # Errors
     /// When it must be on record now and cannot be.
     pub async fn record_call(&self, called: Called, strict: bool) -> Result<(), Error> {
         let calls = &self.0.calls;
         if !strict && calls.reads == ReadRecords::Grouped {
-            calls.waiting().push(called);
+            if calls.waiting().push(called) {
+                let engine = self.clone();
+                // What it cannot record goes on waiting for the task that does this every second, and that reports it.
+                task::spawn("record of calls", async move { engine.write_calls().await });
+            }
             return Ok(());
         }
         // Apart: it is much larger than a call that is recorded later, which most are.
@@ -142,37 +177,24 @@ impl Engine {
         }
     }
 
-    /// Records what waits. What cannot be recorded goes on waiting.
+    /// Records what waits now. What cannot be recorded goes on waiting.
     pub(crate) async fn write_calls(&self) -> Result<(), Error> {
-        loop {
-            let mut some = std::mem::take(&mut *self.0.calls.waiting());
-            if some.is_empty() {
-                return Ok(());
-            }
-            let rest = some.split_off(some.len().min(TOGETHER_MAX));
-            let last = rest.is_empty();
-            self.wait_again(rest);
-            if let Err((unwritten, error)) = self.write(some).await {
-                self.wait_again(unwritten);
+        let waiting = self.0.calls.waiting().packs.len();
+        for _ in 0..waiting {
+            let Some(pack) = self.0.calls.waiting().next() else {
+                break;
+            };
+            if let Err((unwritten, error)) = self.write(pack).await {
+                self.0.calls.waiting().again(unwritten);
                 return Err(error);
             }
-            if last {
-                return Ok(());
-            }
         }
-    }
-
-    fn wait_again(&self, mut first: Vec<Called>) {
-        if !first.is_empty() {
-            let mut waiting = self.0.calls.waiting();
-            first.append(&mut waiting);
-            *waiting = first;
-        }
+        Ok(())
     }
 
     /// By one transaction.
     async fn write(&self, pack: Vec<Called>) -> Result<(), (Vec<Called>, Error)> {
-        let entries = pack.iter().cloned().map(Called::into_entry).collect();
+        let entries = pack.iter().map(Called::entry).collect();
         let clock = &self.0.clock;
         let steps = match self.0.audit.pack(clock.now(), || clock.id(), entries) {
             Ok(steps) => steps,

@@ -217,10 +217,15 @@ fn named(entry: Entry) -> AuditRecord {
 
 #[cfg(test)]
 mod tests {
+    use std::{borrow::Cow, time::Duration};
+
     use coffer_core::payment::CaptureMode;
+    use coffer_testkit::eventually;
 
     use super::*;
-    use crate::{Called, fixture::Shop};
+    use crate::{Called, calls::TOGETHER_MAX, fixture::Shop};
+
+    const PATIENCE: Duration = Duration::from_secs(20);
 
     async fn read(shop: &Shop, filter: RecordFilter, page: Page) -> RecordPage {
         shop.engine
@@ -267,6 +272,23 @@ mod tests {
             assert_eq!(entry.address.as_deref(), Some("127.0.0.1"));
             assert_eq!(entry.leaf, listed[0].entry.leaf, "packed");
         }
+    }
+
+    #[tokio::test]
+    async fn a_full_pack_is_recorded_without_waiting_for_the_time_to_do_so() {
+        let shop = Shop::open().await;
+        for _ in 0..TOGETHER_MAX {
+            called(&shop, false).await;
+        }
+        let newest = async || {
+            let page = Page::new(Some(1), None).unwrap();
+            let newest = read(&shop, RecordFilter::default(), page)
+                .await
+                .items
+                .pop()?;
+            (newest.entry.recorded.action == "payment").then_some(())
+        };
+        eventually(PATIENCE, "the reads are on record", newest).await;
     }
 
     #[tokio::test]
@@ -327,7 +349,7 @@ mod tests {
         let whole = shop.engine.record_export(Some(shop.place), &every, None);
         let oldest = whole.await.unwrap().items.pop().unwrap();
         let filter = RecordFilter {
-            action: Some(oldest.entry.recorded.action.clone()),
+            action: Some(oldest.entry.recorded.action.to_string()),
             ..RecordFilter::default()
         };
         let part = async |after| {
@@ -385,7 +407,7 @@ mod tests {
             .into_iter()
             .map(|record| record.entry.recorded.public.action)
             .collect();
-        assert!(!actions.contains(&"payment".to_owned()), "{actions:?}");
+        assert!(!actions.contains(&Cow::Borrowed("payment")), "{actions:?}");
         assert!(!actions.is_empty());
     }
 

@@ -43,14 +43,14 @@ async fn a_pack_is_one_leaf_that_says_all_of_each_entry() {
             time: now().plus_millis(number),
             public: Public {
                 actor: Actor::new(ActorKind::ApiKey, "key_1"),
-                action: "payment.read".to_owned(),
-                route: "GET /v1/payments/{id}".to_owned(),
+                action: "payment.read".into(),
+                route: "GET /v1/payments/{id}".into(),
                 outcome: coffer_audit::Outcome::Succeeded,
                 objects: vec![format!("pay_{number}")],
                 mode: Some(Mode::Test),
                 request: None,
                 latency_ms: if number == 2 { 9 } else { 0 },
-                tls: String::new(),
+                tls: "".into(),
             },
         };
         assert_eq!(*recorded, expected);

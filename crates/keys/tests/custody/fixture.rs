@@ -209,7 +209,7 @@ impl Fixture {
     /// How many entries of the log name this actor, action or outcome.
     pub(crate) async fn recorded(&self, word: &str) -> usize {
         let names = |entry: &&Recorded| {
-            [&entry.actor.id, &entry.action, entry.outcome.as_str()].contains(&word)
+            [&*entry.actor.id, &*entry.action, entry.outcome.as_str()].contains(&word)
         };
         let leaves = self.leaves().await;
         leaves.iter().flatten().filter(names).count()

@@ -253,7 +253,7 @@ async fn openings_that_come_together_are_one_record_that_names_each() {
         assert_eq!(entry.objects, objects);
         assert_eq!(entry.actor.id, "vault/vault-1");
         assert_eq!(
-            (entry.action.as_str(), entry.mode),
+            (&*entry.action, entry.mode),
             ("record.open", Some(Mode::Test))
         );
     }
