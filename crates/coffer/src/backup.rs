@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use coffer_core::Timestamp;
+use coffer_core::{Timestamp, words};
 use coffer_crypto::{Context, SecretBytes, mac};
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,8 @@ use crate::{
 
 /// What the role remembers of its backups, in its directory.
 const NOTES: &str = "backup.json";
+/// So many deeds wait for the role to put them on record.
+const ACTS_MAX: usize = 100;
 
 /// Runs a command.
 pub(crate) fn run(command: &BackupCommand) -> Result<(), Failure> {
@@ -172,6 +174,26 @@ fn is_inside(path: &Path, directory: &Directory) -> bool {
     fs::canonicalize(path).is_ok_and(|found| found.starts_with(directory.path()))
 }
 
+words! {
+    /// What is done with a backup, as the log calls it.
+    pub enum Deed {
+        /// It was made.
+        Create = "backup.create",
+        /// It was restored for practice.
+        Drill = "backup.drill",
+        /// The role's store was restored from it.
+        Restore = "backup.restore",
+    }
+}
+
+/// What was done with a backup, and when. The role puts it on record, as only it writes its store.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Act {
+    pub(crate) deed: Deed,
+    pub(crate) backup: String,
+    pub(crate) at: Timestamp,
+}
+
 /// What a role remembers of its backups.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Notes {
@@ -181,6 +203,9 @@ pub(crate) struct Notes {
     pub(crate) file: Option<PathBuf>,
     /// When one was last restored for practice.
     pub(crate) drilled: Option<Timestamp>,
+    /// The last deeds, the newest last.
+    #[serde(default)]
+    pub(crate) acts: Vec<Act>,
 }
 
 impl Notes {
@@ -188,5 +213,12 @@ impl Notes {
     pub(crate) fn of(directory: &Directory, role: Role) -> Option<Self> {
         let text = fs::read(directory.file(role, NOTES)).ok()?;
         serde_json::from_slice(&text).ok()
+    }
+
+    fn add(&mut self, deed: Deed, backup: &str, at: Timestamp) {
+        let backup = backup.to_owned();
+        self.acts.push(Act { deed, backup, at });
+        let more = self.acts.len().saturating_sub(ACTS_MAX);
+        self.acts.drain(..more);
     }
 }

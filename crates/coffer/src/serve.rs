@@ -4,6 +4,7 @@
 mod acme;
 mod activation;
 pub(crate) mod api;
+mod backups;
 pub(crate) mod certificates;
 mod disk;
 mod edge;

@@ -13,7 +13,7 @@ use coffer_db::{Error, Snapshot};
 use coffer_net::Clock;
 
 use super::{
-    Site,
+    Deed, Site,
     content::{Manifest, Named, Summary, Tally, encoded},
     file::{Header, Writer},
     is_inside, verify,
@@ -61,6 +61,7 @@ pub(super) fn run(site: &Site, to: &Path, passphrase: &SecretBytes) -> Result<()
     site.note(|notes| {
         notes.made = Some(now);
         notes.file = Some(path.clone());
+        notes.add(Deed::Create, &header.backup, now);
     })?;
     console::say(&format!(
         "{}: {} tables, {} rows, {length} bytes, read back and whole",

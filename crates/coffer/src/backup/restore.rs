@@ -12,7 +12,7 @@ use data_encoding::HEXLOWER;
 use tempfile::TempDir;
 
 use super::{
-    Site,
+    Deed, Site,
     content::{Manifest, Named, Part, decoded},
     create::{of_store, rows},
     file::{Reader, broken},
@@ -26,7 +26,11 @@ const ROWS_AT_ONCE: usize = 256;
 /// Restores into a scratch directory, proves what is there, and deletes it.
 pub(super) fn drill(site: &Site, file: &Path, passphrase: &SecretBytes) -> Result<(), Failure> {
     let proved = prove(site, file, passphrase)?;
-    site.note(|notes| notes.drilled = Some(Clock::system().now()))?;
+    let now = Clock::system().now();
+    site.note(|notes| {
+        notes.drilled = Some(now);
+        notes.add(Deed::Drill, &proved.whole.header.backup, now);
+    })?;
     proved.say("would restore to");
     console::say("  the drill's copy is deleted");
     Ok(())
@@ -58,6 +62,8 @@ pub(super) fn run(site: &Site, file: &Path, passphrase: &SecretBytes) -> Result<
             compare(&store.snapshot().await?, &proved.whole.manifest).await
         })?;
     }
+    let now = Clock::system().now();
+    site.note(|notes| notes.add(Deed::Restore, &proved.whole.header.backup, now))?;
     proved.say("restored");
     proved.say_next(site);
     Ok(())

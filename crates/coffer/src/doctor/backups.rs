@@ -16,10 +16,11 @@ pub(super) fn recent(sight: &Sight) -> Findings {
     let roles = roles.filter(|role| *role != Role::Simulator);
     roles
         .flat_map(|role| {
-            let notes = Notes::of(&sight.directory, role);
-            match notes {
-                None if !sight.is_production() => Vec::new(),
-                notes => of(sight, role, &notes.unwrap_or_default(), hours),
+            let notes = Notes::of(&sight.directory, role).unwrap_or_default();
+            if notes.made.is_none() && !sight.is_production() {
+                Vec::new()
+            } else {
+                of(sight, role, &notes, hours)
             }
         })
         .collect()

@@ -30,6 +30,7 @@ use coffer_net::{
 use serde_json::json;
 
 use super::{
+    backups,
     certificates::{self, FaceCertificate},
     disk, edge, origin,
     process::{Edges, Process},
@@ -148,6 +149,7 @@ async fn serve(
     certificate.overheard(api.overheard());
     certificate.keep(&registry, &tasks)?;
     disk::watch(&db, &registry, &tasks);
+    backups::record(&process, &db, &tasks);
     metrics::register_evictions(&registry);
     disk::alert(&db, &engine, &tasks);
     redis::watch(&engine, &registry, &tasks);

@@ -18,7 +18,7 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    certificates, disk,
+    backups, certificates, disk,
     process::{Edges, Process, listener},
     renewal::{self, Issuer},
 };
@@ -70,6 +70,7 @@ pub(super) fn run(mut process: Process) -> Result<(), Failure> {
         keys.run(&tasks);
         let registry = metrics::registry();
         disk::watch(&db, &registry, &tasks);
+        backups::record(&process, &db, &tasks);
         let revoked = keys.revoked();
         let inner = Arc::new(KeysHandler(Arc::new(keys.clone())));
         let handler = Arc::new(MeasuredHandler {

@@ -16,6 +16,7 @@ use coffer_net::{
 use coffer_vault::{Adapter, MIGRATIONS, ProviderSettings, STATEMENTS, Settings, Vault};
 
 use super::{
+    backups,
     certificates::{self, FaceCertificate},
     disk, edge, origin,
     process::{Edges, Process, listener},
@@ -124,6 +125,7 @@ async fn serve(
     let certified = certificate.readiness();
     certificate.keep(&registry, &tasks)?;
     disk::watch(&db, &registry, &tasks);
+    backups::record(&process, &db, &tasks);
     metrics::register_evictions(&registry);
     let readiness = Box::new(move || vault.ready().and_then(|()| certified()));
     let admin = axum::Router::new();

@@ -8,6 +8,7 @@
 )]
 
 mod elsewhere;
+mod record;
 mod refused;
 mod site;
 
