@@ -276,9 +276,9 @@ impl LastUseView {
         } = used;
         Self {
             time: Time(time),
-            endpoint: route,
+            endpoint: route.into_owned(),
             address: address.map(|address| address.to_string()),
-            tls_version,
+            tls_version: tls_version.into_owned(),
             client,
         }
     }

@@ -263,7 +263,7 @@ mod tests {
         let last = shop.engine.api_key_seen(&rotated.key().await).await;
         let last = last.unwrap().last_use.unwrap();
         assert_eq!(
-            (last.route.as_str(), last.client.as_deref()),
+            (&*last.route, last.client.as_deref()),
             ("GET /v1/ping", Some("tests/1"))
         );
     }

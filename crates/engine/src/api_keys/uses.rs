@@ -4,6 +4,7 @@
 //! Addresses are kept of secret keys alone. A publishable key is used by payers, whose addresses nobody needs.
 
 use std::{
+    borrow::Cow,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -71,11 +72,11 @@ pub struct LastUse {
     /// When.
     pub time: Timestamp,
     /// Which endpoint: method and route.
-    pub route: String,
+    pub route: Cow<'static, str>,
     /// From where, for a secret key.
     pub address: Option<IpAddr>,
     /// The version of TLS.
-    pub tls_version: String,
+    pub tls_version: Cow<'static, str>,
     /// What the client calls itself, for a secret key.
     pub client: Option<String>,
 }
@@ -138,26 +139,17 @@ impl Uses {
         let address = own.then(|| origin.address.to_canonical());
         let client = client.filter(|_| own).map(shortened);
         let mut pending = self.count(key, secret, Seen::Call(address), now);
-        match &mut pending.last {
-            Some(last) => {
-                last.time = now;
-                last.address = address;
-                replace(&mut last.route, origin.route);
-                replace(&mut last.tls_version, origin.tls_version);
-                if last.client.as_deref() != client {
-                    last.client = client.map(without_number);
-                }
-            }
-            last @ None => {
-                *last = Some(LastUse {
-                    time: now,
-                    route: origin.route.to_owned(),
-                    address,
-                    tls_version: origin.tls_version.to_owned(),
-                    client: client.map(without_number),
-                });
-            }
-        }
+        let before = pending.last.take().and_then(|last| last.client);
+        pending.last = Some(LastUse {
+            time: now,
+            route: origin.route.into(),
+            address,
+            tls_version: origin.tls_version.into(),
+            // Seldom another than before, so seldom a copy.
+            client: before
+                .filter(|before| client == Some(before))
+                .or_else(|| client.map(without_number)),
+        });
     }
 
     /// Counts something else.
@@ -204,13 +196,6 @@ impl Count {
     const fn add(&mut self, now: Timestamp) {
         self.calls = self.calls.saturating_add(1);
         self.last = now;
-    }
-}
-
-/// Seldom another text than before, so seldom a copy.
-fn replace(text: &mut String, with: &str) {
-    if text != with {
-        with.clone_into(text);
     }
 }
 
@@ -372,9 +357,9 @@ fn written(key: &KeyUse, pending: &Pending) -> Transaction {
     let mut row = of_key();
     row.extend(params![
         last.time.as_millis(),
-        last.route.as_str(),
+        &*last.route,
         last.address.map(|address| address.to_string()),
-        last.tls_version.as_str(),
+        &*last.tls_version,
         last.client.as_deref(),
     ]);
     steps.any(&sql::USE_LAST, row)
@@ -384,9 +369,9 @@ fn read_last(row: &Row) -> Result<(ApiKeyId, LastUse), Error> {
     let address = row.optional_text("address")?.map(str::parse).transpose();
     let used = LastUse {
         time: rows::time(row, "last")?,
-        route: row.text("route")?.to_owned(),
+        route: row.text("route")?.to_owned().into(),
         address: address.map_err(|_| Error::Defect)?,
-        tls_version: row.text("tls")?.to_owned(),
+        tls_version: row.text("tls")?.to_owned().into(),
         client: row.optional_text("client")?.map(str::to_owned),
     };
     Ok((rows::word(row, "api_key")?, used))
