@@ -14,13 +14,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use rusqlite::{Connection, OpenFlags};
 
 use super::failure::{self, Place};
-use super::proof::Catalog;
+use super::proof::{Catalog, Entry};
 use super::{run, settings};
 use crate::health::Health;
 use crate::{Error, Row, Statement, Unavailable, Value};
 
 /// Reads at one time; a runtime rarely has more threads that do not wait for the network.
 const READERS: usize = 4;
+/// Statements of a connection besides the registered ones: the one that begins a snapshot.
+const OWN_STATEMENTS: usize = 1;
 
 /// What a read looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,32 +80,37 @@ impl Readers {
                 statement.name
             )));
         }
-        let place = Place {
-            statement: statement.name,
-            step: 0,
-        };
         let slot = self.free_slot();
         let connection = slot.as_ref().ok_or(Unavailable::Closed)?;
-        let prepare = |sql| {
-            let prepared = connection.prepare_cached(sql);
-            prepared.map_err(|error| failure::of_statement(&error, place))
-        };
-        let begin = || {
-            let begun = prepare("BEGIN")?.raw_execute();
-            begun.map_err(|error| failure::of_statement(&error, place))
-        };
-        // Looked at while the connection is held, which the writer waits for after it has said that it writes.
-        let keeps = self.snapshots == Snapshots::Kept && !self.writing.load(Ordering::SeqCst);
-        let ran = if keeps && connection.is_autocommit() {
-            begin().map(drop)
-        } else {
-            Ok(())
-        };
-        let ran = ran.and_then(|()| run::run(&mut *prepare(entry.sql)?, entry, params, place));
-        ran.map(|(_, rows)| rows).inspect_err(|error| {
+        self.run(connection, entry, params).inspect_err(|error| {
             let_go(connection);
             self.health.failed(error);
         })
+    }
+
+    fn run(
+        &self,
+        connection: &Connection,
+        entry: &Entry,
+        params: &[Value],
+    ) -> Result<Vec<Row>, Error> {
+        let place = Place {
+            statement: entry.columns.statement,
+            step: 0,
+        };
+        let failed = |error| failure::of_statement(&error, place);
+        if self.keeps() && connection.is_autocommit() {
+            let mut begin = connection.prepare_cached("BEGIN").map_err(failed)?;
+            begin.raw_execute().map_err(failed)?;
+        }
+        let mut prepared = connection.prepare_cached(entry.sql).map_err(failed)?;
+        let (_, rows) = run::run(&mut prepared, entry, params, place)?;
+        Ok(rows)
+    }
+
+    /// Whether who holds a connection leaves it with its snapshot: the writer comes for it after it has said that it writes.
+    fn keeps(&self) -> bool {
+        self.snapshots == Snapshots::Kept && !self.writing.load(Ordering::SeqCst)
     }
 
     /// Has every snapshot let go, and none kept until what is returned is dropped.
@@ -163,7 +170,7 @@ fn connect(path: &Path, statements: usize) -> Result<Connection, Error> {
     let connection =
         Connection::open_with_flags(path, flags).map_err(|error| failure::opening(&error))?;
     settings::apply_to_reader(&connection)?;
-    connection.set_prepared_statement_cache_capacity(statements);
+    connection.set_prepared_statement_cache_capacity(statements.saturating_add(OWN_STATEMENTS));
     Ok(connection)
 }
 
