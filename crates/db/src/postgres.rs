@@ -10,6 +10,7 @@ mod copy;
 mod failure;
 mod finds;
 mod lanes;
+mod queue;
 mod readers;
 mod run;
 mod schema;

@@ -2,12 +2,12 @@
 //!
 //! What waits is asked for at once, while what was asked before is on its way; who comes alone is served by the statement itself.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use futures_util::future::join_all;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::queue::{Queue, Waiting};
 use super::{Parts, spawn};
 use crate::{Error, Row, Statement, Unavailable, Value};
 
@@ -38,21 +38,15 @@ impl Find {
 }
 
 /// The finds as their callers see them.
-pub(super) struct Finds {
-    /// Empty once closed. It is as long as there are permits.
-    queue: RwLock<Option<UnboundedSender<Find>>>,
-}
+pub(super) struct Finds(Queue<Find>);
 
 impl Finds {
     pub(super) fn open(parts: &Arc<Parts>) -> Self {
-        let (queue, finds) = unbounded_channel();
-        let finds = Arc::new(Mutex::new(finds));
+        let (queue, finds) = Queue::open();
         for _ in 0..ASKED {
-            spawn(serve(Arc::clone(parts), Arc::clone(&finds)));
+            spawn(serve(Arc::clone(parts), finds.clone()));
         }
-        Self {
-            queue: RwLock::new(Some(queue)),
-        }
+        Self(queue)
     }
 
     pub(super) async fn find(
@@ -62,7 +56,7 @@ impl Finds {
         permit: OwnedSemaphorePermit,
     ) -> Result<Vec<Row>, Error> {
         let (reply, answer) = oneshot::channel();
-        self.submit(Find {
+        self.0.put(Find {
             statement,
             key,
             reply,
@@ -72,23 +66,16 @@ impl Finds {
         answer.await.unwrap_or_else(lost)
     }
 
-    fn submit(&self, find: Find) -> Result<(), Unavailable> {
-        let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
-        let queue = queue.as_ref().ok_or(Unavailable::Closed)?;
-        queue.send(find).map_err(|_| Unavailable::Closed)
-    }
-
     pub(super) fn close(&self) {
-        let mut queue = self.queue.write().unwrap_or_else(PoisonError::into_inner);
-        drop(queue.take());
+        self.0.close();
     }
 }
 
 /// Asks for what waits, until there is nobody left who could bring more.
-async fn serve(parts: Arc<Parts>, finds: Arc<Mutex<UnboundedReceiver<Find>>>) {
+async fn serve(parts: Arc<Parts>, finds: Waiting<Find>) {
     loop {
-        let mut waiting = Vec::new();
-        if finds.lock().await.recv_many(&mut waiting, ASK_MAX).await == 0 {
+        let mut waiting = finds.take(ASK_MAX).await;
+        if waiting.is_empty() {
             return;
         }
         let mut asked = Vec::new();

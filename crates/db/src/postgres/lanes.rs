@@ -4,11 +4,11 @@
 //! step fails or does not do what it must, all is undone and each runs by itself, so that one caller's failure is no other's.
 //! Only transactions that cannot wait for each other in a circle come here ([`super::run::joins`]).
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::queue::{Queue, Waiting};
 use super::{Parts, end, run, spawn};
 use crate::{Error, Outcome, Transaction, Unavailable};
 
@@ -49,21 +49,15 @@ impl Work {
 }
 
 /// The lanes as their callers see them.
-pub(super) struct Lanes {
-    /// Empty once closed; the lanes end when the queue is drained. It is as long as there are permits.
-    queue: RwLock<Option<UnboundedSender<Work>>>,
-}
+pub(super) struct Lanes(Queue<Work>);
 
 impl Lanes {
     pub(super) fn open(parts: &Arc<Parts>) -> Self {
-        let (queue, works) = unbounded_channel();
-        let works = Arc::new(Mutex::new(works));
+        let (queue, works) = Queue::open();
         for _ in 0..LANES {
-            spawn(serve(Arc::clone(parts), Arc::clone(&works)));
+            spawn(serve(Arc::clone(parts), works.clone()));
         }
-        Self {
-            queue: RwLock::new(Some(queue)),
-        }
+        Self(queue)
     }
 
     pub(super) async fn transact(
@@ -76,7 +70,7 @@ impl Lanes {
             reply,
             _permit: permit,
         };
-        self.submit(Work {
+        self.0.put(Work {
             transaction,
             caller,
         })?;
@@ -85,23 +79,16 @@ impl Lanes {
         answer.await.unwrap_or_else(lost)
     }
 
-    fn submit(&self, work: Work) -> Result<(), Unavailable> {
-        let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
-        let queue = queue.as_ref().ok_or(Unavailable::Closed)?;
-        queue.send(work).map_err(|_| Unavailable::Closed)
-    }
-
     pub(super) fn close(&self) {
-        let mut queue = self.queue.write().unwrap_or_else(PoisonError::into_inner);
-        drop(queue.take());
+        self.0.close();
     }
 }
 
 /// One lane: takes what waits, commits it, answers, until there is nobody left who could bring more.
-async fn serve(parts: Arc<Parts>, works: Arc<Mutex<UnboundedReceiver<Work>>>) {
+async fn serve(parts: Arc<Parts>, works: Waiting<Work>) {
     loop {
-        let mut group = Vec::new();
-        if works.lock().await.recv_many(&mut group, GROUP_MAX).await == 0 {
+        let group = works.take(GROUP_MAX).await;
+        if group.is_empty() {
             return;
         }
         commit(&parts, group).await;
