@@ -152,7 +152,7 @@ impl Engine {
         if !strict && calls.reads == ReadRecords::Grouped {
             if calls.waiting().push(called) {
                 let engine = self.clone();
-                // What it cannot record goes on waiting for the task that does this every second, and that reports it.
+                // What it cannot record goes on waiting for the task that does this all the time, and that reports it.
                 task::spawn("record of calls", async move { engine.write_calls().await });
             }
             return Ok(());

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{
     BINARY,
-    site::{Shelf, new_machine, secrets},
+    site::{Shelf, migrations, new_machine, secrets},
 };
 
 /// In this order each knows all that the one before refers to.
@@ -151,13 +151,8 @@ async fn a_log_goes_on(restored: &Coffer) {
     );
     let statements: &[&[&coffer_db::Statement]] = &[&[&SIGNED]];
     for role in ["api", "vault"] {
-        let migrations = if role == "api" {
-            coffer_engine::MIGRATIONS
-        } else {
-            coffer_vault::MIGRATIONS
-        };
         let installation = restored.installation();
-        let db = installation.store(role, migrations, statements).await;
+        let db = installation.store(role, migrations(role), statements).await;
         eventually(Duration::from_secs(60), "a checkpoint", async || {
             let row = db.read_optional(&SIGNED, Vec::new()).await.unwrap()?;
             let signed = row.optional_integer("signed").unwrap()?;

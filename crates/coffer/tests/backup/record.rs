@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use coffer_core::Timestamp;
-use coffer_db::{Migration, Statement};
+use coffer_db::Statement;
 use coffer_testkit::{Coffer, Installation, eventually};
 
 use crate::{
     BINARY,
-    site::{Shelf, new_machine},
+    site::{Shelf, id_of, migrations, new_machine},
 };
 
 static LEAVES: Statement = Statement::new(
@@ -16,14 +16,6 @@ static LEAVES: Statement = Statement::new(
     "SELECT recorded, public FROM audit_leaves WHERE account = ''",
 );
 const PATIENCE: Duration = Duration::from_secs(60);
-
-fn migrations(role: &str) -> &'static [Migration] {
-    match role {
-        "api" => coffer_engine::MIGRATIONS,
-        "vault" => coffer_vault::MIGRATIONS,
-        _ => coffer_keys::MIGRATIONS,
-    }
-}
 
 /// What the log of a role says of this backup, by the operator.
 async fn recorded(installation: &Installation, role: &str, backup: &str) -> Vec<String> {
@@ -54,8 +46,7 @@ async fn what_is_done_with_a_backup_is_recorded_once_by_the_role_whose_store_it_
     let directory = coffer.directory().to_owned();
     for role in ["api", "vault", "keys"] {
         let file = shelf.made(&directory, role);
-        let name = file.file_stem().unwrap().to_str().unwrap();
-        let backup = name.rsplit('-').next().unwrap().to_owned();
+        let backup = id_of(&file);
         until_recorded(coffer.installation(), role, &backup, &["backup.create"]).await;
         // The process that comes after it knows nothing of that, and records what is new only.
         coffer.kill(role).await;
@@ -71,11 +62,7 @@ async fn a_restored_role_has_on_record_that_it_was() {
     let coffer = Coffer::start(BINARY).await;
     let shelf = Shelf::new();
     let roles = ["api", "vault", "keys"];
-    let backups = roles.map(|role| {
-        let file = shelf.made(coffer.directory(), role);
-        let name = file.file_stem().unwrap().to_str().unwrap();
-        name.rsplit('-').next().unwrap().to_owned()
-    });
+    let backups = roles.map(|role| id_of(&shelf.made(coffer.directory(), role)));
     let machine = new_machine(coffer.directory());
     for role in roles {
         let file = shelf.found(role);

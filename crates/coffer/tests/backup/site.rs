@@ -7,6 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
+use coffer_db::Migration;
 use tempfile::TempDir;
 
 use crate::BINARY;
@@ -103,6 +104,22 @@ impl Shelf {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {errors}");
         assert!(!errors.contains("panicked"), "{errors}");
         errors
+    }
+}
+
+/// The id of the backup in this file.
+pub(crate) fn id_of(file: &Path) -> String {
+    let name = file.file_stem().unwrap().to_str().unwrap();
+    name.rsplit('-').next().unwrap().to_owned()
+}
+
+/// The tables of a role's store.
+pub(crate) fn migrations(role: &str) -> &'static [Migration] {
+    match role {
+        "api" => coffer_engine::MIGRATIONS,
+        "vault" => coffer_vault::MIGRATIONS,
+        "keys" => coffer_keys::MIGRATIONS,
+        _ => panic!("{role} has no store"),
     }
 }
 

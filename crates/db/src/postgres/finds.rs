@@ -5,11 +5,11 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::queue::{Queue, Waiting};
+use super::queue::{Queue, Reply, Waiting};
 use super::{Parts, spawn};
-use crate::{Error, Row, Statement, Unavailable, Value};
+use crate::{Error, Row, Statement, Value};
 
 /// Questions on their way at one time: one is at the server while the other gathers.
 const ASKED: usize = 2;
@@ -20,7 +20,7 @@ const ASK_MAX: usize = 64;
 pub(super) struct Find {
     pub(super) statement: &'static Statement,
     pub(super) key: Vec<Value>,
-    reply: oneshot::Sender<Result<Vec<Row>, Error>>,
+    reply: Reply<Vec<Row>>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -55,15 +55,13 @@ impl Finds {
         key: Vec<Value>,
         permit: OwnedSemaphorePermit,
     ) -> Result<Vec<Row>, Error> {
-        let (reply, answer) = oneshot::channel();
-        self.0.put(Find {
+        let find = |reply| Find {
             statement,
             key,
             reply,
             _permit: permit,
-        })?;
-        let lost = |_| Err(Unavailable::ConnectionLost.into());
-        answer.await.unwrap_or_else(lost)
+        };
+        self.0.ask(find).await
     }
 
     pub(super) fn close(&self) {

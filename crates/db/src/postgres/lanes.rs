@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::queue::{Queue, Waiting};
+use super::queue::{Queue, Reply, Waiting};
 use super::{Parts, end, run, spawn};
-use crate::{Error, Outcome, Transaction, Unavailable};
+use crate::{Error, Outcome, Transaction};
 
 /// Groups at one time: one is on its way through the server while another waits for the disk.
 const LANES: usize = 2;
@@ -25,7 +25,7 @@ struct Work {
 
 /// Who waits for a transaction, and the place that it takes as long as that lasts.
 struct Caller {
-    reply: oneshot::Sender<Result<Outcome, Error>>,
+    reply: Reply<Outcome>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -65,18 +65,14 @@ impl Lanes {
         transaction: Transaction,
         permit: OwnedSemaphorePermit,
     ) -> Result<Outcome, Error> {
-        let (reply, answer) = oneshot::channel();
-        let caller = Caller {
-            reply,
-            _permit: permit,
-        };
-        self.0.put(Work {
+        let work = |reply| Work {
             transaction,
-            caller,
-        })?;
-        // No answer means that the lane is gone, and with it the knowledge of what was committed.
-        let lost = |_| Err(Unavailable::ConnectionLost.into());
-        answer.await.unwrap_or_else(lost)
+            caller: Caller {
+                reply,
+                _permit: permit,
+            },
+        };
+        self.0.ask(work).await
     }
 
     pub(super) fn close(&self) {

@@ -2,10 +2,13 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Mutex, oneshot};
 
-use crate::Unavailable;
+use crate::{Error, Unavailable};
+
+/// Where the answer to a piece of work goes. Who went away does not want to know.
+pub(super) type Reply<R> = oneshot::Sender<Result<R, Error>>;
 
 /// As its callers see it: as long as there are permits, and empty once closed.
 pub(super) struct Queue<T>(RwLock<Option<UnboundedSender<T>>>);
@@ -20,7 +23,15 @@ impl<T> Queue<T> {
         (Self(RwLock::new(Some(queue))), waiting)
     }
 
-    pub(super) fn put(&self, work: T) -> Result<(), Unavailable> {
+    /// Leaves work, and waits for its answer. None means that who took it is gone, and with it the knowledge of what was done.
+    pub(super) async fn ask<R>(&self, work: impl FnOnce(Reply<R>) -> T) -> Result<R, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.put(work(reply))?;
+        let lost = |_| Err(Unavailable::ConnectionLost.into());
+        answer.await.unwrap_or_else(lost)
+    }
+
+    fn put(&self, work: T) -> Result<(), Unavailable> {
         let queue = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let queue = queue.as_ref().ok_or(Unavailable::Closed)?;
         queue.send(work).map_err(|_| Unavailable::Closed)
