@@ -13,12 +13,14 @@ mod listeners;
 mod overrides;
 mod postgres;
 mod providers;
+mod public_file;
 mod redis;
 mod section;
 
 pub(crate) use acme::Acme;
 pub(crate) use postgres::{Names, Postgres, Server};
 pub(crate) use providers::{AdapterName, ProviderSection};
+pub(crate) use public_file::PublicFile;
 pub(crate) use redis::Redis;
 pub(crate) use section::{Log, LogFormat, host_of};
 
@@ -105,6 +107,11 @@ pub(crate) struct Configuration {
 }
 
 impl Configuration {
+    /// The private authority behind the faces' certificates.
+    pub(crate) fn acme_authority(&self) -> Option<&PublicFile> {
+        self.acme.as_ref().and_then(|acme| acme.ca_file.as_ref())
+    }
+
     /// Reads the file, applies the environment, checks the whole.
     pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
         Self::read(

@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &ListenArguments) -> Result<(), Failure> {
         )));
     }
     tls::install_provider();
-    let client = serve::outbound(&directory, &configuration, &ANYWHERE)?;
+    let client = serve::outbound(&directory, &configuration, &ANYWHERE, None)?;
     runtime::command(with_key(arguments, &directory, &configuration, client))
 }
 

@@ -24,7 +24,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::{
     cli::ServeArguments,
-    configuration::{Configuration, Profile},
+    configuration::{Configuration, Profile, PublicFile},
     directory::{Directory, Role},
     failure::Failure,
     logging, sandbox,
@@ -66,13 +66,14 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
 }
 
 /// What a process may connect to: public addresses and these networks; on a developer's machine also the machine itself,
-/// whose faces have certificates of the development authority.
+/// whose faces have certificates of the development authority. A private authority may be trusted beside the world's.
 pub(crate) fn outbound(
     directory: &Directory,
     configuration: &Configuration,
     allow: &[IpNet],
+    authority: Option<&PublicFile>,
 ) -> Result<Outbound, Failure> {
-    let roots = roots(directory, configuration)?;
+    let roots = roots(directory, configuration, authority)?;
     Ok(Outbound::new(
         AddressPolicy::new(allowed(configuration, allow)),
         roots,
@@ -81,32 +82,30 @@ pub(crate) fn outbound(
 
 /// The way on which a process looks at our own faces from outside, as payers do.
 fn outside(directory: &Directory, configuration: &Configuration) -> Result<Outbound, Failure> {
-    outbound(directory, configuration, &ANYWHERE)
+    outbound(
+        directory,
+        configuration,
+        &ANYWHERE,
+        configuration.acme_authority(),
+    )
 }
 
-/// The authorities behind the world's certificates, and on a developer's machine its own.
+/// The authorities behind the world's certificates, on a developer's machine its own, and this one.
 pub(crate) fn roots(
     directory: &Directory,
     configuration: &Configuration,
+    authority: Option<&PublicFile>,
 ) -> Result<Roots, Failure> {
     let roots = match development_authority(directory, configuration)? {
         Some(pem) => Roots::public().with_pem(&pem),
         None => Ok(Roots::public()),
     };
-    roots.map_err(|error| Failure::doing("reading the development authority", error))
-}
-
-/// As [`roots`], and the authority of `[acme]`, if it is a private one.
-pub(crate) fn roots_with_acme(
-    directory: &Directory,
-    configuration: &Configuration,
-) -> Result<Roots, Failure> {
-    let roots = roots(directory, configuration)?;
-    let section = configuration.acme.as_ref();
-    let Some(name) = section.and_then(|section| section.ca_file.as_ref()) else {
+    let roots =
+        roots.map_err(|error| Failure::doing("reading the development authority", error))?;
+    let Some(authority) = authority else {
         return Ok(roots);
     };
-    let path = directory.public().join(name);
+    let path = authority.path(directory);
     roots
         .with_pem(&certificates::read_public(&path)?)
         .map_err(|error| Failure::Operator(format!("{}: {error}", path.display())))

@@ -82,7 +82,7 @@ async fn faces(arguments: &TlsCheckArguments) -> Result<(Vec<Target>, Roots), Fa
     };
     let targets = origins.iter().map(|origin| target_of(origin));
     let targets = targets.collect::<Result<Vec<_>, _>>()?;
-    let roots = serve::roots_with_acme(&directory, &configuration)?;
+    let roots = serve::roots(&directory, &configuration, configuration.acme_authority())?;
     Ok((targets, with_file(roots, arguments.ca_file.as_deref())?))
 }
 
@@ -106,7 +106,7 @@ fn roots_if_any(arguments: &TlsCheckArguments) -> Result<Roots, Failure> {
     let roots = match Directory::open(&arguments.place.dir) {
         Ok(directory) => {
             let configuration = Configuration::load(&directory.configuration())?;
-            serve::roots_with_acme(&directory, &configuration)?
+            serve::roots(&directory, &configuration, configuration.acme_authority())?
         }
         Err(_) => Roots::public(),
     };

@@ -17,9 +17,8 @@ use std::{
     time::Duration,
 };
 
-use coffer_crypto::pki::{Authority, KeyPair, Profile, inspect};
-use coffer_net::Clock;
-use coffer_testkit::{Client, Coffer, Installation, eventually, presented};
+use coffer_crypto::pki::inspect;
+use coffer_testkit::{Client, Coffer, Installation, certified, eventually, presented};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::{
@@ -47,30 +46,11 @@ struct Pebble {
 impl Pebble {
     /// Not running yet, but it is known where it will be.
     fn planned() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let now_s = Clock::system().now().as_seconds();
-        let authority = Authority::create("the authority's own", now_s).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let profile = Profile {
-            spiffe: None,
-            dns: vec!["localhost".to_owned()],
-            ips: Vec::new(),
-            client: false,
-            server: true,
-            not_before_s: now_s - 60,
-            not_after_s: now_s + 3600,
-            serial: coffer_crypto::random().unwrap(),
-        };
-        let chain = authority.issue(&key.request().unwrap(), &profile, now_s);
-        let write = |name: &str, bytes: &[u8]| fs::write(directory.path().join(name), bytes);
-        write("ca.pem", authority.certificate_pem().as_bytes()).unwrap();
-        write("cert.pem", chain.unwrap().as_bytes()).unwrap();
-        write("key.pem", key.pem().expose()).unwrap();
         Self {
             processes: Vec::new(),
             port: free_port(),
             management: free_port(),
-            directory,
+            directory: certified("localhost", -60..3600),
         }
     }
 

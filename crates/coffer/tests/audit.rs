@@ -16,8 +16,7 @@ use std::{
 
 use coffer_db::{Statement, Transaction, params};
 use coffer_engine::{MIGRATIONS, STATEMENTS};
-use coffer_net::outbound::Method;
-use coffer_testkit::{Coffer, Receiver, Reply, eventually};
+use coffer_testkit::{Coffer, Installation, Receiver, Reply, certified, eventually};
 use serde_json::json;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_coffer");
@@ -148,17 +147,32 @@ async fn a_head_that_was_kept_elsewhere_must_be_continued() {
     );
 }
 
+/// A Coffer that sends its heads there, and knows the authority behind that place or not.
+async fn anchored(elsewhere: &Receiver, certified: &Path, known: bool) -> Coffer {
+    let installation = Installation::of_this_run(BINARY);
+    let mut settings = vec![
+        (
+            "COFFER_AUDIT_ANCHOR_URL",
+            format!("{}/heads", elsewhere.url),
+        ),
+        ("COFFER_AUDIT_ANCHOR_SECONDS", "1".to_owned()),
+    ];
+    if known {
+        let public = installation.directory().join("public/anchor-ca.pem");
+        fs::copy(certified.join("ca.pem"), public).unwrap();
+        settings.push(("COFFER_AUDIT_ANCHOR_CA_FILE", "anchor-ca.pem".to_owned()));
+    }
+    Coffer::up_in(BINARY, installation, settings).await
+}
+
 #[tokio::test]
 async fn heads_are_sent_elsewhere_by_themselves_and_a_failure_alerts_and_stops_nothing() {
-    let mut elsewhere =
-        Receiver::listen(|message| Reply::Status(if message.before == 0 { 500 } else { 204 }))
-            .await;
-    let url = format!("{}/heads", elsewhere.url);
-    let settings = [
-        ("COFFER_AUDIT_ANCHOR_URL", url.as_str()),
-        ("COFFER_AUDIT_ANCHOR_SECONDS", "1"),
-    ];
-    let coffer = Coffer::start_with(BINARY, &settings).await;
+    let certified = certified("localhost", -60..3600);
+    let mut elsewhere = Receiver::listen_over_tls(certified.path(), |message| {
+        Reply::Status(if message.before == 0 { 500 } else { 204 })
+    })
+    .await;
+    let coffer = anchored(&elsewhere, certified.path(), true).await;
     let shop = coffer.merchant().await;
     let order = json!({"amount": 1000, "currency": "EUR", "token": "tok_test_approved"});
     shop.post("/v1/payments", &order).await.expect(201);
@@ -179,11 +193,22 @@ async fn heads_are_sent_elsewhere_by_themselves_and_a_failure_alerts_and_stops_n
     let directory = coffer.installation().directory();
     let holds = audit(directory, &["verify", "--anchor", file.to_str().unwrap()]);
     assert!(holds.status.success(), "{}", said(&holds));
-    let admin = coffer.admin("api");
-    let alerts = admin.call("/alerts", Method::GET, None).await;
-    let alerts = alerts.unwrap().to_string();
+    let alerts = json!(coffer.alerts().await).to_string();
     assert!(
         alerts.contains("anchor_failed") && alerts.contains("500"),
         "{alerts}"
     );
+}
+
+#[tokio::test]
+async fn heads_are_told_to_nobody_whose_certificate_no_known_authority_vouches_for() {
+    let certified = certified("localhost", -60..3600);
+    let elsewhere = Receiver::listen_over_tls(certified.path(), |_| Reply::Status(204)).await;
+    let coffer = anchored(&elsewhere, certified.path(), false).await;
+    eventually(Duration::from_secs(60), "an alert", async || {
+        let alerts = json!(coffer.alerts().await).to_string();
+        alerts.contains("anchor_failed").then_some(())
+    })
+    .await;
+    assert!(elsewhere.everything().is_empty());
 }

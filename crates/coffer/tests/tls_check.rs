@@ -8,16 +8,13 @@
 )]
 
 use std::{
-    fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpListener,
     path::Path,
     process::{Child, Command, Stdio},
 };
 
-use coffer_crypto::pki::{Authority, KeyPair, Profile};
-use coffer_net::Clock;
-use coffer_testkit::Coffer;
+use coffer_testkit::{Coffer, certified};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -108,32 +105,6 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// A certificate of an authority of its own, `ca.pem`, for a host and a time.
-fn certificate(host: &str, from_s: i64, to_s: i64) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let now_s = Clock::system().now().as_seconds();
-    let long_ago_s = now_s - 100 * DAY_S;
-    let authority = Authority::create("a shop's authority", long_ago_s).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let profile = Profile {
-        spiffe: None,
-        dns: vec![host.to_owned()],
-        ips: Vec::new(),
-        client: false,
-        server: true,
-        not_before_s: now_s + from_s,
-        not_after_s: now_s + to_s,
-        serial: coffer_crypto::random().unwrap(),
-    };
-    let issued_s = long_ago_s.max(now_s + from_s.min(0));
-    let chain = authority.issue(&key.request().unwrap(), &profile, issued_s);
-    let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
-    write("ca.pem", authority.certificate_pem().as_bytes());
-    write("cert.pem", chain.unwrap().as_bytes());
-    write("key.pem", key.pem().expose());
-    folder
 }
 
 /// A small RSA key that signed itself with a broken hash.
@@ -241,13 +212,13 @@ fn a_certificate_is_judged_by_its_time_its_names_and_its_chain() {
         codes.map(str::to_owned).collect::<Vec<_>>()
     };
     let none: [&str; 0] = [];
-    let good = certificate(HOST, -DAY_S, 30 * DAY_S);
+    let good = certified(HOST, -DAY_S..30 * DAY_S);
     assert_eq!(of_certificate(&with(&good, HOST, &[])), none);
     assert_eq!(
         of_certificate(&with(&good, "other.localhost", &[])),
         ["certificate_name"]
     );
-    let expired = certificate(HOST, -30 * DAY_S, -DAY_S);
+    let expired = certified(HOST, -30 * DAY_S..-DAY_S);
     assert_eq!(
         of_certificate(&with(&expired, HOST, &[])),
         ["certificate_expired"]
@@ -257,12 +228,12 @@ fn a_certificate_is_judged_by_its_time_its_names_and_its_chain() {
         of_certificate(&both),
         ["certificate_expired", "certificate_name"]
     );
-    let early = certificate(HOST, DAY_S, 30 * DAY_S);
+    let early = certified(HOST, DAY_S..30 * DAY_S);
     assert_eq!(
         of_certificate(&with(&early, HOST, &[])),
         ["certificate_not_yet_valid"]
     );
-    let late = certificate(HOST, -90 * DAY_S, 5 * DAY_S);
+    let late = certified(HOST, -90 * DAY_S..5 * DAY_S);
     assert_eq!(
         of_certificate(&with(&late, HOST, &[])),
         ["certificate_ends_soon"]

@@ -43,6 +43,15 @@ impl Installation {
         }
     }
 
+    /// Makes one on the store that this run of the tests is about.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn of_this_run(binary: &str) -> Self {
+        Self::make(binary, Server::chosen().as_ref())
+    }
+
     /// One on this server, where `between` happens when its databases are there, and nothing is in them yet.
     ///
     /// # Panics

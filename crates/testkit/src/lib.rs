@@ -11,6 +11,7 @@
 )]
 
 mod canary;
+mod certified;
 mod chance;
 mod client;
 mod databases;
@@ -30,6 +31,7 @@ mod receiver;
 mod redis;
 mod store;
 
+pub use certified::certified;
 pub use chance::Chance;
 pub use client::{Answer, Client};
 pub use databases::TestDatabase;
@@ -110,7 +112,7 @@ impl Coffer {
     /// # Panics
     /// When it is not up in time.
     pub async fn start_with(binary: &str, settings: &[(&'static str, &str)]) -> Self {
-        let installation = Installation::make(binary, Server::chosen().as_ref());
+        let installation = Installation::of_this_run(binary);
         let settings = settings
             .iter()
             .map(|(name, value)| (*name, (*value).to_owned()));
@@ -122,7 +124,7 @@ impl Coffer {
     /// # Panics
     /// When it is not up in time.
     pub async fn start_prepared(binary: &str, prepare: impl AsyncFnOnce(&Installation)) -> Self {
-        let installation = Installation::make(binary, Server::chosen().as_ref());
+        let installation = Installation::of_this_run(binary);
         prepare(&installation).await;
         Self::up(binary, installation).await
     }

@@ -2,7 +2,9 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    io,
     net::SocketAddr,
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -15,16 +17,26 @@ use axum::{
     extract::State,
     http::Uri,
     response::{IntoResponse, Response},
+    serve::Listener,
 };
 use coffer_net::outbound::{HeaderMap, StatusCode};
 use serde_json::Value;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::{
         mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
         watch,
     },
     time::timeout,
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig,
+        crypto::aws_lc_rs::default_provider,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    },
+    server::TlsStream,
 };
 
 use crate::PATIENCE;
@@ -99,7 +111,35 @@ impl Receiver {
     /// When there is none.
     pub async fn listen(behave: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let address: SocketAddr = listener.local_addr().unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        Self::answer(url, listener, behave)
+    }
+
+    /// The same behind TLS, as `localhost`, with the certificate in this folder of [`certified`](crate::certified)'s.
+    ///
+    /// # Panics
+    /// When there is no free port, or no certificate.
+    pub async fn listen_over_tls(
+        certified: &Path,
+        behave: impl Fn(&Received) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let listener = OverTls::bind(certified).await;
+        let url = format!(
+            "https://localhost:{}",
+            listener.local_addr().unwrap().port()
+        );
+        Self::answer(url, listener, behave)
+    }
+
+    fn answer<L>(
+        url: String,
+        listener: L,
+        behave: impl Fn(&Received) -> Reply + Send + Sync + 'static,
+    ) -> Self
+    where
+        L: Listener,
+        L::Addr: std::fmt::Debug,
+    {
         let (sender, coming) = unbounded_channel();
         let (open, still_open) = watch::channel(());
         let shared = Arc::new(Shared {
@@ -117,7 +157,7 @@ impl Receiver {
             axum::serve(listener, app).await
         });
         Self {
-            url: format!("http://{address}"),
+            url,
             coming,
             waiting: VecDeque::new(),
             shared,
@@ -169,6 +209,47 @@ impl Receiver {
     #[must_use]
     pub fn hanging(&self) -> usize {
         self.shared.hanging.load(Ordering::SeqCst)
+    }
+}
+
+/// A listener that does one handshake after the other; who fails at it is not heard of.
+struct OverTls {
+    tcp: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl OverTls {
+    async fn bind(certified: &Path) -> Self {
+        let chain = CertificateDer::pem_file_iter(certified.join("cert.pem")).unwrap();
+        let key = PrivateKeyDer::from_pem_file(certified.join("key.pem")).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain.map(Result::unwrap).collect(), key)
+            .unwrap();
+        Self {
+            tcp: TcpListener::bind(("127.0.0.1", 0)).await.unwrap(),
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+        }
+    }
+}
+
+impl Listener for OverTls {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (tcp, address) = Listener::accept(&mut self.tcp).await;
+            if let Ok(tls) = self.acceptor.accept(tcp).await {
+                return (tls, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.tcp.local_addr()
     }
 }
 

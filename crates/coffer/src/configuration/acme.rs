@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::{Profile, section::check_networks};
+use super::{Profile, PublicFile, section::check_networks};
 use crate::directory::Role;
 
 /// Whom certificates are asked from. Without the section they are files that someone else renews.
@@ -24,7 +24,7 @@ pub(crate) struct Acme {
     /// The same for the vault.
     pub(crate) fields_http_listen: Option<SocketAddr>,
     /// A file in `public/` with the certificate of a private authority.
-    pub(crate) ca_file: Option<String>,
+    pub(crate) ca_file: Option<PublicFile>,
     /// Private networks that the authority may be in.
     #[serde(default)]
     pub(crate) allow_networks: Vec<IpNet>,
@@ -55,12 +55,6 @@ impl Acme {
             return Err(format!(
                 "[acme] contact = \"{wrong}\" is not a mail address, such as \"security@shop.eu\""
             ));
-        }
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-        let is_name =
-            |name: &&String| !name.is_empty() && !name.starts_with('.') && name.bytes().all(plain);
-        if self.ca_file.as_ref().is_some_and(|name| !is_name(&name)) {
-            return Err("[acme] ca_file must be the name of a file in public/".to_owned());
         }
         check_networks("[acme] allow_networks", &self.allow_networks, profile)
     }

@@ -5,7 +5,7 @@ use coffer_engine::ReadRecords;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::Profile;
+use super::{Profile, PublicFile};
 
 /// `[audit]`: what is recorded when, and how long it stays.
 #[derive(Debug, Clone, Deserialize)]
@@ -20,6 +20,8 @@ pub(crate) struct Audit {
     pub(crate) anchor_seconds: u32,
     /// Networks in which it may be, beside public ones.
     pub(crate) anchor_allow_networks: Vec<IpNet>,
+    /// The certificate of a private authority that its certificate may come from.
+    pub(crate) anchor_ca_file: Option<PublicFile>,
     /// How many months what is on record keeps its contents.
     pub(crate) retention_months: Retention,
 }
@@ -31,6 +33,7 @@ impl Default for Audit {
             anchor_url: None,
             anchor_seconds: 60,
             anchor_allow_networks: Vec::new(),
+            anchor_ca_file: None,
             retention_months: Retention::default(),
         }
     }

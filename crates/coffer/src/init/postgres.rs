@@ -106,8 +106,8 @@ fn statements(directory: &Directory, postgres: &Postgres) -> Result<String, Fail
 fn advice(directory: &Directory, postgres: &Postgres, file: &Path, reason: &str) -> String {
     let authority = postgres
         .ca_file
-        .as_deref()
-        .map(|name| directory.public().join(name))
+        .as_ref()
+        .map(|name| name.path(directory))
         .filter(|path| !path.exists())
         .map(|path| {
             format!(

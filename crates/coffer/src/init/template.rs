@@ -73,7 +73,7 @@ fn postgres_section(postgres: &Postgres) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::configuration::Configuration;
+    use crate::configuration::{Configuration, PublicFile};
 
     use super::*;
 
@@ -121,14 +121,14 @@ mod tests {
         for (server, ca_file) in [
             ("127.0.0.1:5432", None),
             ("[::1]:5432", None),
-            ("db.shop.eu:6432", Some("postgres-ca.pem")),
+            ("db.shop.eu:6432", Some(PublicFile::of_postgres())),
         ] {
             let asked = Postgres::at(server.parse().unwrap(), "shop".parse().unwrap());
             let text = configuration(Profile::Development, Path::new("/p"), Some(&asked));
             std::fs::write(&path, text).unwrap();
             let found = Configuration::load(&path).unwrap().postgres;
             assert_eq!(found.as_ref(), Some(&asked));
-            assert_eq!(asked.ca_file.as_deref(), ca_file);
+            assert_eq!(asked.ca_file, ca_file);
         }
     }
 }

@@ -9,7 +9,6 @@ use coffer_net::{
     acme::{Account, Challenges, Client, Error, Proof, Settings, Site, serve_plain},
     face::{Overheard, PlainPolicy},
     metrics::CertificateMetrics,
-    outbound::{AddressPolicy, Outbound},
 };
 use tokio::sync::Notify;
 
@@ -18,7 +17,7 @@ use super::{
     pair::Pair,
     process::{Process, listener},
 };
-use crate::{configuration::Acme, failure::Failure, secret_file};
+use crate::{failure::Failure, secret_file};
 
 /// The account and its key.
 const ACCOUNT: &str = "acme-account.json";
@@ -66,7 +65,12 @@ impl Keeper {
             Some(_) => Proof::Http01,
             None => Proof::TlsAlpn01,
         };
-        let outbound = outbound(process, &section)?;
+        let outbound = super::outbound(
+            &process.directory,
+            &process.configuration,
+            &section.allow_networks,
+            section.ca_file.as_ref(),
+        )?;
         let settings = Settings {
             directory: section.directory,
             contact: section.contact,
@@ -238,13 +242,6 @@ impl Keeper {
         tracing::info!("the role has an account of its own at the certificate authority");
         Ok(account)
     }
-}
-
-fn outbound(process: &Process, section: &Acme) -> Result<Outbound, Failure> {
-    let configuration = &process.configuration;
-    let roots = super::roots_with_acme(&process.directory, configuration)?;
-    let allowed = super::allowed(configuration, &section.allow_networks);
-    Ok(Outbound::new(AddressPolicy::new(allowed), roots))
 }
 
 fn failed(error: Error) -> Failure {

@@ -313,7 +313,12 @@ fn anchor(
     let Some(url) = section.anchor_url.clone() else {
         return Ok(None);
     };
-    let way = super::outbound(directory, configuration, &section.anchor_allow_networks)?;
+    let way = super::outbound(
+        directory,
+        configuration,
+        &section.anchor_allow_networks,
+        section.anchor_ca_file.as_ref(),
+    )?;
     let every = Duration::from_secs(section.anchor_seconds.into());
     Ok(Some(AnchorSink { url, every, way }))
 }
@@ -345,6 +350,7 @@ impl Parts {
             directory,
             configuration,
             &configuration.webhooks.allow_networks,
+            None,
         )?;
         let limits = configuration.limits.settings();
         let limits = limits.map_err(|error| Failure::Operator(format!("[limits]: {error}")))?;
@@ -371,7 +377,7 @@ impl Parts {
         };
         Ok(Self {
             settings,
-            roots: super::roots_with_acme(directory, configuration)?,
+            roots: super::roots(directory, configuration, configuration.acme_authority())?,
             store: Store::of(directory, configuration.postgres.as_ref(), Role::Api)?,
         })
     }

@@ -33,7 +33,7 @@ pub(crate) fn script(
     };
     let authorities = match &redis.ca_file {
         Some(name) => {
-            let path = directory.public().join(name);
+            let path = name.path(directory);
             Some(certificates::read_public(&path)?.into_bytes())
         }
         None => None,

@@ -23,7 +23,7 @@ pub(super) fn run(mut process: Process) -> Result<(), Failure> {
     let certificate = FaceCertificate::load(&mut process, Vec::new())?;
     let credential =
         secret_file::read_text(&process.directory.file(process.role, SIMULATOR_CREDENTIAL))?;
-    let outbound = super::outbound(&process.directory, &process.configuration, &[])?;
+    let outbound = super::outbound(&process.directory, &process.configuration, &[], None)?;
     let store = process.store()?;
     process.harden(Connects::Anywhere)?;
     runtime::serve(async move {

@@ -154,7 +154,7 @@ fn address(
     let tls = match &postgres.ca_file {
         None => None,
         Some(name) => {
-            let path = directory.public().join(name);
+            let path = name.path(directory);
             let config = tls::client_config(&certificates::read_public(&path)?);
             Some(
                 config
