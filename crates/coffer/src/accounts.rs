@@ -28,7 +28,7 @@ use crate::{
     admin::Socket,
     alerts,
     audit::{self, Records, RecordsWanted},
-    directory::{Directory, Role},
+    directory::{Directory, OwnersLock, Role},
     failure::Failure,
     serve::api as api_role,
     usage::{self, UsageShown, UsageWanted},
@@ -200,10 +200,8 @@ pub(crate) enum Reach {
 
 impl Reach {
     /// The running api's socket; or its store, locked for as long as the answer lives, when no api runs.
-    pub(crate) async fn open(
-        directory: &Directory,
-    ) -> Result<(Self, Option<crate::directory::Lock>), Failure> {
-        match directory.try_lock(Role::Api)? {
+    pub(crate) async fn open(directory: &Directory) -> Result<(Self, Option<OwnersLock>), Failure> {
+        match directory.try_lock_as_owner(Role::Api)? {
             None => Ok((Self::Running(Socket::of(directory, Role::Api)), None)),
             Some(lock) => Ok((Self::Direct(api_role::desk(directory).await?), Some(lock))),
         }
@@ -211,7 +209,7 @@ impl Reach {
 
     /// The running api's socket, or that nothing runs.
     pub(crate) fn running(directory: &Directory) -> Result<Self, Failure> {
-        match directory.try_lock(Role::Api)? {
+        match directory.try_lock_as_owner(Role::Api)? {
             None => Ok(Self::Running(Socket::of(directory, Role::Api))),
             Some(_) => {
                 let shown = directory.path().display();

@@ -20,6 +20,7 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    acting::ActingAsOwner,
     cli::BackupCommand,
     configuration::Configuration,
     directory::{Directory, Role},
@@ -44,8 +45,7 @@ pub(crate) fn run(command: &BackupCommand) -> Result<(), Failure> {
             to,
             passphrase_file,
         } => {
-            let site = Site::open(&place.dir, *role)?;
-            let passphrase = site.passphrase(passphrase_file.as_deref())?;
+            let (site, passphrase) = Site::open(&place.dir, *role, passphrase_file.as_deref())?;
             create::run(&site, to, &passphrase)
         }
         BackupCommand::Verify {
@@ -72,8 +72,7 @@ pub(crate) fn run(command: &BackupCommand) -> Result<(), Failure> {
         } => {
             // On a new machine there may be nothing yet but the settings.
             Directory::open(&place.dir)?.make_role(*role)?;
-            let site = Site::open(&place.dir, *role)?;
-            let passphrase = site.passphrase(passphrase_file.as_deref())?;
+            let (site, passphrase) = Site::open(&place.dir, *role, passphrase_file.as_deref())?;
             if *drill {
                 restore::drill(&site, file, &passphrase)
             } else {
@@ -89,10 +88,17 @@ struct Site {
     directory: Directory,
     configuration: Configuration,
     schema: Schema,
+    // What is left here by another user the role could not open.
+    _acting: ActingAsOwner,
 }
 
 impl Site {
-    fn open(dir: &Path, role: Role) -> Result<Self, Failure> {
+    /// The site, worked at by the role's user, and the passphrase, which only root may be able to read.
+    fn open(
+        dir: &Path,
+        role: Role,
+        passphrase_file: Option<&Path>,
+    ) -> Result<(Self, SecretBytes), Failure> {
         if role == Role::Simulator {
             return Err(Failure::Operator(
                 "the simulator moves no money and is not backed up; name api, vault or keys"
@@ -101,14 +107,17 @@ impl Site {
         }
         let directory = Directory::open(dir)?;
         let configuration = Configuration::load(&directory.configuration())?;
-        // What is left here by another user the role could not open.
+        let passphrase = passphrase(&directory, &configuration, passphrase_file)?;
+        let acting = directory.act_as_owner(role)?;
         directory.check_owner(role)?;
-        Ok(Self {
+        let site = Self {
             role,
             directory,
             configuration,
             schema: Schema::of(role),
-        })
+            _acting: acting,
+        };
+        Ok((site, passphrase))
     }
 
     fn store(&self) -> Result<Store, Failure> {
@@ -117,10 +126,6 @@ impl Site {
             self.configuration.postgres.as_ref(),
             self.role,
         )
-    }
-
-    fn passphrase(&self, given: Option<&Path>) -> Result<SecretBytes, Failure> {
-        passphrase(&self.directory, &self.configuration, given)
     }
 
     /// A code that tells whether the role's own key is the one that this backup's ciphertext needs; `None` where there is no

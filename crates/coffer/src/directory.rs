@@ -16,7 +16,7 @@ use clap::ValueEnum;
 use coffer_core::words;
 use rustix::fs::FlockOperation;
 
-use crate::failure::Failure;
+use crate::{acting::ActingAsOwner, failure::Failure};
 
 /// Only the role's own user.
 const ROLE_MODE: u32 = 0o700;
@@ -186,7 +186,8 @@ impl Directory {
         // Root is no exception: files that it leaves here could not be read by the role.
         if metadata.uid() != user {
             return Err(Failure::Operator(format!(
-                "{shown} belongs to another user; run as that user, or: chown -R {user} {shown}"
+                "{shown} belongs to another user, number {}; run as that user, or: chown -R {user} {shown}",
+                metadata.uid()
             )));
         }
         if metadata.mode() & NOT_OWNER != 0 {
@@ -217,6 +218,27 @@ impl Directory {
         }
     }
 
+    /// The same for a command: root acts as the role's user for as long as it has the lock.
+    pub(crate) fn try_lock_as_owner(&self, role: Role) -> Result<Option<OwnersLock>, Failure> {
+        let acting = self.act_as_owner(role)?;
+        let lock = self.try_lock(role)?;
+        Ok(lock.map(|lock| OwnersLock {
+            _lock: lock,
+            _acting: acting,
+        }))
+    }
+
+    /// Root acts as the user of a role's directory until this is dropped.
+    pub(crate) fn act_as_owner(&self, role: Role) -> Result<ActingAsOwner, Failure> {
+        let path = self.role(role);
+        ActingAsOwner::of(&path).map_err(|error| {
+            Failure::Operator(format!(
+                "{} cannot be worked in: {error}; complete it with coffer init",
+                path.display()
+            ))
+        })
+    }
+
     /// Locks a role's directory, or says who has it.
     pub(crate) fn lock(&self, role: Role) -> Result<Lock, Failure> {
         self.try_lock(role)?.ok_or_else(|| {
@@ -231,6 +253,13 @@ impl Directory {
 /// A role's directory is this process's until the value is dropped, or the process ends in any way.
 pub(crate) struct Lock {
     _file: File,
+}
+
+/// A command's, which is over first.
+pub(crate) struct OwnersLock {
+    // The order of fields is the order of their end.
+    _lock: Lock,
+    _acting: ActingAsOwner,
 }
 
 fn settle(directory: &Path) -> std::io::Result<()> {

@@ -49,9 +49,39 @@ pub(crate) fn run(arguments: &InitArguments) -> Result<(), Failure> {
     };
     let directory = Directory::create(path)?;
     let mut report = Report::default();
+    let begun = Begun {
+        profile,
+        passphrase_file,
+        postgres,
+    };
+    let completed = complete(&directory, begun, &mut report);
+    // Also of what was made before something failed: the next attempt may be the roles' own.
+    directory.settle_owners()?;
+    completed?;
+    let invitation = match profile {
+        Profile::Production => owner_link(&directory)?,
+        Profile::Development => None,
+    };
+    report.print(&directory, profile, invitation.as_deref());
+    Ok(())
+}
+
+/// What is known when the directory is there.
+struct Begun {
+    profile: Profile,
+    passphrase_file: Option<PathBuf>,
+    postgres: Option<Postgres>,
+}
+
+fn complete(directory: &Directory, begun: Begun, report: &mut Report) -> Result<(), Failure> {
+    let Begun {
+        profile,
+        passphrase_file,
+        postgres,
+    } = begun;
     let passphrase_file = match passphrase_file {
         Some(file) => file,
-        None => development_passphrase(&directory, postgres.as_ref(), &mut report)?,
+        None => development_passphrase(directory, postgres.as_ref(), report)?,
     };
     let written = directory.configuration();
     report.note(written.exists(), "coffer.toml", || {
@@ -60,11 +90,11 @@ pub(crate) fn run(arguments: &InitArguments) -> Result<(), Failure> {
     })?;
     let postgres = Configuration::postgres_of(&written)?;
     for &role in Role::ALL {
-        store::check_unmoved(&directory, postgres.as_ref(), role)?;
+        store::check_unmoved(directory, postgres.as_ref(), role)?;
     }
-    secrets(&directory, postgres.as_ref(), &mut report)?;
+    secrets(directory, postgres.as_ref(), report)?;
     if let Some(postgres) = &postgres {
-        postgres::complete(&directory, postgres, &mut report)?;
+        postgres::complete(directory, postgres, report)?;
     }
     let clock = Clock::system();
     let beginning = roles::Beginning {
@@ -72,24 +102,13 @@ pub(crate) fn run(arguments: &InitArguments) -> Result<(), Failure> {
         passphrase_file: &passphrase_file,
         postgres: postgres.as_ref(),
     };
-    roles::complete(&directory, &beginning, &clock, &mut report)?;
+    roles::complete(directory, &beginning, &clock, report)?;
     if profile == Profile::Development {
         report.note(
-            development::is_complete(&directory, clock.now()),
+            development::is_complete(directory, clock.now()),
             "development certificates",
-            || development::create(&directory, clock.now()),
+            || development::create(directory, clock.now()),
         )?;
-    }
-    let invitation = match profile {
-        Profile::Production => owner_link(&directory)?,
-        Profile::Development => None,
-    };
-    directory.settle_owners()?;
-    report.print(&directory, profile);
-    if let Some(link) = invitation {
-        console::say(&format!(
-            "  the owner's invitation, for one hour (init again makes a new one): {link}"
-        ));
     }
     Ok(())
 }
@@ -131,7 +150,7 @@ impl Report {
         Ok(())
     }
 
-    fn print(&self, directory: &Directory, profile: Profile) {
+    fn print(&self, directory: &Directory, profile: Profile, invitation: Option<&str>) {
         console::say(&format!(
             "{}: {profile} profile",
             directory.path().display()
@@ -144,11 +163,15 @@ impl Report {
                 console::say(&format!("  {word}: {}", list.join(", ")));
             }
         }
-        if profile == Profile::Production {
-            console::say(
+        match invitation {
+            Some(link) => console::say(&format!(
+                "  the owner's invitation, for one hour (init again makes a new one): {link}"
+            )),
+            None if profile == Profile::Production => console::say(
                 "  next: set the origins in coffer.toml and put a certificate into api/ and vault/ (face-cert.pem, face-key.pem);\n  \
                  then run init again for the owner's invitation",
-            );
+            ),
+            None => {}
         }
         console::say(&format!(
             "  start it with: coffer up --dir {}",

@@ -4,6 +4,7 @@
 //! own crate; nothing in this one knows what a payment is.
 
 mod accounts;
+mod acting;
 mod activation;
 mod admin;
 mod alerts;

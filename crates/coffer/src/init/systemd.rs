@@ -70,7 +70,7 @@ fn write(units: &[Unit], to: &Path) -> Result<(), Failure> {
         console::say(&path.display().to_string());
     }
     console::say(
-        "next, as root: move coffer-users.conf to /etc/sysusers.d/ and coffer-directories.conf to /etc/tmpfiles.d/, the rest to \
+        "next, as root: move coffer-users.conf to /etc/sysusers.d/ (make it if it is not there) and coffer-directories.conf to /etc/tmpfiles.d/, the rest to \
          /etc/systemd/system/; systemd-sysusers; systemd-tmpfiles --create; coffer init; systemctl enable --now coffer.target",
     );
     Ok(())
@@ -224,10 +224,10 @@ impl Site {
         }
     }
 
-    /// sysusers.d(5).
+    /// sysusers.d(5). What a user is called may hold no colon: it is a field of `/etc/passwd`.
     fn users(&self) -> Unit {
         let user =
-            |role: &Role| format!("u coffer-{role} - \"Coffer: {role}\" {}/{role}\n", self.dir);
+            |role: &Role| format!("u coffer-{role} - \"Coffer {role}\" {}/{role}\n", self.dir);
         Unit {
             name: "coffer-users.conf".to_owned(),
             text: ROLES.iter().map(user).collect(),
