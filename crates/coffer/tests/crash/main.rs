@@ -67,8 +67,8 @@ enum Victim<'a> {
     AllTold,
     /// Neither: its disk is full, and then it is not.
     Full(&'a disk::SmallDisk),
-    /// Nobody: its disk is faulty all the time.
-    Nobody,
+    /// Neither: its disks fail now and then from here on.
+    Faulty(&'a fsync::FaultyDisks),
 }
 
 const VICTIMS: [Victim<'_>; 6] = [
@@ -170,7 +170,12 @@ async fn kill(coffer: &mut Coffer, victim: Victim<'_>, journal: &Journal, chance
         Victim::Supervisor => coffer.kill_supervisor().await,
         Victim::All => coffer.kill_all().await,
         Victim::Told(role) => assert_eq!(coffer.stop(role).await, stop::IN_ORDER, "{role}"),
-        Victim::Nobody => progress(journal, fsync::ANSWERS).await,
+        Victim::Faulty(disks) => {
+            disks.fail(coffer);
+            progress(journal, fsync::ANSWERS).await;
+            let told = async || coffer.log().contains(fsync::COMPLAINT).then_some(());
+            eventually(STILL_MAX, "a disk failed", told).await;
+        }
         Victim::Full(disk) => disk::fill(coffer, disk, journal).await,
         Victim::AllTold => coffer.at_rest(async |_| ()).await,
     }
