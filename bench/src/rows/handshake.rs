@@ -24,7 +24,7 @@ use crate::{
 pub(super) const HOW: &str = "TLS 1.3 handshakes with an ECDSA P-256 certificate, each on a new connection that is closed \
     in order afterwards, 64 at a time; server and load have one core each. The load, which checks the certificate, is the \
     slower end: compare CPU. X25519MLKEM768 is what browsers agree on with Coffer; this nginx has only X25519.";
-pub(super) const LIMIT: &str = "One signature and one key exchange by AWS-LC, two session tickets, and the kernel's part: \
+pub(super) const LIMIT: &str = "One signature and one key exchange by AWS-LC, a session ticket, and the kernel's part: \
     accepting and closing a connection.";
 
 /// What is measured of a server.

@@ -2,7 +2,6 @@
 
 use std::{
     future::{Future, pending},
-    io,
     net::SocketAddr,
     pin::pin,
     sync::Arc,
@@ -46,7 +45,11 @@ pub(crate) struct Accepted {
 }
 
 impl Arrivals {
-    pub(crate) const fn new(listener: TcpListener, tasks: Tasks) -> Self {
+    pub(crate) fn new(listener: TcpListener, tasks: Tasks) -> Self {
+        // What is set on a listener its connections have from the start.
+        if let Err(error) = rustix::net::sockopt::set_tcp_nodelay(&listener, true) {
+            tracing::warn!(%error, "answers may be sent late");
+        }
         Self { listener, tasks }
     }
 
@@ -62,7 +65,7 @@ impl Arrivals {
 
     async fn accept(&self) -> (TcpStream, SocketAddr) {
         loop {
-            match self.try_accept().await {
+            match self.listener.accept().await {
                 Ok(accepted) => return accepted,
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -70,12 +73,6 @@ impl Arrivals {
                 }
             }
         }
-    }
-
-    async fn try_accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (stream, peer) = self.listener.accept().await?;
-        stream.set_nodelay(true)?;
-        Ok((stream, peer))
     }
 }
 

@@ -87,6 +87,9 @@ impl Inside {
 pub(super) async fn receive(listener: TcpListener, inside: Inside, tasks: Tasks) {
     let crowd = Crowd::new(inside.limits());
     let handshakes = Arc::new(Handshakes::new(inside.limits().handshakes));
+    if let Err(error) = set_user_timeout(&listener) {
+        tracing::warn!(%error, "clients that went away may be waited for");
+    }
     let arrivals = Arrivals::new(listener, tasks.clone());
     let mut stopping = pin!(tasks.stopping());
     while let Some((stream, peer)) = arrivals.next().await {
@@ -132,7 +135,6 @@ impl Entry {
     }
 
     async fn enter(mut self, mut stream: TcpStream, head: Mark) -> io::Result<()> {
-        set_user_timeout(&stream)?;
         let limits = self.inside.limits();
         match timeout(limits.handshake, self.first_byte(&mut stream)).await?? {
             Some(TLS_HANDSHAKE) if !self.may_begin() => {
@@ -221,11 +223,12 @@ async fn peek(stream: &TcpStream) -> io::Result<Option<u8>> {
     Ok(first.first().copied().filter(|_| count > 0))
 }
 
-fn set_user_timeout(stream: &TcpStream) -> io::Result<()> {
+/// For every connection that arrives there.
+fn set_user_timeout(listener: &TcpListener) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         let milliseconds = u32::try_from(UNACKNOWLEDGED_MAX.as_millis()).unwrap_or(u32::MAX);
-        rustix::net::sockopt::set_tcp_user_timeout(stream, milliseconds)?;
+        rustix::net::sockopt::set_tcp_user_timeout(listener, milliseconds)?;
     }
     Ok(())
 }
@@ -274,4 +277,25 @@ fn http2_builder(limits: Arc<FaceLimits>) -> http2::Builder<Streams> {
         .keep_alive_interval(HTTP2_KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(HTTP2_KEEP_ALIVE_TIMEOUT);
     builder
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_begins_with_what_is_set_on_its_listener() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        set_user_timeout(&listener).unwrap();
+        let arrivals = Arrivals::new(listener, Tasks::new());
+        let (client, arrived) = tokio::join!(TcpStream::connect(address), arrivals.next());
+        let (stream, _) = arrived.unwrap();
+        assert!(stream.nodelay().unwrap() && client.is_ok());
+        #[cfg(target_os = "linux")]
+        assert_eq!(
+            u128::from(rustix::net::sockopt::tcp_user_timeout(&stream).unwrap()),
+            UNACKNOWLEDGED_MAX.as_millis()
+        );
+    }
 }

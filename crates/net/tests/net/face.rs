@@ -6,6 +6,7 @@ use bytes::Bytes;
 use coffer_net::face::{FaceSettings, HSTS, PlainPolicy};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
+use rustls::CipherSuite;
 use rustls::version::{TLS12, TLS13};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -201,6 +202,20 @@ async fn the_hybrid_key_exchange_is_preferred() {
         .unwrap()
         .name();
     assert_eq!(group, rustls::NamedGroup::X25519MLKEM768);
+}
+
+/// The client's own order is another one, as OpenSSL's is.
+#[tokio::test]
+async fn suites_that_hash_in_hardware_are_preferred() {
+    let face = Served::start(settings()).await;
+    for (version, suite) in [
+        (&TLS13, CipherSuite::TLS13_AES_128_GCM_SHA256),
+        (&TLS12, CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
+    ] {
+        let tls = face.tls(version, &[]).await.unwrap();
+        let agreed = tls.get_ref().1.negotiated_cipher_suite().unwrap();
+        assert_eq!(agreed.suite(), suite);
+    }
 }
 
 #[tokio::test]
