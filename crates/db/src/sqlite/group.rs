@@ -4,6 +4,8 @@
 //! and they run once more, now each behind a savepoint of its own, so that one caller's failure is no other's. A savepoint
 //! copies every page that is changed after it, which would cost more than the changes.
 
+use std::time::{Duration, Instant};
+
 use rusqlite::Connection;
 
 use super::failure::{self, Place};
@@ -26,6 +28,8 @@ pub(super) struct Group<'c> {
     savepoint: rusqlite::Statement<'c>,
     release: rusqlite::Statement<'c>,
     undo: rusqlite::Statement<'c>,
+    /// How long the last commit took.
+    took: Duration,
 }
 
 impl<'c> Group<'c> {
@@ -49,6 +53,7 @@ impl<'c> Group<'c> {
             savepoint: prepare("SAVEPOINT caller")?,
             release: prepare("RELEASE caller")?,
             undo: prepare("ROLLBACK TO caller")?,
+            took: Duration::ZERO,
         })
     }
 
@@ -67,9 +72,15 @@ impl<'c> Group<'c> {
         }
     }
 
-    /// The answer to each, all durable; or the one error that undid them all.
-    pub(super) fn commit(&mut self, transactions: &[Transaction]) -> Result<Answers, Unavailable> {
-        let committed = self.try_commit(transactions);
+    /// The answer to each, all durable; or the one error that undid them all. Those that `more` knows of join them, until their
+    /// work has taken as long as the last commit did: a commit then costs no more than what it is for, on any disk, and while it
+    /// is made the callers of the one before can come again.
+    pub(super) fn commit(
+        &mut self,
+        transactions: &mut Vec<Transaction>,
+        more: impl FnMut() -> Option<Transaction>,
+    ) -> Result<Answers, Unavailable> {
+        let committed = self.try_commit(transactions, more);
         if committed.is_err() && !self.connection.is_autocommit() {
             // If even this fails, the next BEGIN does too, and nothing is acknowledged.
             let _ = self.connection.execute_batch("ROLLBACK");
@@ -77,24 +88,46 @@ impl<'c> Group<'c> {
         committed
     }
 
-    fn try_commit(&mut self, transactions: &[Transaction]) -> Result<Answers, Unavailable> {
+    fn try_commit(
+        &mut self,
+        transactions: &mut Vec<Transaction>,
+        more: impl FnMut() -> Option<Transaction>,
+    ) -> Result<Answers, Unavailable> {
         act(&mut self.begin)?;
-        let answers = match self.together(transactions) {
+        let answers = match self.together(transactions, more) {
             Ok(answers) => answers,
             Err(error) => match of_storage(&error) {
                 Some(unavailable) => return Err(unavailable),
                 None => self.apart(transactions)?,
             },
         };
+        let begun = Instant::now();
         act(&mut self.commit)?;
+        self.took = begun.elapsed();
         Ok(answers)
     }
 
     /// The answers of transactions of which none fails; else the error of the first that does, whose steps and those before
     /// it are still to be undone.
-    fn together(&mut self, transactions: &[Transaction]) -> Result<Answers, Error> {
-        let outcomes = transactions.iter().map(|each| self.steps(each).map(Ok));
-        outcomes.collect()
+    fn together(
+        &mut self,
+        transactions: &mut Vec<Transaction>,
+        mut more: impl FnMut() -> Option<Transaction>,
+    ) -> Result<Answers, Error> {
+        let begun = Instant::now();
+        let mut answers = Answers::new();
+        loop {
+            while let Some(each) = transactions.get(answers.len()) {
+                answers.push(Ok(self.steps(each)?));
+            }
+            if begun.elapsed() >= self.took {
+                return Ok(answers);
+            }
+            match more() {
+                Some(another) => transactions.push(another),
+                None => return Ok(answers),
+            }
+        }
     }
 
     /// The answer of each transaction, after what was done so far is undone.
@@ -216,7 +249,10 @@ mod tests {
         let mismatch = insert(2, 1).then(&DELETE, params![99_i64], Expect::Exactly(1));
         let twin = insert(4, 1).append(insert(1, 1));
         let answers = group
-            .commit(&[insert(1, 1), mismatch, insert(3, 1), twin, insert(5, 1)])
+            .commit(
+                &mut vec![insert(1, 1), mismatch, insert(3, 1), twin, insert(5, 1)],
+                || None,
+            )
             .unwrap();
         let answers: Vec<_> = answers
             .into_iter()
@@ -256,12 +292,39 @@ mod tests {
             .commit_hook(Some(move || hook.load(Ordering::Relaxed)))
             .unwrap();
         let mut group = Group::prepare(&connection, &catalog).unwrap();
-        let failed = group.commit(&[insert(1, 1), insert(2, 1)]);
+        let failed = group.commit(&mut vec![insert(1, 1), insert(2, 1)], || None);
         assert!(matches!(failed, Err(Unavailable::Io(_))), "{failed:?}");
         failing.store(false, Ordering::Relaxed);
         assert_eq!(ids(&connection), "");
-        assert!(group.commit(&[insert(3, 1)]).is_ok());
+        assert!(group.commit(&mut vec![insert(3, 1)], || None).is_ok());
         assert_eq!(ids(&connection), "3");
+    }
+
+    #[test]
+    fn who_comes_meanwhile_joins_until_the_work_has_taken_as_long_as_the_last_commit() {
+        let (connection, catalog) = database();
+        let mut group = Group::prepare(&connection, &catalog).unwrap();
+        let mut coming = (2..).map(|id| insert(id, 1)).take(3);
+        // There was no commit yet, and later a slow one.
+        let alone = group.commit(&mut vec![insert(1, 1)], || coming.next());
+        assert_eq!(alone.unwrap().len(), 1);
+        group.took = Duration::MAX;
+        let all = group.commit(&mut vec![insert(9, 1)], || coming.next());
+        assert_eq!(all.unwrap().len(), 4);
+        assert_eq!(ids(&connection), "1,2,3,4,9");
+    }
+
+    #[test]
+    fn who_joins_and_fails_is_no_harm_to_the_others() {
+        let (connection, catalog) = database();
+        let mut group = Group::prepare(&connection, &catalog).unwrap();
+        group.took = Duration::MAX;
+        let mut coming = [insert(2, 1), insert(1, 1), insert(3, 1)].into_iter();
+        let mut transactions = vec![insert(1, 1)];
+        let answers = group.commit(&mut transactions, || coming.next()).unwrap();
+        let stored: Vec<bool> = answers.iter().map(Result::is_ok).collect();
+        assert_eq!(stored, [true, true, false]);
+        assert_eq!(ids(&connection), "1,2");
     }
 
     #[test]
@@ -274,7 +337,10 @@ mod tests {
             .execute_batch(&format!("PRAGMA max_page_count={}", pages + 1))
             .unwrap();
         let mut group = Group::prepare(&connection, &catalog).unwrap();
-        let full = group.commit(&[insert(1, 1), insert(2, 1 << 20), insert(3, 1)]);
+        let full = group.commit(
+            &mut vec![insert(1, 1), insert(2, 1 << 20), insert(3, 1)],
+            || None,
+        );
         let acknowledged = match full {
             Ok(answers) => {
                 let [Ok(_), Err(error), Ok(_)] = answers.as_slice() else {
@@ -289,7 +355,7 @@ mod tests {
             }
         };
         assert_eq!(ids(&connection), acknowledged);
-        assert!(group.commit(&[insert(4, 1)]).is_ok());
+        assert!(group.commit(&mut vec![insert(4, 1)], || None).is_ok());
     }
 
     #[test]
@@ -298,7 +364,7 @@ mod tests {
         let mut group = Group::prepare(&connection, &catalog).unwrap();
         let short = insert(1, 1).one(&INSERT, params![2_i64]);
         let long = Transaction::new().any(&DELETE, params![1_i64, 2_i64]);
-        let answers = group.commit(&[short, long]).unwrap();
+        let answers = group.commit(&mut vec![short, long], || None).unwrap();
         assert!(
             answers
                 .iter()

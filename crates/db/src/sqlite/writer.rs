@@ -184,24 +184,26 @@ impl Thread {
         }
     }
 
-    /// Takes what waits now, commits it, and only then answers.
+    /// Takes what waits, commits it, and only then answers.
     fn commit(
         &self,
         group: &mut Group<'_>,
         first: Work,
         works: &Receiver<Work>,
     ) -> Result<(), Unavailable> {
-        let waiting = std::iter::once(first)
-            .chain(works.try_iter())
-            .take(GROUP_MAX);
-        let (transactions, replies): (Vec<_>, Vec<_>) =
-            waiting.map(|work| (work.transaction, work.reply)).unzip();
+        let mut transactions = vec![first.transaction];
+        let mut replies = vec![first.reply];
+        let mut waiting = works.try_iter().take(GROUP_MAX - 1);
         let changes = group.changes();
-        let mut committed = group.commit(&transactions);
+        let mut committed = group.commit(&mut transactions, || {
+            let work = waiting.next()?;
+            replies.push(work.reply);
+            Some(work.transaction)
+        });
         // Nothing of it is stored, and with the room of the reserve all may be.
         if matches!(committed, Err(Unavailable::DiskFull)) && self.reserve.free() {
             self.health.found_full();
-            committed = group.commit(&transactions);
+            committed = group.commit(&mut transactions, || None);
         }
         match committed {
             Ok(answers) => {
