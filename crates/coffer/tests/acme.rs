@@ -9,7 +9,7 @@
 )]
 
 use std::{
-    fs,
+    fs::{self, Permissions},
     net::TcpListener,
     os::unix::fs::PermissionsExt as _,
     path::Path,
@@ -30,6 +30,9 @@ const BINARY: &str = env!("CARGO_BIN_EXE_coffer");
 const API: &str = "api.acme.localhost";
 const CHECKOUT: &str = "pay.acme.localhost";
 const FIELDS: &str = "fields.acme.localhost";
+/// What binds the accounts of api and vault to a customer, who has them from the authority.
+const KEY_IDS: [&str; 2] = ["kid-api", "kid-vault"];
+const BINDING_KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
 /// The second retry comes half a minute after the first.
 const ISSUED_WITHIN: Duration = Duration::from_secs(100);
 /// Two thirds of it are over after 20 seconds.
@@ -67,6 +70,8 @@ impl Pebble {
             "httpPort": http,
             "tlsPort": tls,
             "certificateValidityPeriod": LIFE_S,
+            "externalAccountBindingRequired": true,
+            "externalAccountMACKeys": {KEY_IDS[0]: BINDING_KEY, KEY_IDS[1]: BINDING_KEY},
         }});
         fs::write(path("pebble.json"), settings.to_string()).unwrap();
         let mut names = Command::new("pebble-challtestsrv");
@@ -118,14 +123,18 @@ impl Pebble {
         );
         let acme = format!(
             "\n[acme]\ndirectory = \"https://localhost:{}/dir\"\nterms_of_service_agreed = true\n\
-             contact = \"security@coffer.test\"\nhttp_listen = \"127.0.0.1:0\"\nca_file = \"acme-ca.pem\"\n",
-            self.port
+             contact = \"security@coffer.test\"\nhttp_listen = \"127.0.0.1:0\"\nca_file = \"acme-ca.pem\"\n\
+             eab_key_id = \"{}\"\nfields_eab_key_id = \"{}\"\n",
+            self.port, KEY_IDS[0], KEY_IDS[1]
         );
         let text = fs::read_to_string(&settings).unwrap();
         fs::write(&settings, text.replace("[faces]\n", &origins) + &acme).unwrap();
         let authority = self.directory.path().join("ca.pem");
         fs::copy(authority, directory.join("public/acme-ca.pem")).unwrap();
         for role in ["api", "vault"] {
+            let key = directory.join(role).join("acme-eab.key");
+            fs::write(&key, format!("{BINDING_KEY}=\n")).unwrap();
+            fs::set_permissions(key, Permissions::from_mode(0o600)).unwrap();
             for name in ["face-cert.pem", "face-key.pem"] {
                 fs::remove_file(directory.join(role).join(name)).unwrap();
             }

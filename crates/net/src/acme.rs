@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use coffer_crypto::{SecretBytes, pki::KeyPair};
 use instant_acme::{
-    AccountCredentials, AuthorizationStatus, ChallengeType, Identifier, NewAccount, NewOrder,
-    Order, OrderStatus, RetryPolicy,
+    AccountCredentials, AuthorizationStatus, ChallengeType, ExternalAccountKey, Identifier,
+    NewAccount, NewOrder, Order, OrderStatus, RetryPolicy,
 };
 use serde::Deserialize;
 use tokio::time::timeout;
@@ -39,7 +39,6 @@ pub enum Proof {
 }
 
 /// Whom to ask, for what.
-#[derive(Debug, Clone)]
 pub struct Settings {
     /// The address of the authority's directory.
     pub directory: String,
@@ -49,6 +48,16 @@ pub struct Settings {
     pub hosts: Vec<String>,
     /// How they are proven.
     pub proof: Proof,
+    /// What ties a new account to a customer of the authority, where it asks for that.
+    pub binding: Option<Binding>,
+}
+
+/// An external account binding (RFC 8555, 7.3.4), as the authority gave it.
+pub struct Binding {
+    /// The key's name.
+    pub key_id: String,
+    /// The key of the HMAC.
+    pub key: SecretBytes,
 }
 
 /// A certificate and its key; PEM.
@@ -163,9 +172,12 @@ impl Client {
             terms_of_service_agreed: true,
             only_return_existing: false,
         };
-        let created = self
-            .builder()
-            .create(&wanted, self.settings.directory.clone(), None);
+        let binding = self.settings.binding.as_ref();
+        // Exposed to the library that makes an HMAC with it.
+        let binding = binding
+            .map(|Binding { key_id, key }| ExternalAccountKey::new(key_id.clone(), key.expose()));
+        let directory = self.settings.directory.clone();
+        let created = self.builder().create(&wanted, directory, binding.as_ref());
         let (account, credentials) = created.await?;
         let kept = serde_json::to_vec(&credentials)
             .map_err(|_| failed("the account's key cannot be written"))?;

@@ -23,6 +23,10 @@ pub(crate) struct Acme {
     pub(crate) http_listen: Option<SocketAddr>,
     /// The same for the vault.
     pub(crate) fields_http_listen: Option<SocketAddr>,
+    /// The name of the key that ties the account of `api` to a customer of the authority, where it asks for that.
+    pub(crate) eab_key_id: Option<String>,
+    /// The same for the vault.
+    pub(crate) fields_eab_key_id: Option<String>,
     /// A file in `public/` with the certificate of a private authority.
     pub(crate) ca_file: Option<PublicFile>,
     /// Private networks that the authority may be in.
@@ -36,6 +40,15 @@ impl Acme {
         match role {
             Role::Api => self.http_listen,
             Role::Vault => self.fields_http_listen,
+            Role::Keys | Role::Simulator => None,
+        }
+    }
+
+    /// The name of the key that ties a role's account to a customer.
+    pub(crate) fn eab_key_id(&self, role: Role) -> Option<&str> {
+        match role {
+            Role::Api => self.eab_key_id.as_deref(),
+            Role::Vault => self.fields_eab_key_id.as_deref(),
             Role::Keys | Role::Simulator => None,
         }
     }

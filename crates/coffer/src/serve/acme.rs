@@ -4,12 +4,14 @@
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use coffer_core::Timestamp;
+use coffer_crypto::SecretBytes;
 use coffer_net::{
     Clock, Tasks,
-    acme::{Account, Challenges, Client, Error, Proof, Settings, Site, serve_plain},
+    acme::{Account, Binding, Challenges, Client, Error, Proof, Settings, Site, serve_plain},
     face::{Overheard, PlainPolicy},
     metrics::CertificateMetrics,
 };
+use data_encoding::BASE64URL_NOPAD;
 use tokio::sync::Notify;
 
 use super::{
@@ -17,10 +19,12 @@ use super::{
     pair::Pair,
     process::{Process, listener},
 };
-use crate::{failure::Failure, secret_file};
+use crate::{configuration::Acme, failure::Failure, secret_file};
 
 /// The account and its key.
 const ACCOUNT: &str = "acme-account.json";
+/// The key that ties the account to a customer of the authority.
+const BINDING_KEY: &str = "acme-eab.key";
 /// The directory of the authority that issued the certificate in use.
 const ISSUED_BY: &str = "acme-issued-by";
 /// A certificate is looked at this often, since clocks may be set and machines sleep.
@@ -72,6 +76,7 @@ impl Keeper {
             section.ca_file.as_ref(),
         )?;
         let settings = Settings {
+            binding: binding(process, &section)?,
             directory: section.directory,
             contact: section.contact,
             hosts: hosts.into_iter().collect(),
@@ -242,6 +247,26 @@ impl Keeper {
         tracing::info!("the role has an account of its own at the certificate authority");
         Ok(account)
     }
+}
+
+/// What ties the role's account to a customer of the authority: the key's name is a setting, the key a file.
+fn binding(process: &Process, section: &Acme) -> Result<Option<Binding>, Failure> {
+    let Some(key_id) = section.eab_key_id(process.role) else {
+        return Ok(None);
+    };
+    let path = process.directory.file(process.role, BINDING_KEY);
+    let text = secret_file::read_text(&path)?;
+    let unpadded = text.expose().split(|byte| *byte == b'=').next();
+    let key = BASE64URL_NOPAD.decode(unpadded.unwrap_or_default()).map_err(|_| {
+        Failure::Operator(format!(
+            "{} does not hold the key as the authority gives it, in base64url (A-Z, a-z, 0-9, - and _)",
+            path.display()
+        ))
+    })?;
+    Ok(Some(Binding {
+        key_id: key_id.to_owned(),
+        key: SecretBytes::from_vec(key),
+    }))
 }
 
 fn failed(error: Error) -> Failure {
