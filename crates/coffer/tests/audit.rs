@@ -92,6 +92,25 @@ async fn the_operator_exports_what_an_account_and_the_installation_did_and_that_
 }
 
 #[tokio::test]
+async fn what_a_role_has_on_record_of_itself_is_shown_beside_the_role_and_nobody_s_account() {
+    let coffer = used().await;
+    let directory = coffer.installation().directory();
+    coffer.seal().await;
+    coffer.unseal().await;
+    let shown = audit(directory, &["export", "--role", "keys"]);
+    let shown = said(&shown);
+    for action in ["custody.seal\"", "custody.unseal\"", "certificate.issue\""] {
+        assert!(shown.contains(action), "{action}: {shown}");
+    }
+    assert!(!shown.contains("acct_"), "{shown}");
+    let refused = audit(
+        directory,
+        &["export", "--role", "keys", "--account", "merchant 1"],
+    );
+    assert!(!refused.status.success());
+}
+
+#[tokio::test]
 async fn a_changed_record_is_named_and_the_exit_status_says_so() {
     static CHANGE: Statement = Statement::new(
         "test_leaf_change",

@@ -81,7 +81,7 @@ pub use intakes::IntakeGrant;
 pub use limits::{Allowance, Excess, LimitName, LimitSettings, Passage, SHARED_SCRIPT};
 pub use page::{Listed, Page};
 pub use payment::{CardInput, LastAttempt, NewPayment, Payment, PaymentFilter, TokenRef};
-pub use records::{AuditRecord, RecordFilter, RecordName, RecordPage};
+pub use records::{AuditRecord, RecordFilter, RecordName, RecordPage, records_of};
 pub use refunds::{NewRefund, Refund, RefundFilter};
 pub use signed_requests::{PresentedSignature, SignatureError, VerifiedSignature};
 pub use signing_keys::{

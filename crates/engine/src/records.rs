@@ -1,8 +1,8 @@
 //! The account's own view of the log: what was done, read and refused in its name, the newest first.
 
-use coffer_audit::{Listed as Entry, Outcome};
+use coffer_audit::{Audit, Listed as Entry, Outcome};
 use coffer_core::{Malformed, Timestamp, id::LeafId, time::DAY_MS};
-use coffer_db::Transaction;
+use coffer_db::{Database, Transaction};
 use coffer_net::contract::Place;
 
 use crate::{Engine, Error, Page, commit::By};
@@ -174,37 +174,67 @@ impl Engine {
         of: Option<Place>,
         filter: &RecordFilter,
         after: Option<RecordName>,
-        (most, reads): (usize, usize),
+        limits: (usize, usize),
     ) -> Result<RecordPage, Error> {
-        let account = of.map(|place| place.account);
-        let newest = filter.newest(self.now());
-        let oldest = filter.from.map(|from| LeafId::from_parts(from, [0; 10]));
-        let (mut items, mut last): (Vec<AuditRecord>, _) = (Vec::new(), after);
-        for _ in 0..reads {
-            let up_to = last.map_or_else(|| newest.clone(), |last| last.leaf.to_string());
-            let part = (up_to.as_str(), LEAVES_PER_READ);
-            let entries = self.0.audit.of_account(self.db(), account, part).await?;
-            let before = last;
-            for record in entries.into_iter().map(named) {
-                if before.is_some_and(|before| record.id >= before) {
-                    continue;
-                }
-                if filter.takes(of, &record.entry) {
-                    if items.len() == most {
-                        let next = items.last().map(|last| last.id);
-                        return Ok(RecordPage { items, next });
-                    }
-                    items.push(record.clone());
-                }
-                last = Some(record.id);
-            }
-            let is_over = |last: RecordName| oldest.is_some_and(|oldest| last.leaf < oldest);
-            if last == before || last.is_some_and(is_over) {
-                return Ok(RecordPage { items, next: None });
-            }
-        }
-        Ok(RecordPage { items, next: last })
+        let log = (&self.0.audit, self.db(), self.now());
+        page_of(log, of, filter, after, limits).await
     }
+}
+
+/// As many entries of another role's log as are exported at a time, the newest first: those about no account.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn records_of(
+    log: (&Audit, &Database, Timestamp),
+    filter: &RecordFilter,
+    after: Option<RecordName>,
+) -> Result<RecordPage, Error> {
+    page_of(
+        log,
+        None,
+        filter,
+        after,
+        (EXPORT_RECORDS_MAX, EXPORT_READS_MAX),
+    )
+    .await
+}
+
+async fn page_of(
+    (audit, db, now): (&Audit, &Database, Timestamp),
+    of: Option<Place>,
+    filter: &RecordFilter,
+    after: Option<RecordName>,
+    (most, reads): (usize, usize),
+) -> Result<RecordPage, Error> {
+    let account = of.map(|place| place.account);
+    let newest = filter.newest(now);
+    let oldest = filter.from.map(|from| LeafId::from_parts(from, [0; 10]));
+    let (mut items, mut last): (Vec<AuditRecord>, _) = (Vec::new(), after);
+    for _ in 0..reads {
+        let up_to = last.map_or_else(|| newest.clone(), |last| last.leaf.to_string());
+        let part = (up_to.as_str(), LEAVES_PER_READ);
+        let entries = audit.of_account(db, account, part).await?;
+        let before = last;
+        for record in entries.into_iter().map(named) {
+            if before.is_some_and(|before| record.id >= before) {
+                continue;
+            }
+            if filter.takes(of, &record.entry) {
+                if items.len() == most {
+                    let next = items.last().map(|last| last.id);
+                    return Ok(RecordPage { items, next });
+                }
+                items.push(record.clone());
+            }
+            last = Some(record.id);
+        }
+        let is_over = |last: RecordName| oldest.is_some_and(|oldest| last.leaf < oldest);
+        if last == before || last.is_some_and(is_over) {
+            return Ok(RecordPage { items, next: None });
+        }
+    }
+    Ok(RecordPage { items, next: last })
 }
 
 fn named(entry: Entry) -> AuditRecord {

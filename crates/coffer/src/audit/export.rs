@@ -1,19 +1,22 @@
-//! `coffer audit export`: the api's record of an account, or of the installation itself, as a file on standard output.
+//! `coffer audit export`: the api's record of an account, or of the installation itself, or another role's own, as a file on
+//! standard output.
 
 use coffer_api::{ExportFormat, export};
+use coffer_audit::Audit;
 use coffer_core::{
     Mode, Timestamp,
     id::{AccountId, SigningKeyId},
 };
-use coffer_engine::{Engine, Error, RecordFilter, RecordName};
-use coffer_net::contract::Place;
+use coffer_engine::{Engine, Error, RecordFilter, RecordName, records_of};
+use coffer_net::{Clock, contract::Place};
 use serde::{Deserialize, Serialize};
 
+use super::Site;
 use crate::{
     accounts::{AccountWanted, Reach},
     cli::ExportArguments,
     console,
-    directory::Directory,
+    directory::{Directory, Role},
     failure::Failure,
     sealing,
 };
@@ -41,8 +44,54 @@ pub(crate) struct Records {
     sealed: bool,
 }
 
-/// Asks until there are no more.
 pub(super) async fn run(arguments: ExportArguments) -> Result<(), Failure> {
+    match arguments.role {
+        Role::Api => of_api(arguments).await,
+        Role::Vault | Role::Keys if arguments.account.is_none() && arguments.seal_to.is_none() => {
+            of_store(arguments).await
+        }
+        Role::Vault | Role::Keys => Err(Failure::Operator(
+            "accounts and their signing keys are the api's; leave out --account and --seal-to"
+                .to_owned(),
+        )),
+        Role::Simulator => Err(Failure::Operator(
+            "the simulator keeps no log; name api, vault or keys".to_owned(),
+        )),
+    }
+}
+
+/// Reads until there are no more, beside the role if it runs.
+async fn of_store(arguments: ExportArguments) -> Result<(), Failure> {
+    let ExportArguments { place, role, .. } = &arguments;
+    let db = Site::open(&place.dir)?.store(*role).await?;
+    let db = db.ok_or_else(|| {
+        Failure::Operator(format!(
+            "the store of {role} is not on this machine; run this where {role} is"
+        ))
+    })?;
+    let audit = Audit::impersonal("export");
+    let filter = RecordFilter {
+        from: arguments.from,
+        to: arguments.to,
+        ..RecordFilter::default()
+    };
+    let mut after = None;
+    loop {
+        let log = (&audit, &db, Clock::system().now());
+        let part = records_of(log, &filter, after).await;
+        let part =
+            part.map_err(|error| Failure::doing(format_args!("reading the log of {role}"), error))?;
+        console::print(&export(arguments.format, part.items, after.is_none()));
+        after = part.next;
+        if after.is_none() {
+            db.close().await;
+            return Ok(());
+        }
+    }
+}
+
+/// Asks until there are no more.
+async fn of_api(arguments: ExportArguments) -> Result<(), Failure> {
     let directory = Directory::open(&arguments.place.dir)?;
     let (reach, _lock) = Reach::open(&directory).await?;
     let of = match arguments.account {

@@ -12,6 +12,7 @@ use coffer_core::{
 };
 
 use super::Place;
+use crate::directory::Role;
 
 #[derive(Subcommand)]
 pub(crate) enum AccountsCommand {
@@ -277,6 +278,9 @@ pub(crate) enum AuditCommand {
 pub(crate) struct ExportArguments {
     #[command(flatten)]
     pub(crate) place: Place,
+    /// Whose log. Those of `vault` and `keys` are read from their stores, on their machines, and tell what belongs to no account.
+    #[arg(long, default_value = "api")]
+    pub(crate) role: Role,
     /// The account, by name; without, what belongs to none: the operator's acts, the installation's own.
     #[arg(long)]
     pub(crate) account: Option<String>,
