@@ -1,6 +1,6 @@
 //! The body of a request: it has to arrive in time, and what the application leaves unread of it is read and dropped before
-//! the answer leaves. Otherwise the connection would be closed with bytes still arriving, the machine would reset it, and the
-//! client might never see its answer.
+//! the answer leaves. Otherwise the connection, or over HTTP/2 the stream, would be reset with bytes still arriving, and the
+//! client might never see its answer: curl 7.88 takes a stream that is reset for an error, whatever came before (RFC 9113, 8.1).
 
 use std::{
     io,
@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Version, header::EXPECT};
+use http::{Request, header::EXPECT};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::timeout;
@@ -27,8 +27,7 @@ const TIME_MAX: Duration = Duration::from_secs(2);
 pub(super) struct Leftover(Option<Arc<Mutex<Option<Incoming>>>>);
 
 impl Leftover {
-    /// The request with a body that comes back here. Not over HTTP/2, where a stream ends without its connection, nor when
-    /// the client waits to be asked for the body: then it has not sent any.
+    /// The request with a body that comes back here. Not when the client waits to be asked for the body: then it has not sent any.
     pub(super) fn of(
         request: Request<Incoming>,
         visit: &Visit,
@@ -36,8 +35,8 @@ impl Leftover {
         if request.body().is_end_stream() {
             return (request.map(|_| axum::body::Body::empty()), Self(None));
         }
-        let lent = request.version() != Version::HTTP_2 && !request.headers().contains_key(EXPECT);
-        let place = Self(lent.then(Arc::default));
+        let waits = request.headers().contains_key(EXPECT);
+        let place = Self((!waits).then(Arc::default));
         let mut deadline = Deadline::default();
         deadline.set_in(visit.limits().body);
         let mark = visit.guest.body();
