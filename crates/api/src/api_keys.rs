@@ -35,13 +35,13 @@ request! {
         name: Required<Text<API_KEY_NAME_MAX>>,
         /// What it may do; has to be said of a secret key, and of no other.
         permissions: Optional<Granted>,
-        /// From which addresses and networks; from anywhere unless told.
+        /// From which addresses and networks; those of the key that makes it unless told.
         addresses: Optional<Addresses>,
         /// On pages of which origins, for a publishable key; of all of the account's unless told.
         origins: Optional<Origins>,
-        /// When it ends; a live key within 365 days.
+        /// When it ends, a live key within 365 days; with the key that makes it unless told.
         expires: Optional<Time>,
-        /// How many requests; as the installation says unless told.
+        /// How many requests; as the key that makes it unless told, and as the installation says if that has no rate of its own.
         rate: Optional<Rate>,
         /// How much money it may move, and how many cards open. What is capped in one currency is permitted in no other.
         caps: Optional<Caps>,

@@ -292,6 +292,7 @@ async fn an_endpoint_that_says_gone_is_told_nothing_more() {
         .await
         .expect(200);
     assert_eq!(seen.json["state"], "disabled", "{}", seen.text);
+    assert_ne!(seen.json["updated"], seen.json["created"], "{}", seen.text);
 
     let payment = pay(&shop).await;
     hook.event("/fine", "payment.captured", &payment).await;

@@ -87,6 +87,7 @@ impl Engine {
             .await?;
         let mut key = self.unborn(place, new);
         let now = key.created;
+        steward.complete(&mut key.settings);
         self.check_settings(&mut key, now)?;
         steward.check_gives(&key)?;
         key.days_told = expiry::days_told(key.settings.expires, now);
@@ -349,18 +350,35 @@ mod tests {
             .permissions
             .clone()
             .with(Permission::write(Resource::Payments));
-        let mut anywhere = like(&caller);
-        anywhere.settings.addresses = coffer_core::network::Networks::anywhere();
-        let mut for_ever = like(&caller);
-        for_ever.settings.expires = None;
+        let mut elsewhere = like(&caller);
+        elsewhere.settings.addresses = "192.0.2.0/24".parse().unwrap();
+        let mut longer = like(&caller);
+        longer.settings.expires = caller.settings().expires.map(|end| end.plus_millis(1));
         for (new, field) in [
             (writes, "permissions"),
-            (anywhere, "addresses"),
-            (for_ever, "expires"),
+            (elsewhere, "addresses"),
+            (longer, "expires"),
         ] {
             let refused = create(&shop, &caller, new).await;
             assert_eq!(refused, Err(Error::BeyondCaller { field }));
         }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_says_of_a_key_is_as_its_makers() {
+        let shop = Shop::open().await;
+        let caller = manager(&shop).await;
+        let mut silent = like(&caller);
+        silent.settings.expires = None;
+        silent.settings.rate = None;
+        silent.settings.addresses = coffer_core::network::Networks::anywhere();
+        let made = create(&shop, &caller, silent).await.unwrap().settings;
+        let own = caller.settings();
+        assert!(own.expires.is_some());
+        assert_eq!(
+            (made.expires, made.rate, &made.addresses),
+            (own.expires, own.rate, &own.addresses)
+        );
     }
 
     #[tokio::test]

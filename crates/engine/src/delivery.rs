@@ -266,7 +266,8 @@ impl Engine {
         let endpoint = &stored.endpoint;
         let id = endpoint.id.to_string();
         let [account, mode] = key_of(endpoint.place);
-        let row = params![account, mode, id.as_str(), endpoint.version];
+        let now = self.now().as_millis();
+        let row = params![account, mode, id.as_str(), endpoint.version, now];
         let version = endpoint.version.saturating_add(1);
         let happened = [Happened::to(
             &id,

@@ -1,8 +1,9 @@
 //! Who manages an account's keys: a caller with a key of its own, who gives no more than that key has, or the operator.
 
+use coffer_core::network::Networks;
 use coffer_net::contract::Place;
 
-use crate::{ApiKey, Caller, Error, commit::By};
+use crate::{ApiKey, Caller, Error, KeySettings, commit::By};
 
 /// Who manages an account's keys.
 #[derive(Clone, Copy)]
@@ -37,6 +38,20 @@ impl<'a> Steward<'a> {
             Self::Operator(_) => Ok(()),
             Self::Caller(caller) if caller.signed_by.is_some() => Ok(()),
             Self::Caller(_) => Err(Error::Unsigned),
+        }
+    }
+
+    /// What nobody said of a new key is as it is of the key that makes it: when it ends, from where, how fast. An access token says
+    /// nothing for it: what would end with a token is hardly what is meant.
+    pub(crate) fn complete(self, settings: &mut KeySettings) {
+        let Self::Caller(caller @ Caller { token: None, .. }) = self else {
+            return;
+        };
+        let own = caller.settings();
+        settings.expires = settings.expires.or(own.expires);
+        settings.rate = settings.rate.or(own.rate);
+        if settings.addresses == Networks::anywhere() {
+            settings.addresses = own.addresses.clone();
         }
     }
 

@@ -114,6 +114,37 @@ mod tests {
         assert_eq!(Configuration::load(&path).unwrap().postgres, None);
     }
 
+    /// The names that are known where nobody knows `nothing`.
+    fn names(text: &str) -> Vec<String> {
+        let error = toml::from_str::<Configuration>(text)
+            .unwrap_err()
+            .to_string();
+        let (_, known) = error.split_once("expected ").expect(&error);
+        let quoted = known.split('`').skip(1).step_by(2);
+        quoted.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_setting_stands_in_the_template() {
+        const BEGIN: &str = "profile = \"production\"\n";
+        let text = all_set(&configuration(Profile::Production, Path::new("/p"), None));
+        let sections = names(&format!("{BEGIN}nothing = 1"));
+        assert!(sections.len() > 12, "{sections:?}");
+        // A provider has the name that an operator gives it.
+        let own = |section: &&String| !["profile", "providers"].contains(&section.as_str());
+        for section in sections.iter().filter(own) {
+            let part = text.split_once(&format!("\n[{section}]\n"));
+            let (_, part) = part.unwrap_or_else(|| panic!("[{section}] is missing"));
+            let part = part.split("\n[").next().unwrap();
+            for key in names(&format!("{BEGIN}[{section}]\nnothing = 1")) {
+                let stands = part
+                    .lines()
+                    .any(|line| line.starts_with(&format!("{key} = ")));
+                assert!(stands, "[{section}] {key} is missing");
+            }
+        }
+    }
+
     #[test]
     fn the_server_that_was_asked_for_is_what_is_read_back() {
         let directory = tempfile::tempdir().unwrap();

@@ -117,7 +117,7 @@ pub(crate) static COUNT: Statement = Statement::new(
 /// Not when the merchant has just changed it, or turned it on again.
 pub(crate) static DISABLE: Statement = Statement::new(
     "webhook_endpoint_disable",
-    "UPDATE webhook_endpoints SET version = $4 + 1, state = 'disabled'
+    "UPDATE webhook_endpoints SET version = $4 + 1, state = 'disabled', updated = $5
      WHERE account = $1 AND mode = $2 AND webhook_endpoint = $3 AND version = $4",
 );
 /// Since when deliveries fail; NULL clears it.
