@@ -203,12 +203,11 @@ pub(crate) fn refusal_view(problem: &Problem, api_origin: &str) -> OAuthErrorVie
     OAuthErrorView {
         error: error_of(problem).0,
         error_uri: crate::problems::page::address(api_origin, problem.code()),
-        error_description: match problem.code() {
-            // An answer of OAuth has no further members that could name the setting.
-            Code::BeyondOwnKey => {
-                "A scope gives no more than the key has; ask for less.".to_owned()
-            }
-            _ => described(problem.detail()),
+        // An answer of OAuth has no further members that could name the setting.
+        error_description: if problem.code() == Code::BeyondOwnKey {
+            "A scope gives no more than the key has; ask for less.".to_owned()
+        } else {
+            described(problem.detail())
         },
     }
 }

@@ -71,7 +71,10 @@ pub(crate) fn run(command: &BackupCommand) -> Result<(), Failure> {
             drill,
         } => {
             // On a new machine there may be nothing yet but the settings.
-            Directory::open(&place.dir)?.make_role(*role)?;
+            let directory = Directory::open(&place.dir)?;
+            directory.make_role(*role)?;
+            // What root has put back is the role's.
+            directory.settle_owner(*role)?;
             let (site, passphrase) = Site::open(&place.dir, *role, passphrase_file.as_deref())?;
             if *drill {
                 restore::drill(&site, file, &passphrase)
@@ -160,9 +163,9 @@ fn passphrase(
     let configured = configuration.backup.passphrase_file.as_deref();
     let path = given.or(configured).ok_or_else(|| {
         Failure::Operator(
-            "backups are encrypted: name a file with their passphrase, outside the data directory and kept apart from the \
-             backups, with --passphrase-file or [backup] passphrase_file; make one with:\n  \
-             (umask 077 && openssl rand -base64 33 > /etc/coffer/backup-passphrase)"
+            "backups are encrypted: name the file with their passphrase, outside the data directory and kept apart from the \
+             backups, with --passphrase-file or [backup] passphrase_file. Only before the first backup of all, make one with:\n  \
+             (umask 077; set -o noclobber; openssl rand -base64 33 > /etc/coffer/backup-passphrase)"
                 .to_owned(),
         )
     })?;

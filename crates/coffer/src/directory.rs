@@ -8,6 +8,7 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
+    io::ErrorKind,
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown},
     path::{Path, PathBuf},
 };
@@ -84,14 +85,17 @@ pub(crate) struct Directory(PathBuf);
 impl Directory {
     /// The directory of an existing installation.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
-        let absolute = fs::canonicalize(path)
-            .ok()
-            .filter(|found| found.join("coffer.toml").is_file());
-        absolute.map(Self).ok_or_else(|| {
-            let shown = path.display();
-            Failure::Operator(format!(
-                "{shown} is not a data directory; create it with: coffer init --dir {shown}"
-            ))
+        let shown = path.display();
+        let found = fs::canonicalize(path)
+            .and_then(|found| fs::metadata(found.join("coffer.toml")).map(|_| found));
+        found.map(Self).map_err(|error| {
+            Failure::Operator(if error.kind() == ErrorKind::PermissionDenied {
+                format!(
+                    "{shown} is closed to this user; each role's user must be able to enter it: chmod 755 {shown}"
+                )
+            } else {
+                format!("{shown} is not a data directory; create it with: coffer init --dir {shown}")
+            })
         })
     }
 
@@ -161,16 +165,20 @@ impl Directory {
 
     /// Gives each role's files to the owner of its directory: `init` may run as root for roles that do not.
     pub(crate) fn settle_owners(&self) -> Result<(), Failure> {
-        for &role in Role::ALL {
-            let path = self.role(role);
-            settle(&path).map_err(|error| {
-                Failure::doing(
-                    format_args!("giving the files in {} to their owner", path.display()),
-                    error,
-                )
-            })?;
-        }
-        Ok(())
+        Role::ALL
+            .iter()
+            .try_for_each(|role| self.settle_owner(*role))
+    }
+
+    /// Gives a role's files to the owner of its directory.
+    pub(crate) fn settle_owner(&self, role: Role) -> Result<(), Failure> {
+        let path = self.role(role);
+        settle(&path).map_err(|error| {
+            Failure::doing(
+                format_args!("giving the files in {} to their owner", path.display()),
+                error,
+            )
+        })
     }
 
     /// Checks that a role's directory is this user's and nobody else's.

@@ -173,10 +173,13 @@ impl Report {
             ),
             None => {}
         }
-        console::say(&format!(
-            "  start it with: coffer up --dir {}",
-            directory.path().display()
-        ));
+        let dir = directory.path().display();
+        console::say(&match profile {
+            Profile::Production => format!(
+                "  start it with: systemctl start coffer.target, or as one user: coffer up --dir {dir}"
+            ),
+            Profile::Development => format!("  start it with: coffer up --dir {dir}"),
+        });
     }
 }
 
@@ -313,7 +316,12 @@ fn refuse_if_used(
     name: &str,
 ) -> Result<(), Failure> {
     let secret = directory.file(role, name);
-    let mut traces = vec![directory.database(role), directory.file(role, PASSWORD)];
+    let mut traces = vec![
+        directory.database(role),
+        directory.file(role, PASSWORD),
+        // Made last of all: from then on each role's secrets were in use.
+        directory.authority(),
+    ];
     traces.extend(postgres.map(|_| directory.file(role, roles::CERTIFICATE)));
     let trace = traces.iter().find(|path| **path != secret && path.exists());
     let Some(trace) = trace else {

@@ -37,6 +37,7 @@ mount -t overlay -o "lowerdir=/,upperdir=$PLACE/upper,workdir=$PLACE/work" overl
 rm -rf "$PLACE/root/etc/systemd/system/multi-user.target.wants"
 install "$BINARY" "$PLACE/root/usr/local/bin/coffer"
 exec systemd-nspawn --quiet --register=no --keep-unit --boot --private-network --console=pipe \
+  --system-call-filter="landlock_create_ruleset landlock_add_rule landlock_restrict_self" \
   --machine="coffer-$$" --directory="$PLACE/root" systemd.unit=multi-user.target
 "#;
 
@@ -244,7 +245,14 @@ async fn what_the_document_says_installs_a_coffer_that_serves_backs_up_and_comes
     let restarts = machine.run("systemctl show -p NRestarts --value coffer-api.service");
     assert_eq!(restarts.trim(), "1");
 
-    machine.run("systemctl stop coffer.target");
+    stop(&machine);
+    come_back(&machine);
+    assert!(machine.run(&pay).contains("\"amount\":1999"));
+    stop(&machine);
+}
+
+fn stop(machine: &Machine) {
+    machine.run("systemctl stop coffer.target 'coffer-*.service'");
     for role in ROLES {
         let state = machine.run(&format!(
             "systemctl show -p ActiveState,Result coffer-{role}.service"
@@ -254,4 +262,22 @@ async fn what_the_document_says_installs_a_coffer_that_serves_backs_up_and_comes
             "{state}"
         );
     }
+}
+
+/// The disk of the api is lost: what was kept elsewhere is put back by root.
+fn come_back(machine: &Machine) {
+    machine.run(
+        "mv /var/lib/coffer/api /root/lost
+         systemd-tmpfiles --create
+         cp /root/lost/service.key /root/lost/face-*.pem /var/lib/coffer/api/",
+    );
+    let said = machine.run(
+        "coffer backup restore api /var/backups/coffer/api/*.backup --dir /var/lib/coffer \
+         --passphrase-file /etc/coffer/backup-passphrase 2>&1",
+    );
+    machine.run("coffer init --dir /var/lib/coffer");
+    machine.run("systemctl start coffer.target coffer-api.service");
+    // Work went on after the backup.
+    let accept = said.lines().find(|line| line.contains("accept-restore"));
+    machine.run(accept.expect(&said));
 }

@@ -255,6 +255,22 @@ fn a_secret_that_is_short_or_from_an_example_is_refused_and_not_repeated() {
 }
 
 #[test]
+fn a_secret_that_was_lost_is_not_made_anew() {
+    let installation = Installation::production();
+    for role in ["api", "vault"] {
+        let key = installation.data().join(role).join("service.key");
+        let kept = fs::read(&key).unwrap();
+        fs::remove_file(&key).unwrap();
+        // No store shows it: the role has not run yet, or its directory is not mounted.
+        let refusal = installation.refused(&["init"], &[]);
+        assert!(refusal.contains("restore it from its backup"), "{refusal}");
+        assert!(!key.exists());
+        fs::write(&key, kept).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+}
+
+#[test]
 fn no_role_runs_as_root_unless_a_developer_says_so() {
     let development = Installation::development();
     let production = Installation::production();

@@ -138,6 +138,17 @@ fn each_role_has_its_own_user_and_sees_no_other_roles_directory() {
 }
 
 #[test]
+fn a_key_server_on_postgresql_may_reach_its_database_before_there_is_an_installation() {
+    let (place, made, said) = units(&["--postgres", "10.0.0.9:5432"]);
+    assert!(made, "{said}");
+    let keys = fs::read_to_string(place.path().join("coffer-keys.service")).unwrap();
+    for line in ["IPAddressDeny=any", "IPAddressAllow=10.0.0.9"] {
+        assert!(keys.lines().any(|found| found == line), "{line}: {keys}");
+    }
+    assert!(!keys.contains("PrivateNetwork=yes"), "{keys}");
+}
+
+#[test]
 fn a_unit_that_was_changed_is_not_replaced() {
     let (place, ..) = units(&[]);
     let path = place.path().join("coffer-api.service");

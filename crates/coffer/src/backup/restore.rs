@@ -243,9 +243,10 @@ impl Proved {
         if role != Role::Keys {
             console::say(&format!(
                 "  the key server remembers a longer log of {role} than this one if work went on after the backup; once it runs:\n  \
-                 coffer keys accept-restore {role} --size {} --root {}",
+                 coffer keys accept-restore {role} --size {} --root {} --dir {}",
                 self.log.size,
-                HEXLOWER.encode(&self.log.root)
+                HEXLOWER.encode(&self.log.root),
+                site.directory.path().display()
             ));
         }
     }

@@ -27,7 +27,10 @@ pub(super) fn recent(sight: &Sight) -> Findings {
 }
 
 fn of(sight: &Sight, role: Role, notes: &Notes, hours: i64) -> Findings {
-    let create = format!("coffer backup create {role} --to DIR, every day: docs/operations.md");
+    let dir = sight.directory.path().display();
+    let create = format!(
+        "coffer backup create {role} --to FOLDER --passphrase-file FILE --dir {dir}, every day: docs/operations.md"
+    );
     let Some(made) = notes.made else {
         return vec![Finding::of(Code::BackupNever, "there is no backup", create).at(role)];
     };
@@ -50,7 +53,9 @@ fn of(sight: &Sight, role: Role, notes: &Notes, hours: i64) -> Findings {
             None => "no backup was ever restored for practice".to_owned(),
             Some(days) => format!("the last drill was {days} days ago"),
         };
-        let mend = format!("coffer backup restore {role} FILE --drill");
+        let mend = format!(
+            "coffer backup restore {role} BACKUP --drill --passphrase-file FILE --dir {dir}"
+        );
         found.push(Finding::of(Code::DrillOld, what, mend).at(role));
     }
     found

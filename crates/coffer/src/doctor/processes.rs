@@ -6,6 +6,7 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     os::unix::fs::MetadataExt,
+    path::Path,
     time::Duration,
 };
 
@@ -37,7 +38,7 @@ pub(super) fn running(sight: &Sight) -> Findings {
             Finding::of(
                 Code::NotRunning,
                 format!("the role {} does not run", seen.role),
-                format!("systemctl start coffer.target, or: coffer up --dir {dir}"),
+                format!("systemctl start coffer.target, or: coffer up --dir {dir}; if it ends again, its log says why: journalctl -u coffer-{}", seen.role),
             )
             .at(seen.role)
         })
@@ -55,7 +56,7 @@ pub(super) fn ready(sight: &Sight) -> Findings {
         };
         match readyz(address) {
             Ok((200, _)) => {}
-            Ok((_, reason)) => found.push(unready(role, &reason).at(role)),
+            Ok((_, reason)) => found.push(unready(sight.directory.path(), role, &reason).at(role)),
             Err(error) => {
                 let what = format!("/readyz at {address} does not answer: {error}");
                 let mend = format!("look into the log of {role}; restart it");
@@ -66,12 +67,15 @@ pub(super) fn ready(sight: &Sight) -> Findings {
     found
 }
 
-fn unready(role: Role, reason: &str) -> Finding {
+fn unready(dir: &Path, role: Role, reason: &str) -> Finding {
     if role == Role::Keys && reason.contains("sealed") {
         Finding::of(
             Code::KeysSealed,
             "the key server is sealed",
-            "coffer keys unseal --passphrase-file FILE",
+            format!(
+                "coffer keys unseal --passphrase-file FILE --dir {}",
+                dir.display()
+            ),
         )
     } else {
         let mend = format!("look into the log of {role}, and at what it needs");
@@ -239,11 +243,11 @@ mod tests {
     #[test]
     fn a_sealed_key_server_has_a_code_of_its_own() {
         assert_eq!(
-            unready(Role::Keys, "the key server is sealed").code,
+            unready(Path::new("D"), Role::Keys, "the key server is sealed").code,
             Code::KeysSealed
         );
         assert_eq!(
-            unready(Role::Vault, "the key server is sealed").code,
+            unready(Path::new("D"), Role::Vault, "the key server is sealed").code,
             Code::NotReady
         );
     }

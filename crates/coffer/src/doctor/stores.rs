@@ -47,7 +47,10 @@ fn of(sight: &Sight, settings: &Configuration, seen: &Seen) -> Option<Finding> {
         let mend = match role {
             Role::Simulator => "start it for the first time".to_owned(),
             Role::Api | Role::Vault | Role::Keys => {
-                format!("start the role for the first time, or: coffer backup restore {role} FILE")
+                format!(
+                    "start the role for the first time, or: coffer backup restore {role} BACKUP --passphrase-file FILE --dir {}",
+                    sight.directory.path().display()
+                )
             }
         };
         return Some(Finding::of(Code::StoreMissing, what, mend).at(role));

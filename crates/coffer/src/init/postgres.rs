@@ -125,8 +125,9 @@ fn advice(directory: &Directory, postgres: &Postgres, file: &Path, reason: &str)
         "{reason}\n\
          The roles' databases at {server} are not ready. Nothing is lost:\n\
          {authority}  \
-           run as a PostgreSQL superuser: psql -f {file}\n    \
-             (on the server's own machine: sudo -u postgres psql < {file})\n  \
+           run as a PostgreSQL superuser: psql < {file}\n    \
+             (on the server's own machine, as root: runuser -u postgres psql < {file}; users and databases that are there\n    \
+             already keep their passwords: put back ROLE/{PASSWORD}, or have it changed: ALTER ROLE … PASSWORD)\n  \
            then run coffer init --dir {shown} again; it goes on from here and deletes {STATEMENTS_FILE}"
     )
 }
@@ -153,7 +154,7 @@ mod tests {
             };
             let file = directory.path().join(STATEMENTS_FILE);
             assert!(
-                advice.contains(&format!("psql -f {}", file.display())),
+                advice.contains(&format!("psql < {}", file.display())),
                 "{advice}"
             );
             let text = fs::read_to_string(&file).unwrap();

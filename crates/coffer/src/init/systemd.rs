@@ -32,7 +32,7 @@ struct Unit {
 
 /// Prints the units, or writes them.
 pub(super) fn run(arguments: &InitArguments) -> Result<(), Failure> {
-    let site = Site::of(&arguments.place.dir)?;
+    let site = Site::of(arguments)?;
     let units = site.units();
     match &arguments.systemd_dir {
         None => {
@@ -84,9 +84,9 @@ struct Site {
 }
 
 impl Site {
-    fn of(dir: &Path) -> Result<Self, Failure> {
-        let dir =
-            absolute(dir).map_err(|error| Failure::doing("finding the data directory", error))?;
+    fn of(arguments: &InitArguments) -> Result<Self, Failure> {
+        let dir = absolute(&arguments.place.dir)
+            .map_err(|error| Failure::doing("finding the data directory", error))?;
         if ["/home", "/root", "/run/user", "/tmp"]
             .iter()
             .any(|place| dir.starts_with(place))
@@ -100,7 +100,9 @@ impl Site {
         let settings = if written.exists() {
             Configuration::load(&written)?
         } else {
-            Configuration::before_any()?
+            let mut settings = Configuration::before_any()?;
+            settings.postgres = super::postgres_asked(&dir, arguments)?;
+            settings
         };
         let program =
             env::current_exe().map_err(|error| Failure::doing("finding this program", error))?;

@@ -95,6 +95,9 @@ fn restore(shelf: &Shelf, to: &Path, roles: &[&str]) -> Vec<Vec<String>> {
         assert!(said.contains("its log verifies"), "{said}");
         next.extend(said.lines().filter_map(|line| {
             let words = line.trim().strip_prefix("coffer keys accept-restore")?;
+            // The site names the directory in each command of its own.
+            let (words, directory) = words.split_once(" --dir ")?;
+            assert_eq!(directory, to.to_str().unwrap());
             let words = ["keys", "accept-restore"]
                 .into_iter()
                 .chain(words.split_whitespace());
