@@ -103,7 +103,17 @@ pub(crate) fn keys(command: &KeysCommand) -> Result<(), Failure> {
         } => {
             let body = json!({"log": role.as_str(), "size": size, "root": root});
             let socket = socket(place)?;
-            runtime::command(socket.post("/restores/accept", body))?
+            let accepted: Value = runtime::command(socket.post("/restores/accept", body))?;
+            let entries = |name| {
+                let entries = accepted.get(name).and_then(Value::as_u64);
+                entries.unwrap_or_default()
+            };
+            console::say(&format!(
+                "the log of {role} had {} entries, and goes on from {}; coffer audit verify says whether that is this one",
+                entries("was"),
+                entries("is")
+            ));
+            return Ok(());
         }
         KeysCommand::Unseal {
             place,

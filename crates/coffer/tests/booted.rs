@@ -246,7 +246,7 @@ async fn what_the_document_says_installs_a_coffer_that_serves_backs_up_and_comes
     assert_eq!(restarts.trim(), "1");
 
     stop(&machine);
-    come_back(&machine);
+    come_back(&machine).await;
     assert!(machine.run(&pay).contains("\"amount\":1999"));
     stop(&machine);
 }
@@ -265,7 +265,7 @@ fn stop(machine: &Machine) {
 }
 
 /// The disk of the api is lost: what was kept elsewhere is put back by root.
-fn come_back(machine: &Machine) {
+async fn come_back(machine: &Machine) {
     machine.run(
         "mv /var/lib/coffer/api /root/lost
          systemd-tmpfiles --create
@@ -277,7 +277,18 @@ fn come_back(machine: &Machine) {
     );
     machine.run("coffer init --dir /var/lib/coffer");
     machine.run("systemctl start coffer.target coffer-api.service");
-    // Work went on after the backup.
+    // Work went on after the backup: the key server knows a longer log, and does not sign this one.
+    eventually(PATIENCE, "an alert", async || {
+        let alerts = machine.run("coffer alerts --dir /var/lib/coffer");
+        alerts.contains("log_refused").then_some(())
+    })
+    .await;
     let accept = said.lines().find(|line| line.contains("accept-restore"));
     machine.run(accept.expect(&said));
+    eventually(PATIENCE, "a log that verifies", async || {
+        machine
+            .command("coffer audit verify --dir /var/lib/coffer")
+            .ok()
+    })
+    .await;
 }

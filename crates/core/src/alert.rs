@@ -29,5 +29,7 @@ words! {
         DiskFull = "disk_full",
         /// The signed heads of the logs could not be sent to where they are kept elsewhere.
         AnchorFailed = "anchor_failed",
+        /// The key server does not sign the api's log, which is not the one that it signed before: the store was set back, or changed.
+        LogRefused = "log_refused",
     }
 }

@@ -1,6 +1,9 @@
 //! The engine: its parts, how it is opened, and what it does in the background.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use coffer_audit::{Audit, Retention};
 use coffer_core::{Timestamp, provider::Provider};
@@ -118,6 +121,8 @@ pub(crate) struct Parts {
     pub(crate) audit: Audit,
     pub(crate) retention: Retention,
     pub(crate) anchoring: Option<Anchoring>,
+    /// Whether the key server does not sign our log.
+    pub(crate) log_refused: AtomicBool,
     pub(crate) key_cache: KeyCache,
     pub(crate) token_cache: TokenCache,
     pub(crate) verifiers: VerifierCache,
@@ -178,6 +183,7 @@ impl Engine {
             audit: log_of(&settings.service_key, &settings.instance),
             retention: settings.retention,
             anchoring: settings.anchor.map(Anchoring::new),
+            log_refused: AtomicBool::new(false),
             orders: OrderSigner::new(),
             key_cache: KeyCache::empty(),
             token_cache: TokenCache::empty(),

@@ -1,7 +1,13 @@
 //! The api's own log: chained about twice a second, its head signed by the key server when that can be reached.
 
+use std::sync::atomic::Ordering;
+
 use coffer_audit::{Growth, Notary, Signature};
-use coffer_net::contract::keys::{GetCheckpoint, SignCheckpoint};
+use coffer_core::alert::AlertKind;
+use coffer_net::contract::{
+    Error as LinkError, Refusal,
+    keys::{GetCheckpoint, SignCheckpoint},
+};
 
 use crate::{Engine, Error};
 
@@ -45,7 +51,16 @@ impl Notary for Engine {
             from_size,
             consistency,
         };
-        let signed = self.0.keys.sign_checkpoint(request).await?;
+        let signed = self.0.keys.sign_checkpoint(request).await;
+        let is_refused = matches!(
+            signed,
+            Err(LinkError::Refused(Refusal::CheckpointInconsistent))
+        );
+        let was_refused = self.0.log_refused.swap(is_refused, Ordering::Relaxed);
+        if is_refused && !was_refused {
+            self.alert_raise(None, AlertKind::LogRefused, "api").await?;
+        }
+        let signed = signed?;
         Ok(Signature {
             time: signed.time,
             public_key: signed.public_key,

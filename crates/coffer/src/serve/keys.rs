@@ -128,7 +128,14 @@ struct Restore {
     root: String,
 }
 
-async fn accept_restore(keys: &Keys, restore: &Restore) -> Result<(), Failure> {
+/// How long the log was that the key server goes on from now, and the one before.
+#[derive(Serialize)]
+struct Accepted {
+    was: u64,
+    is: u64,
+}
+
+async fn accept_restore(keys: &Keys, restore: &Restore) -> Result<Accepted, Failure> {
     let malformed = || {
         Failure::Operator(
             "name api or vault, and size and root as coffer backup restore said them".to_owned(),
@@ -138,9 +145,13 @@ async fn accept_restore(keys: &Keys, restore: &Restore) -> Result<(), Failure> {
     let root = HEXLOWER.decode(restore.root.as_bytes());
     let root = root.ok().and_then(|root| root.try_into().ok());
     let root = root.ok_or_else(malformed)?;
-    keys.accept_restore(log, restore.size, root)
-        .await
-        .map_err(failed)
+    let before = keys.remembered(log).await.map_err(failed)?;
+    let accepted = keys.accept_restore(log, restore.size, root).await;
+    accepted.map_err(failed)?;
+    Ok(Accepted {
+        was: before.size,
+        is: restore.size,
+    })
 }
 
 #[derive(Deserialize)]
@@ -217,7 +228,7 @@ fn admin(keys: Keys) -> Router {
             "/restores/accept",
             post(
                 async move |State(keys): State<Keys>, Json(body): Json<Restore>| {
-                    answer(accept_restore(&keys, &body).await.map(|()| custody(&keys)))
+                    answer(accept_restore(&keys, &body).await)
                 },
             ),
         )
