@@ -23,6 +23,8 @@ use crate::{acting::ActingAsOwner, failure::Failure};
 const ROLE_MODE: u32 = 0o700;
 /// Every role's user may look up what is shared.
 const SHARED_MODE: u32 = 0o755;
+/// What everybody may read.
+const READABLE: u32 = 0o444;
 /// Rights of anyone but the owner.
 const NOT_OWNER: u32 = 0o077;
 
@@ -163,8 +165,16 @@ impl Directory {
         self.file(role, "admin.sock")
     }
 
-    /// Gives each role's files to the owner of its directory: `init` may run as root for roles that do not.
+    /// Gives each role's files to the owner of its directory, and lets all of them read what is public: `init` may run as root for
+    /// roles that do not.
     pub(crate) fn settle_owners(&self) -> Result<(), Failure> {
+        publish(&self.public()).map_err(|error| {
+            let shown = self.public();
+            Failure::doing(
+                format_args!("opening the files in {}", shown.display()),
+                error,
+            )
+        })?;
         Role::ALL
             .iter()
             .try_for_each(|role| self.settle_owner(*role))
@@ -276,6 +286,18 @@ fn settle(directory: &Path) -> std::io::Result<()> {
         let path = entry?.path();
         if fs::symlink_metadata(&path)?.uid() != owner.uid() {
             lchown(&path, Some(owner.uid()), Some(owner.gid()))?;
+        }
+    }
+    Ok(())
+}
+
+fn publish(directory: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let metadata = fs::symlink_metadata(&path)?;
+        if metadata.is_file() && metadata.mode() & READABLE != READABLE {
+            let mode = metadata.mode() & 0o7777 | READABLE;
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
         }
     }
     Ok(())

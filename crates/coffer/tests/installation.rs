@@ -255,6 +255,19 @@ fn a_secret_that_is_short_or_from_an_example_is_refused_and_not_repeated() {
 }
 
 #[test]
+fn what_is_public_every_role_can_read_after_init() {
+    let installation = Installation::production();
+    let authority = installation.data().join("public/postgres-ca.pem");
+    fs::write(&authority, "as copied under a narrow umask").unwrap();
+    fs::set_permissions(&authority, fs::Permissions::from_mode(0o600)).unwrap();
+    installation.accepted(&["init"], &[]);
+    assert_eq!(
+        fs::metadata(&authority).unwrap().permissions().mode() & 0o777,
+        0o644
+    );
+}
+
+#[test]
 fn a_secret_that_was_lost_is_not_made_anew() {
     let installation = Installation::production();
     for role in ["api", "vault"] {

@@ -191,6 +191,10 @@ fn missing(sight: &Sight, role: Role) -> Findings {
 
 /// What opens the root key.
 pub(super) fn passphrase(sight: &Sight) -> Findings {
+    // Where the key server is not, its passphrase is not either.
+    if !sight.roles.iter().any(|seen| seen.role == Role::Keys) {
+        return Vec::new();
+    }
     let settings = sight.settings();
     let Some(path) = settings.and_then(|settings| settings.keys.passphrase_file.as_deref()) else {
         return Vec::new();
