@@ -310,15 +310,15 @@ mod tests {
         for _ in 0..TOGETHER_MAX {
             called(&shop, false).await;
         }
-        let newest = async || {
-            let page = Page::new(Some(1), None).unwrap();
-            let newest = read(&shop, RecordFilter::default(), page)
-                .await
-                .items
-                .pop()?;
-            (newest.entry.recorded.action == "payment").then_some(())
+        let reads = RecordFilter {
+            action: Some("payment".to_owned()),
+            ..RecordFilter::default()
         };
-        eventually(PATIENCE, "the reads are on record", newest).await;
+        let recorded = async || {
+            let one = Page::new(Some(1), None).unwrap();
+            read(&shop, reads.clone(), one).await.items.pop()
+        };
+        eventually(PATIENCE, "the reads are on record", recorded).await;
     }
 
     #[tokio::test]
