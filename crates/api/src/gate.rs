@@ -39,9 +39,11 @@ pub(crate) use idempotency::{IDEMPOTENCY_KEY, idempotency_key};
 
 /// How long a body may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
-/// How long who exceeds a limit waits for the refusal. Whoever does not heed it gets so few of them in a second that nobody else
-/// notices, however many connections ask on.
+/// How long who exceeds a limit waits for the refusal, at least. Whoever does not heed it gets so few of them in a second that
+/// nobody else notices, however many connections ask on.
 const REFUSED_AFTER: Duration = Duration::from_millis(50);
+/// Up to so many milliseconds longer: connections that ask together are not refused together, before everybody else.
+const REFUSED_APART_MS: u8 = 32;
 
 /// A request at the gate of its route.
 pub(crate) struct Arrival<'r> {
@@ -119,9 +121,15 @@ pub(crate) async fn pass(api: &Api, arrival: Arrival<'_>) -> Response {
     let (status, took) = (response.status().as_u16(), began.elapsed());
     api.settings().metrics.observe(row.route(), status, took);
     if exceeds {
-        Box::pin(tokio::time::sleep(REFUSED_AFTER)).await;
+        Box::pin(tokio::time::sleep(refused_after(id))).await;
     }
     response
+}
+
+/// By chance, which is in the id.
+fn refused_after(id: RequestId) -> Duration {
+    let [.., chance] = id.as_bytes();
+    REFUSED_AFTER + Duration::from_millis(u64::from(chance % REFUSED_APART_MS))
 }
 
 fn refusal(api: &Api, row: &RouteRow, problem: Problem, id: RequestId) -> Response {
