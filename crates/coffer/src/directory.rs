@@ -88,8 +88,13 @@ impl Directory {
     /// The directory of an existing installation.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let shown = path.display();
-        let found = fs::canonicalize(path)
-            .and_then(|found| fs::metadata(found.join("coffer.toml")).map(|_| found));
+        let found = fs::canonicalize(path).and_then(|found| {
+            if fs::metadata(found.join("coffer.toml"))?.is_file() {
+                Ok(found)
+            } else {
+                Err(ErrorKind::NotFound.into())
+            }
+        });
         found.map(Self).map_err(|error| {
             Failure::Operator(if error.kind() == ErrorKind::PermissionDenied {
                 format!(

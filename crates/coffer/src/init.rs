@@ -49,12 +49,7 @@ pub(crate) fn run(arguments: &InitArguments) -> Result<(), Failure> {
     };
     let directory = Directory::create(path)?;
     let mut report = Report::default();
-    let begun = Begun {
-        profile,
-        passphrase_file,
-        postgres,
-    };
-    let completed = complete(&directory, begun, &mut report);
+    let completed = complete(&directory, profile, passphrase_file, postgres, &mut report);
     // Also of what was made before something failed: the next attempt may be the roles' own.
     directory.settle_owners()?;
     completed?;
@@ -66,19 +61,14 @@ pub(crate) fn run(arguments: &InitArguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is known when the directory is there.
-struct Begun {
+/// Everything but the directories themselves.
+fn complete(
+    directory: &Directory,
     profile: Profile,
     passphrase_file: Option<PathBuf>,
     postgres: Option<Postgres>,
-}
-
-fn complete(directory: &Directory, begun: Begun, report: &mut Report) -> Result<(), Failure> {
-    let Begun {
-        profile,
-        passphrase_file,
-        postgres,
-    } = begun;
+    report: &mut Report,
+) -> Result<(), Failure> {
     let passphrase_file = match passphrase_file {
         Some(file) => file,
         None => development_passphrase(directory, postgres.as_ref(), report)?,

@@ -231,3 +231,14 @@ async fn heads_are_told_to_nobody_whose_certificate_no_known_authority_vouches_f
     .await;
     assert!(elsewhere.everything().is_empty());
 }
+
+#[tokio::test]
+async fn a_developer_may_keep_heads_over_plain_http() {
+    let certified = certified("localhost", -60..3600);
+    let mut elsewhere = Receiver::listen(|_| Reply::Status(204)).await;
+    let _coffer = anchored(&elsewhere, certified.path(), false).await;
+    let is_head = |body: &str| body.starts_with("{\"log\":");
+    elsewhere
+        .next("the heads", |message| is_head(&message.body))
+        .await;
+}

@@ -246,5 +246,9 @@ mod tests {
             assert!(section(remote, None).check().is_err(), "{remote}");
             section(remote, Some("ca.pem")).check().unwrap();
         }
+        for elsewhere in ["", "../keys/key.pem", "/etc/ca.pem", ".ca"] {
+            let text = format!("address = \"db.shop.eu:5432\"\nca_file = \"{elsewhere}\"");
+            assert!(toml::from_str::<Postgres>(&text).is_err(), "{elsewhere}");
+        }
     }
 }

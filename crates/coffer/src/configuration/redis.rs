@@ -33,5 +33,7 @@ mod tests {
         section("address = \"127.0.0.1:6379\"").unwrap();
         section("address = \"redis.shop.eu:6379\"\nca_file = \"redis-ca.pem\"").unwrap();
         assert!(section("address = \"redis.shop.eu:6379\"").is_err());
+        let elsewhere = "address = \"127.0.0.1:6379\"\nca_file = \"../api/key.pem\"";
+        assert!(toml::from_str::<Redis>(elsewhere).is_err());
     }
 }
