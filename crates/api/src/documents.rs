@@ -6,6 +6,7 @@ use crate::{
     Api,
     answer::{Answer, Outcome},
     call::Incoming,
+    openapi::openapi,
     problems::{Problem, page},
 };
 
@@ -43,7 +44,8 @@ pub(crate) async fn index(api: Api, _incoming: Incoming) -> Outcome {
 
 /// The API's description.
 pub(crate) async fn openapi_document(api: Api, _incoming: Incoming) -> Outcome {
-    Ok(Answer::bytes(200, api.0.openapi.clone()))
+    let made = || openapi(&api.settings().api_origin).into();
+    Ok(Answer::bytes(200, api.0.openapi.get_or_init(made).clone()))
 }
 
 /// The pages of all codes.

@@ -46,9 +46,10 @@ mod usage;
 mod views;
 mod webhooks;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
+use bytes::Bytes;
 use checkout::Assets;
 use coffer_engine::Engine;
 use coffer_net::{
@@ -93,7 +94,8 @@ pub struct Api(Arc<Parts>);
 struct Parts {
     engine: Engine,
     settings: Settings,
-    openapi: bytes::Bytes,
+    /// Made when somebody asks for it: that takes more memory than all else here, and few ever do.
+    openapi: OnceLock<Bytes>,
     assets: Assets,
     reports: Reports,
     room: Room,
@@ -103,11 +105,10 @@ impl Api {
     /// The faces of this engine.
     #[must_use]
     pub fn new(engine: Engine, settings: Settings) -> Self {
-        let openapi = openapi(&settings.api_origin).into();
         Self(Arc::new(Parts {
             engine,
             settings,
-            openapi,
+            openapi: OnceLock::new(),
             assets: Assets::new(),
             reports: Reports::new(PageName::Checkout),
             room: Room::default(),
