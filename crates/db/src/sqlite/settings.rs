@@ -107,6 +107,21 @@ mod tests {
     }
 
     #[test]
+    fn it_can_load_no_code_and_search_no_text() {
+        let connection = Connection::open_in_memory().unwrap();
+        let mut options = connection.prepare("PRAGMA compile_options").unwrap();
+        let options = options.query_map([], |row| row.get(0)).unwrap();
+        let options: Vec<String> = options.collect::<Result<_, _>>().unwrap();
+        for there in ["OMIT_LOAD_EXTENSION", "OMIT_SHARED_CACHE"] {
+            assert!(options.iter().any(|option| option == there), "{there}");
+        }
+        for gone in ["FTS3", "FTS5", "RTREE", "DBSTAT_VTAB", "STAT4"] {
+            let gone = format!("ENABLE_{gone}");
+            assert!(!options.contains(&gone), "{gone}");
+        }
+    }
+
+    #[test]
     fn a_statement_with_a_limit_is_planned_once() {
         let folder = tempfile::tempdir().unwrap();
         let connection = Connection::open(folder.path().join("t.db")).unwrap();
