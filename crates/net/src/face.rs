@@ -33,6 +33,7 @@ mod policy;
 mod preread;
 pub(crate) mod proxies;
 mod residue;
+mod tls;
 mod visit;
 
 pub use crowd::client_of;

@@ -208,13 +208,14 @@ fn is_challenge(hello: &ClientHello<'_>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use coffer_crypto::pki::{Authority, KeyPair, Profile};
 
     use super::*;
     use crate::Clock;
 
-    fn chain(key: &KeyPair, name: &str) -> String {
+    /// A certificate for this name, and its authority's after it.
+    pub(crate) fn chain(key: &KeyPair, name: &str) -> String {
         let now_s = Clock::system().now().as_seconds();
         let profile = Profile {
             spiffe: None,

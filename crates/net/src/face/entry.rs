@@ -7,12 +7,11 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::ProtocolVersion;
+use rustls::{ProtocolVersion, ServerConnection};
 use tokio::{
     net::{TcpListener, TcpStream},
     time::timeout,
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::{
     ConnectionInfo, Face, FaceLimits, PlainPolicy, TrustedProxies,
@@ -27,6 +26,7 @@ use super::{
     plain_http,
     preread::Preread,
     proxies,
+    tls::Tls,
     visit::Visit,
 };
 use crate::{
@@ -181,16 +181,16 @@ impl Entry {
     /// Serves the requests of a connection that begins with a handshake.
     pub(super) async fn serve(self, face: Face, stream: Preread, head: Mark) -> io::Result<()> {
         let limits = Arc::clone(&face.0.limits);
-        let acceptor = TlsAcceptor::from(face.0.tls.config());
-        let mut tls = timeout(limits.handshake, acceptor.accept(stream)).await??;
-        if tls.get_ref().1.alpn_protocol() == Some(ALPN_ACME) {
+        let handshake = Tls::accept(stream, face.0.tls.config());
+        let mut tls = timeout(limits.handshake, handshake).await??;
+        if tls.session().alpn_protocol() == Some(ALPN_ACME) {
             // The handshake was the answer; nothing is ever said in this protocol (RFC 8737, 3).
             return Ok(());
         }
-        let info = connection_info(&tls, self.peer);
+        let info = connection_info(tls.session(), self.peer);
         let guest = Arc::clone(&self.seat.guest);
         let visit = Visit::new(face.0, guest, info);
-        tls.get_mut().0.watch(Arc::clone(&visit.residue));
+        tls.io_mut().watch(Arc::clone(&visit.residue));
         let service = {
             let visit = Arc::clone(&visit);
             service_fn(move |request| Arc::clone(&visit).answer(request))
@@ -233,8 +233,7 @@ fn set_user_timeout(listener: &TcpListener) -> io::Result<()> {
     Ok(())
 }
 
-fn connection_info(tls: &TlsStream<Preread>, peer: SocketAddr) -> ConnectionInfo {
-    let (_, session) = tls.get_ref();
+fn connection_info(session: &ServerConnection, peer: SocketAddr) -> ConnectionInfo {
     ConnectionInfo {
         peer,
         // The configuration offers no third version.
