@@ -3,7 +3,7 @@
 //! The rows are copies of those that Coffer wrote for a payment, so they stay the same when Coffer writes others. Each copy
 //! gets another key; keys grow, as Coffer's do.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use coffer_db::Database;
 use coffer_engine::{MIGRATIONS, STATEMENTS};
@@ -120,7 +120,7 @@ impl Loop {
         match self {
             Self::Sqlite {
                 file, templates, ..
-            } => sqlite::run(Path::new(file), templates, plan),
+            } => sqlite::run(file, templates, plan).await,
             Self::Postgres { url, templates } => postgres::run(url, templates, plan).await,
         }
     }

@@ -1,15 +1,16 @@
-//! The loop on SQLite: one connection, as many payments in each commit as Coffer has clients.
+//! The loop on SQLite: as many clients as Coffer has, one connection, one commit for all that wait.
 
-use std::{path::Path, time::Instant};
+use std::{cell::Cell as Counter, iter, path::Path, sync::mpsc, thread};
 
 use rusqlite::{
     Connection, ToSql,
     types::{ToSqlOutput, ValueRef},
 };
+use tokio::sync::oneshot;
 
 use super::{Cell, TABLES, Template, select};
 use crate::{
-    drive::{Figures, Plan},
+    drive::{Client, Figures, Plan, drive},
     http::CONNECTIONS,
 };
 
@@ -56,43 +57,77 @@ impl ToSql for Cell {
     }
 }
 
-pub(super) fn run(file: &Path, templates: &[Template], plan: Plan) -> Figures {
+/// The rows of a payment that wait to be written, and who waits for that.
+struct Waiting {
+    rows: Vec<Vec<Cell>>,
+    written: oneshot::Sender<()>,
+}
+
+/// Who has a payment written, and the next one when it is durable.
+struct Payer<'l> {
+    writer: mpsc::Sender<Waiting>,
+    templates: &'l [Template],
+    number: &'l Counter<u64>,
+}
+
+impl Client for Payer<'_> {
+    async fn act(&mut self) -> bool {
+        let number = self.number.get();
+        self.number.set(number + 1);
+        let rows = self.templates.iter().map(|row| row.cells(number)).collect();
+        let (written, durable) = oneshot::channel();
+        self.writer
+            .send(Waiting { rows, written })
+            .expect("the writer");
+        durable.await.expect("a commit");
+        true
+    }
+}
+
+pub(super) async fn run(file: &Path, templates: &[Template], plan: Plan) -> Figures {
     let connection = Connection::open(file).expect("a store");
     connection.execute_batch(SETTINGS).expect("settings");
-    let count = |connection: &Connection| {
-        connection.query_row("SELECT COUNT(*) FROM payments", [], |row| {
-            row.get::<_, i64>(0)
-        })
+    let before = connection.query_row("SELECT COUNT(*) FROM payments", [], |row| {
+        row.get::<_, i64>(0)
+    });
+    let number = Counter::new(before.expect("a count").cast_unsigned());
+    let inserts: Vec<_> = templates.iter().map(|row| row.insert.clone()).collect();
+    let (writer, waiting) = mpsc::channel();
+    let committing = thread::spawn(move || commit(&connection, &inserts, &waiting));
+    let payer = |_| Payer {
+        writer: writer.clone(),
+        templates,
+        number: &number,
     };
-    let before = count(&connection).expect("a count").cast_unsigned();
-    let inserts = templates
+    let payers = (0..CONNECTIONS).map(payer).collect();
+    drop(writer);
+    let figures = drive(payers, &[], plan).await;
+    committing.join().expect("the writer");
+    figures
+}
+
+/// Writes until nobody is left who could want more: all that wait share a commit.
+fn commit(connection: &Connection, inserts: &[String], waiting: &mpsc::Receiver<Waiting>) {
+    let prepared = inserts
         .iter()
-        .map(|template| connection.prepare(&template.insert).expect("an insert"));
-    let mut inserts: Vec<_> = inserts.collect();
-    let (mut done, mut counted_from) = (0, 0);
-    let (mut began, mut warm) = (Instant::now(), false);
-    loop {
+        .map(|insert| connection.prepare(insert).expect("an insert"));
+    let mut inserts: Vec<_> = prepared.collect();
+    while let Ok(first) = waiting.recv() {
+        let together: Vec<_> = iter::once(first).chain(waiting.try_iter()).collect();
         connection
             .execute_batch("BEGIN IMMEDIATE")
             .expect("a transaction");
-        for number in 0..CONNECTIONS as u64 {
-            for (insert, template) in inserts.iter_mut().zip(templates) {
-                let cells = template.cells(before + done + number);
+        for Waiting { rows, .. } in &together {
+            for (insert, row) in inserts.iter_mut().zip(rows) {
                 insert
-                    .execute(rusqlite::params_from_iter(&cells))
+                    .execute(rusqlite::params_from_iter(row))
                     .expect("an insert");
             }
         }
         connection.execute_batch("COMMIT").expect("a commit");
-        done += CONNECTIONS as u64;
-        if !warm && began.elapsed() >= plan.warm_up {
-            (began, counted_from, warm) = (Instant::now(), done, true);
-        } else if warm && began.elapsed() >= plan.measured {
-            break;
+        for Waiting { written, .. } in together {
+            // Whoever does not wait any more was not counted.
+            let _ = written.send(());
         }
-    }
-    Figures {
-        rate: (done - counted_from) as f64 / began.elapsed().as_secs_f64(),
-        cpu_us: Vec::new(),
     }
 }

@@ -15,8 +15,9 @@ use crate::{
 
 pub(super) const HOW: &str = "`POST /v1/payments` without a card and with an idempotency key, 64 connections: payment, stored \
     answer and record of the log in one durable transaction, and no other role has a part in it. Beside it a loop that \
-    writes the same three rows into the same tables with the store's driver alone: on SQLite 64 payments in each commit, on \
-    PostgreSQL as many connections as Coffer has, each with its own transactions, pipelined. Everything shares both cores.";
+    writes the same three rows into the same tables with the store's driver alone: on SQLite for 64 clients in the same \
+    process, with a commit for all that wait; on PostgreSQL for as many as Coffer has connections, each with its own \
+    transactions, pipelined. Everything shares both cores.";
 pub(super) const LIMIT: &str = "The loop beside it has the same disk and does nothing else. What a payment costs on top: TLS, \
     HTTP and JSON, the keyed hash of the key, sealing the stored answer and the address of the caller, and the sequencer \
     that chains the log twice a second. On PostgreSQL payments that arrive together share a commit, which the loop's do not.";
