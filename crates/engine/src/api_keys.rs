@@ -22,11 +22,12 @@ use coffer_core::{
     permission::Permissions,
 };
 use coffer_crypto::{Mac, SecretBytes};
-use coffer_db::{Transaction, params};
+use coffer_db::params;
 use coffer_net::contract::Place;
 
 use crate::{
     CapUse, Done, Engine, Error, Fresh, Listed, Page, Steward, Text, accounts,
+    room::Room,
     rows::key_of,
     store::{api_keys as sql, idempotency},
 };
@@ -43,6 +44,11 @@ use key::{StoredKey, StoredState};
 use secret::NewSecret;
 
 const OBJECT: &str = "api_key";
+static ROOM: Room = Room {
+    statement: &sql::ROOM,
+    what: "API keys",
+    limit: API_KEYS_MAX,
+};
 /// For what no request asked for.
 static UNKEYED: Fresh = Fresh::unkeyed();
 
@@ -83,8 +89,7 @@ impl Engine {
     ) -> Result<Done<(ApiKey, SecretBytes)>, Error> {
         let place = steward.place();
         self.check_mode(place).await?;
-        self.check_room(&sql::COUNT, place, ("API keys", API_KEYS_MAX))
-            .await?;
+        self.check_room(&ROOM, place).await?;
         let mut key = self.unborn(place, new);
         let now = key.created;
         steward.complete(&mut key.settings);
@@ -94,7 +99,7 @@ impl Engine {
         let made = NewSecret::make(self, &key)?;
         key.last4.clone_from(&made.last4);
         let stored = stored(key, made.hash);
-        let steps = Transaction::new().one(&sql::INSERT, stored.insert());
+        let steps = ROOM.hold(place).one(&sql::INSERT, stored.insert());
         let steps = steps.append(self.answered_key(&fresh, &stored.key, 201)?);
         let created = EventType::ApiKeyCreated;
         match self
@@ -107,6 +112,9 @@ impl Engine {
             }),
             Err(error) if error.is_conflict_at(&idempotency::CLAIM) => {
                 Err(self.twin_answer(&fresh).await)
+            }
+            Err(error) if error.is_conflict_at(ROOM.statement) => {
+                Err(self.or_twin(&fresh, ROOM.full()).await)
             }
             Err(error) => Err(error.into()),
         }
@@ -304,6 +312,8 @@ mod tests {
         permission::{Permission, Resource},
         time::DAY_MS,
     };
+    use coffer_db::Transaction;
+    use tokio::task::JoinSet;
 
     use super::*;
     use crate::{
@@ -337,6 +347,38 @@ mod tests {
         let steward = Steward::Caller(caller);
         let made = shop.engine.api_key_create(steward, Fresh::unkeyed(), new);
         Ok(made.await?.object.0)
+    }
+
+    /// Makes keys until there is room for so many.
+    async fn leave_room_for(shop: &Shop, left: i64) {
+        let (engine, place) = (&shop.engine, shop.place);
+        let [account, mode] = key_of(place);
+        let row = params![account, mode, API_KEYS_MAX];
+        let found = engine.db().read_optional(&sql::ROOM, row).await.unwrap();
+        let found = found.unwrap().integer("found").unwrap();
+        let missing: Vec<i64> = (found..API_KEYS_MAX.saturating_sub(left)).collect();
+        for some in missing.chunks(1000) {
+            let steps = some.iter().fold(Transaction::new(), |steps, _| {
+                let key = engine.unborn(place, new_key(KeyKind::Secret, Permissions::none()));
+                let hash = NewSecret::make(engine, &key).unwrap().hash;
+                steps.one(&sql::INSERT, stored(key, hash).insert())
+            });
+            engine.db().transact(steps).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn of_keys_made_at_the_same_instant_one_is_the_last_for_which_there_is_room() {
+        let shop = Shop::open().await;
+        leave_room_for(&shop, 20).await;
+        let make = |_| {
+            let (engine, steward) = (shop.engine.clone(), Steward::Operator(shop.place));
+            let new = new_key(KeyKind::Secret, Permissions::none());
+            async move { engine.api_key_create(steward, Fresh::unkeyed(), new).await }
+        };
+        let made = (0..25).map(make).collect::<JoinSet<_>>().join_all().await;
+        let refused: Vec<Error> = made.into_iter().filter_map(Result::err).collect();
+        assert_eq!(refused, vec![ROOM.full(); 5]);
     }
 
     #[tokio::test]

@@ -44,6 +44,7 @@ mod payments;
 mod records;
 mod refunds;
 mod refusals;
+mod room;
 mod rotation;
 mod rows;
 mod signature;

@@ -29,26 +29,6 @@ impl Engine {
             .await?;
         row.ok_or(Error::NotFound { object })
     }
-
-    /// Whether an account and mode may have one more of what the statement counts as `found`. Two that are made at once may both
-    /// be the last one.
-    pub(crate) async fn check_room(
-        &self,
-        statement: &'static Statement,
-        place: Place,
-        (what, limit): (&'static str, i64),
-    ) -> Result<(), Error> {
-        let [account, mode] = key_of(place);
-        let counted = self
-            .db()
-            .read_optional(statement, params![account, mode])
-            .await?
-            .ok_or(Error::Defect)?;
-        if counted.integer("found")? < limit {
-            return Ok(());
-        }
-        Err(Error::LimitReached { what, limit })
-    }
 }
 
 /// A column that holds a word, an id or a currency.

@@ -25,6 +25,7 @@ use crate::{
     Done, Engine, Error, Fresh, Listed, Page, Steward, StoredAnswer, Text,
     commit::By,
     events::Happened,
+    room::Room,
     rows::key_of,
     store::{idempotency, signing_keys as sql},
 };
@@ -39,6 +40,11 @@ pub use verify::{SigningKeyError, Verifier};
 use key::{StoredState, algorithm_of};
 
 const OBJECT: &str = "signing_key";
+static ROOM: Room = Room {
+    statement: &sql::ROOM,
+    what: "signing keys that work",
+    limit: SIGNING_KEYS_MAX,
+};
 
 /// Where a new signing key comes from.
 pub enum NewSigningKey {
@@ -71,7 +77,7 @@ impl Engine {
         };
         let made = self.unborn_signing_key(steward, (name, client), new);
         let (key, private) = made.await?;
-        let steps = Transaction::new().one(&sql::INSERT, key.insert());
+        let steps = ROOM.hold(key.place).one(&sql::INSERT, key.insert());
         let steps = steps.append(self.answered_signing_key(&fresh, &key, 201)?);
         let created = [(EventType::SigningKeyCreated, &key)];
         self.commit_signing_key(steward.by(), &fresh, &created, steps)
@@ -154,7 +160,8 @@ impl Engine {
         }
         old.version = version.saturating_add(1);
         old.updated = key.created;
-        let steps = Transaction::new()
+        let steps = ROOM
+            .hold(key.place)
             .one(&sql::INSERT, key.insert())
             .one(&sql::UPDATE, old.update(version))
             .append(self.answered_signing_key(&fresh, &key, 201)?);
@@ -246,12 +253,7 @@ impl Engine {
         if counted.integer("ever")? > 0 {
             steward.check_signs()?;
         }
-        if counted.integer("found")? >= SIGNING_KEYS_MAX {
-            return Err(Error::LimitReached {
-                what: "signing keys that work",
-                limit: SIGNING_KEYS_MAX,
-            });
-        }
+        self.check_room(&ROOM, place).await?;
         let (public, private) = match new {
             NewSigningKey::Registered(key) => (key.0, None),
             NewSigningKey::Generated(algorithm) => generate(algorithm).await?,
@@ -315,6 +317,8 @@ impl Engine {
             return Err(self.twin_answer(fresh).await);
         } else if error.is_conflict_at(&sql::INSERT) {
             public_key::known_already()
+        } else if error.is_conflict_at(ROOM.statement) {
+            ROOM.full()
         } else if error.is_conflict_at(&sql::UPDATE) {
             Error::changing(OBJECT)
         } else {
@@ -340,6 +344,7 @@ async fn generate(
 #[cfg(test)]
 mod tests {
     use coffer_core::time::DAY_MS;
+    use tokio::task::JoinSet;
 
     use super::*;
     use crate::{IdempotencyKey, fixture::Shop};
@@ -499,6 +504,34 @@ mod tests {
         assert!(matches!(refused, Err(Error::LimitReached { .. })));
         revoke(&shop, last.id).await;
         create(&shop, new()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn of_keys_made_at_the_same_instant_one_is_the_last_for_which_there_is_room() {
+        let shop = Shop::open().await;
+        // Another's successor is one of them.
+        let old = make(&shop).await;
+        let ways = 0..SIGNING_KEYS_MAX + 4;
+        let made = ways.map(|which| {
+            let (engine, steward) = (shop.engine.clone(), Steward::Operator(shop.place));
+            let new = NewSigningKey::Generated(SignatureAlgorithm::Ed25519);
+            let (fresh, id) = (Fresh::unkeyed(), old.id);
+            async move {
+                let made = if which == 0 {
+                    let rotation = (new, Overlap::default());
+                    engine
+                        .signing_key_rotate(steward, fresh, id, rotation)
+                        .await
+                } else {
+                    let created = engine.signing_key_create(steward, fresh, (name(), None), new);
+                    created.await
+                };
+                made.err()
+            }
+        });
+        let refused = made.collect::<JoinSet<_>>().join_all().await;
+        let refused: Vec<Error> = refused.into_iter().flatten().collect();
+        assert_eq!(refused, vec![ROOM.full(); 5]);
     }
 
     #[tokio::test]

@@ -22,11 +22,16 @@ use stored::{Column, events_to_store};
 
 use crate::{
     Caller, Done, Engine, Error, Fresh, Listed, Page, StoredAnswer, Text, commit::Intent,
-    events::Happened, rows::key_of, signature::WebhookKeys, store::webhooks as sql,
+    events::Happened, room::Room, rows::key_of, signature::WebhookKeys, store::webhooks as sql,
     text::check_url,
 };
 
 const OBJECT: &str = "webhook_endpoint";
+static ROOM: Room = Room {
+    statement: &sql::ROOM,
+    what: "webhook endpoints",
+    limit: WEBHOOK_ENDPOINTS_MAX,
+};
 
 words! {
     /// Whether an endpoint is told.
@@ -113,8 +118,7 @@ impl Engine {
         new: NewWebhookEndpoint,
     ) -> Result<Done<(WebhookEndpoint, ShownSecret)>, Error> {
         check_url("url", &new.url)?;
-        let room = ("webhook endpoints", WEBHOOK_ENDPOINTS_MAX);
-        self.check_room(&sql::COUNT, caller.place, room).await?;
+        self.check_room(&ROOM, caller.place).await?;
         let (now, keys) = (self.now(), WebhookKeys::generate()?);
         let secret = self.shown_secret(caller.place, &keys, new.seal_to).await?;
         let endpoint = WebhookEndpoint {
@@ -143,7 +147,7 @@ impl Engine {
             self.seal(caller.place, endpoint.id, Column::Seed, &keys.seed)?,
             now.as_millis(),
         ];
-        let steps = Transaction::new().one(&sql::INSERT, row);
+        let steps = ROOM.hold(caller.place).one(&sql::INSERT, row);
         let steps = steps.append(self.answered_endpoint(&fresh, &endpoint, 201)?);
         let created = EventType::WebhookEndpointCreated;
         self.change_endpoint(caller, &fresh, (created, &endpoint), steps)
@@ -271,6 +275,7 @@ impl Engine {
         let happened = Happened::to(endpoint.id, endpoint.version, event);
         let steps = steps.append(self.tell(caller.place, &[happened]));
         let intent = Intent::new(event.as_str(), endpoint.id, steps)
+            .or(ROOM.statement, ROOM.full())
             .or(&sql::UPDATE, Error::changing(OBJECT))
             .or(&sql::ROTATE, Error::changing(OBJECT))
             .or(&sql::END_ROTATION, Error::changing(OBJECT))
@@ -282,4 +287,35 @@ impl Engine {
 /// The queue of an endpoint's deliveries.
 pub(crate) fn queue_of(id: WebhookEndpointId) -> String {
     format!("webhook:{id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::fixture::Shop;
+
+    #[tokio::test]
+    async fn of_endpoints_made_at_the_same_instant_one_is_the_last_for_which_there_is_room() {
+        let shop = Shop::open().await;
+        let caller = shop.caller("POST /v1/webhook_endpoints").await;
+        let make = |_| {
+            let (engine, caller) = (shop.engine.clone(), caller.clone());
+            let new = NewWebhookEndpoint {
+                url: "https://shop.test/hook".to_owned(),
+                events: Vec::new(),
+                description: None,
+                seal_to: None,
+            };
+            async move {
+                let made = engine.webhook_endpoint_create(&caller, Fresh::unkeyed(), new);
+                made.await.err()
+            }
+        };
+        let made = (0..WEBHOOK_ENDPOINTS_MAX + 5).map(make);
+        let refused = made.collect::<JoinSet<_>>().join_all().await;
+        let refused: Vec<Error> = refused.into_iter().flatten().collect();
+        assert_eq!(refused, vec![ROOM.full(); 5]);
+    }
 }

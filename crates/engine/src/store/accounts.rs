@@ -62,6 +62,7 @@ pub(crate) const STATEMENTS: &[&Statement] = &[
     &ACCOUNT_TESTED,
     &SETTINGS_INSERT,
     &SETTINGS_FIND,
+    &SETTINGS_HOLD,
     &SETTINGS_UPDATE,
     &INVITATION_INSERT,
     &INVITATIONS_END,
@@ -104,6 +105,11 @@ pub(crate) static SETTINGS_INSERT: Statement = Statement::new(
 pub(crate) static SETTINGS_FIND: Statement = Statement::new(
     "settings_find",
     "SELECT version, origins, freeze_exposed, detection, updated FROM account_settings WHERE account = $1 AND mode = $2",
+);
+/// Nothing that has to hold this row too commits before this transaction does.
+pub(crate) static SETTINGS_HOLD: Statement = Statement::new(
+    "settings_hold",
+    "UPDATE account_settings SET version = version WHERE account = $1 AND mode = $2",
 );
 pub(crate) static SETTINGS_UPDATE: Statement = Statement::new(
     "settings_update",

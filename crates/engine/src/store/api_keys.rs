@@ -53,7 +53,7 @@ pub(crate) const STATEMENTS: &[&Statement] = &[
     &INSERT,
     &FIND,
     &LIST,
-    &COUNT,
+    &ROOM,
     &UPDATE,
     &ROTATIONS_DUE,
     &EXPIRIES_DUE,
@@ -92,9 +92,10 @@ pub(crate) static LIST: Statement = Statement::new(
     "api_key_list",
     select_keys!("account = $1 AND mode = $2 AND api_key < $3 ORDER BY api_key DESC LIMIT $4"),
 );
-pub(crate) static COUNT: Statement = Statement::new(
-    "api_key_count",
-    "SELECT COUNT(*) AS found FROM api_keys WHERE account = $1 AND mode = $2 AND state <> 'revoked'",
+/// Whether there are fewer than that.
+pub(crate) static ROOM: Statement = Statement::new(
+    "api_key_room",
+    "SELECT COUNT(*) AS found FROM api_keys WHERE account = $1 AND mode = $2 AND state <> 'revoked' HAVING COUNT(*) < $3",
 );
 /// Everything that can change, on the version that the change was decided on.
 pub(crate) static UPDATE: Statement = Statement::new(

@@ -47,6 +47,7 @@ pub(crate) const STATEMENTS: &[&Statement] = &[
     &FIND,
     &LIST,
     &COUNT,
+    &ROOM,
     &UPDATE,
     &ROTATIONS_DUE,
     &NEWEST_RSA,
@@ -82,8 +83,12 @@ pub(crate) static LIST: Statement = Statement::new(
 );
 pub(crate) static COUNT: Statement = Statement::new(
     "signing_key_count",
-    "SELECT COUNT(*) AS ever, COALESCE(SUM(CASE WHEN state = 'active' THEN 1 ELSE 0 END), 0) AS found
-     FROM signing_keys WHERE account = $1 AND mode = $2",
+    "SELECT COUNT(*) AS ever FROM signing_keys WHERE account = $1 AND mode = $2",
+);
+/// Whether fewer than that work.
+pub(crate) static ROOM: Statement = Statement::new(
+    "signing_key_room",
+    "SELECT COUNT(*) AS found FROM signing_keys WHERE account = $1 AND mode = $2 AND state = 'active' HAVING COUNT(*) < $3",
 );
 /// What works and can be encrypted to.
 pub(crate) static NEWEST_RSA: Statement = Statement::new(

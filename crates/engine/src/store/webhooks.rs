@@ -40,7 +40,7 @@ pub(crate) const STATEMENTS: &[&Statement] = &[
     &END_ROTATION,
     &ROTATIONS_DUE,
     &DELETE,
-    &COUNT,
+    &ROOM,
     &DISABLE,
     &FAILING,
     &QUEUES_DUE,
@@ -110,9 +110,10 @@ pub(crate) static DELETE: Statement = Statement::new(
     "webhook_endpoint_delete",
     "DELETE FROM webhook_endpoints WHERE account = $1 AND mode = $2 AND webhook_endpoint = $3",
 );
-pub(crate) static COUNT: Statement = Statement::new(
-    "webhook_endpoint_count",
-    "SELECT COUNT(*) AS found FROM webhook_endpoints WHERE account = $1 AND mode = $2",
+/// Whether there are fewer than that.
+pub(crate) static ROOM: Statement = Statement::new(
+    "webhook_endpoint_room",
+    "SELECT COUNT(*) AS found FROM webhook_endpoints WHERE account = $1 AND mode = $2 HAVING COUNT(*) < $3",
 );
 /// Not when the merchant has just changed it, or turned it on again.
 pub(crate) static DISABLE: Statement = Statement::new(
