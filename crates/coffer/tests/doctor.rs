@@ -10,7 +10,10 @@
 use std::{
     collections::BTreeSet,
     fs::{self, Permissions},
-    os::unix::{fs::PermissionsExt, process::CommandExt},
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::Command,
 };
@@ -231,6 +234,31 @@ fn what_was_not_looked_at_is_said_and_is_not_well() {
         let unseen = found.findings.iter().find(unseen).expect(role);
         assert!(unseen["mend"].as_str().unwrap().contains("as the user of"));
     }
+}
+
+#[test]
+fn of_a_directory_that_is_roots_only_the_directory_is_said_to_be_anothers() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    const NOBODY: Option<u32> = Some(65534);
+    let installation = Installation::make(BINARY, None);
+    let at = installation.directory();
+    let settings = fs::read_to_string(at.join("coffer.toml")).unwrap();
+    let settings = settings.replace("profile = \"development\"", "profile = \"production\"");
+    write(at.join("coffer.toml"), settings.as_bytes());
+    let (directory, file) = (at.join("api"), at.join("api/service.key"));
+    chown(&file, NOBODY, None).unwrap();
+    let found = doctor(at);
+    let mend = found.of("D204")["mend"].as_str().unwrap();
+    assert!(mend.contains("chown -R coffer-"), "{mend}");
+    assert!(!found.codes().contains("D206"), "{:?}", found.findings);
+    // Of one that is the role's it is said of each file.
+    chown(&directory, NOBODY, None).unwrap();
+    chown(&file, Some(0), None).unwrap();
+    let found = doctor(at);
+    let mend = format!("chown 65534 {}", file.display());
+    assert!(found.findings.iter().any(|found| found["mend"] == mend));
 }
 
 #[tokio::test]

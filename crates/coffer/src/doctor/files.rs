@@ -73,7 +73,7 @@ fn directory(sight: &Sight, role: Role) -> Findings {
             .at(role),
         );
     }
-    if sight.is_production() && metadata.uid() == 0 {
+    if is_wrongly_roots(sight, &metadata) {
         found.push(
             Finding::of(
                 Code::DirectoryRoot,
@@ -84,6 +84,11 @@ fn directory(sight: &Sight, role: Role) -> Findings {
         );
     }
     found
+}
+
+/// As root no role runs in production.
+fn is_wrongly_roots(sight: &Sight, directory: &Metadata) -> bool {
+    sight.is_production() && directory.uid() == 0
 }
 
 /// In production no two roles have one user.
@@ -118,7 +123,10 @@ pub(super) fn secrets(sight: &Sight) -> Findings {
         let path = sight.directory.role(seen.role);
         match fs::read_dir(&path) {
             Ok(entries) => {
-                let owner = fs::metadata(&path).map(|metadata| metadata.uid()).ok();
+                // What has to be given to the role with all that is in it does not say whose its files should be.
+                let directory = fs::metadata(&path).ok();
+                let directory = directory.filter(|found| !is_wrongly_roots(sight, found));
+                let owner = directory.map(|found| found.uid());
                 for entry in entries.flatten() {
                     found.extend(file(seen.role, owner, &entry.path()));
                 }
