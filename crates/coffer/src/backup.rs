@@ -12,6 +12,7 @@ mod verify;
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use coffer_core::{Timestamp, words};
@@ -44,9 +45,11 @@ pub(crate) fn run(command: &BackupCommand) -> Result<(), Failure> {
             place,
             to,
             passphrase_file,
+            wait,
         } => {
             let (site, passphrase) = Site::open(&place.dir, *role, passphrase_file.as_deref())?;
-            create::run(&site, to, &passphrase)
+            let wait = Duration::from_secs(u64::from(*wait).saturating_mul(60));
+            create::run(&site, to, &passphrase, wait)
         }
         BackupCommand::Verify {
             file,

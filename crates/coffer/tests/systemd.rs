@@ -60,7 +60,13 @@ fn analyze(arguments: &[&str], files: &[String]) -> Option<std::process::Output>
 
 #[test]
 fn systemd_understands_every_line_of_every_unit() {
-    let (place, made, said) = units(&[]);
+    understood(&[]);
+    understood(&["--postgres", "10.0.0.9:5432"]);
+}
+
+#[track_caller]
+fn understood(more: &[&str]) {
+    let (place, made, said) = units(more);
     assert!(made, "{said}");
     let kinds = ["service", "socket", "target", "timer"];
     let all: Vec<String> = kinds
@@ -146,6 +152,40 @@ fn a_key_server_on_postgresql_may_reach_its_database_before_there_is_an_installa
         assert!(keys.lines().any(|found| found == line), "{line}: {keys}");
     }
     assert!(!keys.contains("PrivateNetwork=yes"), "{keys}");
+}
+
+/// A backup that is made of nothing but a failure before it must not follow: each knows all that the one before refers to.
+#[test]
+fn a_backup_waits_for_a_database_that_is_away_and_is_not_restarted_which_would_begin_the_next_one()
+{
+    let backup = |place: &TempDir, role| {
+        fs::read_to_string(place.path().join(format!("coffer-backup-{role}.service"))).unwrap()
+    };
+    let (on_files, ..) = units(&[]);
+    let (on_postgres, ..) = units(&["--postgres", "10.0.0.9:5432"]);
+    for (role, next) in [
+        ("api", Some("vault")),
+        ("vault", Some("keys")),
+        ("keys", None),
+    ] {
+        let text = backup(&on_postgres, role);
+        let starts: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with("ExecStart"))
+            .collect();
+        assert!(
+            matches!(starts[..], [start] if start.ends_with(" --wait 240")),
+            "{text}"
+        );
+        assert!(
+            !text.lines().any(|line| line.starts_with("Restart")),
+            "{text}"
+        );
+        let follows = next.map(|next| format!("OnSuccess=coffer-backup-{next}.service"));
+        let said = text.lines().find(|line| line.starts_with("OnSuccess="));
+        assert_eq!(said, follows.as_deref());
+        assert!(!backup(&on_files, role).contains("--wait"));
+    }
 }
 
 #[test]

@@ -5,12 +5,15 @@ use std::{
     ffi::OsStr,
     fs::{self, File},
     io::Write,
+    iter::successors,
     path::Path,
+    time::Duration,
 };
 
 use coffer_crypto::{SecretBytes, Stretch};
-use coffer_db::{Error, Snapshot};
+use coffer_db::{Error, Snapshot, Unavailable};
 use coffer_net::Clock;
+use tokio::time::sleep;
 
 use super::{
     Deed, Site,
@@ -23,8 +26,52 @@ use crate::{configuration::Profile, console, directory::Role, failure::Failure, 
 /// How the name of every backup ends.
 const ENDING: &str = ".backup";
 
-/// Makes a backup in this directory, and says where it is.
-pub(super) fn run(site: &Site, to: &Path, passphrase: &SecretBytes) -> Result<(), Failure> {
+/// How long it waits before it tries again, at first and at most.
+const PAUSE_FIRST: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// Makes a backup in this directory, and says where it is. So long it waits in all for what is away.
+pub(super) fn run(
+    site: &Site,
+    to: &Path,
+    passphrase: &SecretBytes,
+    wait: Duration,
+) -> Result<(), Failure> {
+    runtime::command(patiently(wait, async || make(site, to, passphrase).await))
+}
+
+/// Tries again what failed because something is away, less and less often.
+///
+/// The command does this and not its unit: systemd (252) takes every restart of a unit for its success, and would begin the
+/// backup that has to come after this one.
+async fn patiently<T>(
+    wait: Duration,
+    mut attempt: impl AsyncFnMut() -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    for pause in pauses(wait) {
+        match attempt().await {
+            Err(Failure::Away(what)) => {
+                let pause = pause.as_secs();
+                console::complain(&format!("{what}; tried again in {pause} s"));
+            }
+            outcome => return outcome,
+        }
+        sleep(pause).await;
+    }
+    attempt().await
+}
+
+/// Pauses that take no longer than this together.
+fn pauses(wait: Duration) -> impl Iterator<Item = Duration> {
+    let longer = |pause: &Duration| Some(pause.saturating_mul(2).min(PAUSE_MAX));
+    let all = successors(Some(PAUSE_FIRST), longer);
+    all.scan(wait, |left, pause| {
+        *left = left.checked_sub(pause)?;
+        Some(pause)
+    })
+}
+
+async fn make(site: &Site, to: &Path, passphrase: &SecretBytes) -> Result<(), Failure> {
     check_place(site, to)?;
     let now = Clock::system().now();
     let cost = match site.configuration.profile {
@@ -39,10 +86,9 @@ pub(super) fn run(site: &Site, to: &Path, passphrase: &SecretBytes) -> Result<()
         .prefix(".coffer-")
         .tempfile_in(to)
         .map_err(doing)?;
-    let manifest = runtime::command(async {
-        let snapshot = site.store()?.snapshot().await?;
-        write(site, &snapshot, &header, file.as_file_mut(), passphrase).await
-    })?;
+    let snapshot = site.store()?.snapshot().await?;
+    let manifest = write(site, &snapshot, &header, file.as_file_mut(), passphrase).await?;
+    drop(snapshot);
     file.as_file().sync_all().map_err(doing)?;
     let read_back = verify::read(file.path(), passphrase)?.manifest;
     if read_back != manifest {
@@ -182,15 +228,55 @@ impl From<Error> for Stopped {
 pub(super) fn of_store(error: Error) -> Failure {
     match error {
         Error::Refused(text) => Failure::Operator(text),
-        Error::Unavailable(_) | Error::Conflict(_) | Error::Defect(_) => {
-            Failure::System(error.to_string())
+        Error::Unavailable(Unavailable::ConnectionLost | Unavailable::Overloaded) => {
+            Failure::Away(error.to_string())
         }
+        Error::Unavailable(Unavailable::DiskFull | Unavailable::Io(_) | Unavailable::Closed)
+        | Error::Conflict(_)
+        | Error::Defect(_) => Failure::System(error.to_string()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_away_is_waited_for_so_long_and_no_longer() {
+        let of = |wait| {
+            let pauses = pauses(Duration::from_secs(wait));
+            pauses.map(|pause| pause.as_secs()).collect::<Vec<_>>()
+        };
+        assert!(of(0).is_empty());
+        assert_eq!(of(6), [1, 2]);
+        assert_eq!(of(7), [1, 2, 4]);
+        assert_eq!(of(63 + 130), [1, 2, 4, 8, 16, 32, 60, 60]);
+    }
+
+    #[tokio::test]
+    async fn only_what_waiting_helps_is_tried_again() {
+        for (failure, tries) in [
+            (Failure::Away("PostgreSQL".to_owned()), 2),
+            (Failure::Operator("the passphrase".to_owned()), 1),
+            (Failure::System("the disk".to_owned()), 1),
+        ] {
+            let mut tried = 0;
+            let attempt = async || -> Result<(), Failure> {
+                tried += 1;
+                Err(failure.clone())
+            };
+            let outcome = patiently(PAUSE_FIRST, attempt).await;
+            assert_eq!((outcome, tried), (Err(failure), tries));
+        }
+    }
+
+    #[test]
+    fn a_lost_connection_is_waited_for_and_a_full_disk_is_not() {
+        let of = |unavailable| of_store(Error::Unavailable(unavailable));
+        assert!(matches!(of(Unavailable::ConnectionLost), Failure::Away(_)));
+        assert!(matches!(of(Unavailable::Overloaded), Failure::Away(_)));
+        assert!(matches!(of(Unavailable::DiskFull), Failure::System(_)));
+    }
 
     #[test]
     fn a_name_says_whose_backup_it_is() {

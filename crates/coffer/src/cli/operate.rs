@@ -23,6 +23,9 @@ pub(crate) enum BackupCommand {
         /// File with the passphrase of the backups [default: that of the settings].
         #[arg(long, value_name = "FILE")]
         passphrase_file: Option<PathBuf>,
+        /// While PostgreSQL is away, wait for it, and try again: for so many minutes in all.
+        #[arg(long, value_name = "MINUTES", default_value_t = 0)]
+        wait: u16,
     },
     /// Prove that a backup can be read and is whole, without restoring it.
     Verify {

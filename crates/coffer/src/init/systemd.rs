@@ -20,6 +20,8 @@ const BACKUP: &str = include_str!("systemd/backup.txt");
 /// Where backups go, those of keys apart from the others; the operator carries them on from there.
 const BACKUPS: &str = "/var/backups/coffer";
 const BACKUPS_OF_KEYS: &str = "/var/backups/coffer-keys";
+/// How long each backup waits for a database that is away: all three are over before the next night.
+const BACKUP_WAIT: &str = " --wait 240";
 
 /// In the order in which they start; each backup comes before the one of what it refers to.
 const ROLES: [Role; 3] = [Role::Keys, Role::Vault, Role::Api];
@@ -204,14 +206,19 @@ impl Site {
             Role::Vault => "OnSuccess=coffer-backup-keys.service",
             Role::Keys | Role::Simulator => "# The last of the three.",
         };
-        let network = match &self.settings.postgres {
-            None => "PrivateNetwork=yes\nRestrictAddressFamilies=AF_UNIX\nIPAddressDeny=any",
-            Some(_) => {
-                "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK\nSocketBindDeny=any"
-            }
+        let (wait, network) = match &self.settings.postgres {
+            None => (
+                "",
+                "PrivateNetwork=yes\nRestrictAddressFamilies=AF_UNIX\nIPAddressDeny=any",
+            ),
+            Some(_) => (
+                BACKUP_WAIT,
+                "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK\nSocketBindDeny=any",
+            ),
         };
         let text = BACKUP
             .replace("@NEXT@", next)
+            .replace("@WAIT@", wait)
             .replace("@TO@", &backups(role))
             .replace("@NETWORK@", network);
         self.unit(format!("coffer-backup-{role}.service"), role, &text)

@@ -1,6 +1,6 @@
-//! What is only to be seen with PostgreSQL: that it keeps the same as SQLite does, two nodes of a role on one store, and a
-//! server that could lose what it said it kept. (That it is killed is in `crash`.) Skipped where no server was started for
-//! the tests (`./test --postgres`).
+//! What is only to be seen with PostgreSQL: that it keeps the same as SQLite does, two nodes of a role on one store, a server
+//! that could lose what it said it kept, and a backup of one that is away. (That it is killed is in `crash`.) Skipped where no
+//! server was started for the tests (`./test --postgres`).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod backup_waits;
 mod nodes;
 mod schema;
 mod shared_rates;
