@@ -1,10 +1,11 @@
 //! What is done with backups is on record, at the role whose store it is, once.
 
-use std::time::Duration;
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use coffer_core::Timestamp;
 use coffer_db::Statement;
-use coffer_testkit::{Coffer, Installation, eventually};
+use coffer_testkit::{Coffer, Installation, Server, eventually};
+use serde_json::Value;
 
 use crate::{
     BINARY,
@@ -75,4 +76,76 @@ async fn a_restored_role_has_on_record_that_it_was() {
     for (role, backup) in roles.iter().zip(&backups) {
         until_recorded(restored.installation(), role, backup, &["backup.restore"]).await;
     }
+}
+
+/// What a doctor says of the api's backups, or of something else, by code.
+fn said_of_the_api(directory: &Path, about: &str) -> Vec<String> {
+    let mut command = Command::new(BINARY);
+    command.args(["doctor", "--role", "api", "--json", "--dir"]);
+    let output = command.arg(directory).env_clear().output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings = report["findings"].as_array().unwrap().iter();
+    let codes = findings.map(|found| found["code"].as_str().unwrap().to_owned());
+    codes.filter(|code| code.starts_with(about)).collect()
+}
+
+/// As on another node, where one was made long ago.
+fn note_an_old_one(directory: &Path) {
+    let notes = r#"{"made": 1000, "file": null, "drilled": null}"#;
+    fs::write(directory.join("api/backup.json"), notes).unwrap();
+}
+
+/// As before `init` had looked whether the api gets in.
+fn empty_the_store(server: &Server, directory: &Path) {
+    let settings = fs::read_to_string(directory.join("coffer.toml")).unwrap();
+    let names = settings
+        .lines()
+        .find_map(|line| line.strip_prefix("names = "));
+    let name = format!("{}_api", names.unwrap().trim_matches('"'));
+    let statements = format!(
+        "\\connect {name}\nDROP SCHEMA public CASCADE;\nCREATE SCHEMA public AUTHORIZATION {name};\n"
+    );
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), statements).unwrap();
+    server.run_file(file.path());
+}
+
+#[tokio::test]
+async fn a_doctor_who_looks_for_backups_on_record_brings_no_tables_up_to_date() {
+    let Some(server) = Server::shared() else {
+        return;
+    };
+    let installation = Installation::make(BINARY, Some(&server));
+    let directory = installation.directory();
+    empty_the_store(&server, directory);
+    let (_, older) = migrations("api").split_last().unwrap();
+    installation.store("api", older, &[]).await.close().await;
+    note_an_old_one(directory);
+    for _ in 0..2 {
+        assert_eq!(said_of_the_api(directory, "D505"), ["D505"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_made_no_backup_itself_knows_of_those_that_another_node_of_its_store_made() {
+    let Some(server) = Server::shared() else {
+        return;
+    };
+    let coffer = Coffer::up(BINARY, Installation::make(BINARY, Some(&server))).await;
+    let directory = coffer.directory();
+    let forget = || note_an_old_one(directory);
+    let shelf = Shelf::new();
+    forget();
+    assert_eq!(said_of_the_api(directory, "D8"), ["D802", "D803"]);
+    let file = shelf.made(directory, "api");
+    let backup = id_of(&file);
+    until_recorded(coffer.installation(), "api", &backup, &["backup.create"]).await;
+    forget();
+    assert_eq!(said_of_the_api(directory, "D8"), ["D803"]);
+    let file = file.to_str().unwrap();
+    shelf.accepted(directory, &["backup", "restore", "api", file, "--drill"]);
+    let both = ["backup.create", "backup.drill"];
+    until_recorded(coffer.installation(), "api", &backup, &both).await;
+    forget();
+    assert!(said_of_the_api(directory, "D8").is_empty());
 }
