@@ -14,6 +14,10 @@ fn main() {
 }
 
 /// The version of the GNU C library, where the program is made for the machine that it is made on.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "Cargo tells build scripts by the environment what they build for"
+)]
 fn libc() -> Option<(u32, u32)> {
     if env::var("TARGET") != env::var("HOST") {
         return None;
