@@ -105,14 +105,10 @@ pub(crate) async fn pass(api: &Api, arrival: Arrival<'_>) -> Response {
     let (standing, exceeds, recipient) = (seen.standing, seen.exceeds, seen.recipient.take());
     let bytes_out = response.body().size_hint().exact().unwrap_or_default();
     let ended = (response.status(), bytes_out, began);
-    let took = match record(api, row, seen, ended).await {
-        Ok(took) => took,
-        Err(error) => {
-            // What cannot be put on record is not told.
-            response = refusal(api, row, error, id);
-            began.elapsed()
-        }
-    };
+    if let Err(error) = record(api, row, seen, ended).await {
+        // What cannot be put on record is not told.
+        response = refusal(api, row, error, id);
+    }
     if let Some(recipient) = recipient {
         response = match jose::encrypt(&recipient, response).await {
             Ok(response) => response,
@@ -122,7 +118,7 @@ pub(crate) async fn pass(api: &Api, arrival: Arrival<'_>) -> Response {
     if let Some(standing) = &standing {
         rates::tell(response.headers_mut(), standing);
     }
-    let status = response.status().as_u16();
+    let (status, took) = (response.status().as_u16(), began.elapsed());
     api.settings().metrics.observe(row.route(), status, took);
     if exceeds {
         Box::pin(tokio::time::sleep(refused_after(id))).await;
@@ -145,16 +141,15 @@ fn refusal(api: &Api, row: &RouteRow, problem: Problem, id: RequestId) -> Respon
     }
 }
 
-/// Has the call counted, and recorded, unless a transaction of its own did or nobody knows whose it is; how long all of it took.
+/// Has the call counted, and recorded, unless a transaction of its own did or nobody knows whose it is.
 async fn record(
     api: &Api,
     row: &'static RouteRow,
     seen: Seen,
     (status, bytes_out, began): (StatusCode, u64, Instant),
-) -> Result<Duration, Problem> {
-    let latency = began.elapsed();
+) -> Result<(), Problem> {
     let Some(caller) = seen.caller else {
-        return Ok(latency);
+        return Ok(());
     };
     let outcome = if status.is_success() {
         coffer_engine::Outcome::Succeeded
@@ -165,7 +160,7 @@ async fn record(
     };
     let taken = Taken {
         outcome,
-        latency,
+        latency: began.elapsed(),
         bytes_in: seen.bytes_in,
         bytes_out,
     };
@@ -176,9 +171,9 @@ async fn record(
         AuditRule::Grouped | AuditRule::Strict => false,
     };
     if recorded_already {
-        return Ok(latency);
+        return Ok(());
     }
-    let latency_ms = i64::try_from(latency.as_millis()).unwrap_or(i64::MAX);
+    let latency_ms = i64::try_from(taken.latency.as_millis()).unwrap_or(i64::MAX);
     let called = Called {
         caller,
         operation: row.operation(),
@@ -189,8 +184,7 @@ async fn record(
     };
     let strict = row.audit() == AuditRule::Strict;
     let recorded = api.engine().record_call(called, strict).await;
-    recorded.map_err(|_| Problem::new(Code::Unavailable))?;
-    Ok(began.elapsed())
+    recorded.map_err(|_| Problem::new(Code::Unavailable))
 }
 
 async fn enter(api: &Api, arrival: Arrival<'_>, seen: &mut Seen) -> Outcome {
