@@ -18,7 +18,6 @@ pub(super) struct Tls<S> {
     session: ServerConnection,
     /// Something that the client waits for is with rustls still.
     owes: bool,
-    said_goodbye: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Tls<S> {
@@ -31,7 +30,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Tls<S> {
             io,
             session: ServerConnection::new(config).map_err(io::Error::other)?,
             owes: false,
-            said_goodbye: false,
         };
         poll_fn(|cx| tls.poll_handshake(cx)).await?;
         Ok(tls)
@@ -149,10 +147,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tls<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.said_goodbye {
-            this.session.send_close_notify();
-            this.said_goodbye = true;
-        }
+        // Once, however often it is called.
+        this.session.send_close_notify();
         ready!(this.poll_write_out(cx))?;
         Pin::new(&mut this.io).poll_shutdown(cx)
     }
