@@ -32,3 +32,7 @@ steady:
 # measure everything beside its peers; for a machine that does nothing else
 bench:
     bench/run
+
+# record what a release does most, for the compiler of the next ones
+train:
+    bench/train

@@ -55,7 +55,7 @@ pub(crate) fn pass(
     key_in_address: impl FnOnce(RequestId, &Uri),
     work: impl AsyncFnOnce(RequestId, &mut Request) -> Response,
 ) -> impl Future<Output = Response> {
-    let id = settings.clock.request_id();
+    let id = settings.clock.id();
     async move {
         let answer = AssertUnwindSafe(async {
             if let Err(problem) = admit(&request) {

@@ -10,6 +10,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
@@ -153,6 +154,26 @@ fn the_testkit_is_for_tests_only() {
                 package.name
             );
         }
+    }
+}
+
+#[test]
+fn a_release_is_compiled_with_what_was_recorded_of_one_and_nothing_else_is() {
+    let compile = |arguments: &[&str]| {
+        let mut echo = Command::new(workspace().join(".cargo/rustc"));
+        let output = echo.arg("echo").args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let release = ["-C", "opt-level=3", "--out-dir", "/any/release/deps"];
+    let told = compile(&release);
+    let file = told.trim_end().split_once("-Cprofile-use=").unwrap().1;
+    assert!(Path::new(file).is_file(), "{told}");
+    for other in [
+        ["-C", "opt-level=3", "--out-dir", "/any/debug/deps"],
+        ["-C", "opt-level=0", "--out-dir", "/any/release/deps"],
+        ["-C", "opt-level=3", "--out-dir", "/any/release/build/of"],
+    ] {
+        assert_eq!(compile(&other).trim_end(), other.join(" "));
     }
 }
 

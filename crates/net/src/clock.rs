@@ -11,13 +11,13 @@ use std::{
 
 use coffer_core::{
     Timestamp,
-    id::{Id, Kind, RequestId},
+    id::{Id, Kind},
 };
 
 /// Of each id, so much is random.
 const RANDOM: usize = 10;
-/// Random bytes for so many requests' ids are drawn at once: what it costs to draw hardly depends on how many.
-const REQUESTS: usize = 64;
+/// Random bytes for so many ids are drawn at once: what it costs to draw hardly depends on how many.
+const IDS: usize = 64;
 
 thread_local! {
     static DRAWN: RefCell<Vec<[u8; RANDOM]>> = const { RefCell::new(Vec::new()) };
@@ -85,19 +85,13 @@ impl Clock {
         }
     }
 
-    /// A new id of this kind.
+    /// A new id of this kind. What will be random in the next ones is in memory already, so nothing may rest on nobody
+    /// knowing an id before it is given.
     #[must_use]
     pub fn id<K: Kind>(&self) -> Id<K> {
-        Id::from_parts(self.now(), random())
-    }
-
-    /// A new id for a request. What will be random in the next ones is in memory already, so nothing may rest on nobody
-    /// knowing it before.
-    #[must_use]
-    pub fn request_id(&self) -> RequestId {
         let drawn = DRAWN.with_borrow_mut(|drawn| {
             if drawn.is_empty() {
-                let fresh: [u8; RANDOM * REQUESTS] = random();
+                let fresh: [u8; RANDOM * IDS] = random();
                 drawn.extend_from_slice(fresh.as_chunks().0);
             }
             drawn.pop()
@@ -136,9 +130,7 @@ mod tests {
     #[test]
     fn ids_of_one_instant_differ() {
         let clock = Clock::fixed(Timestamp::from_millis(1_000));
-        let (one, other): (PaymentId, PaymentId) = (clock.id(), clock.id());
-        assert_ne!(one, other);
-        let requests = (0..=REQUESTS).map(|_| clock.request_id());
-        assert_eq!(requests.collect::<BTreeSet<_>>().len(), REQUESTS + 1);
+        let ids: BTreeSet<PaymentId> = (0..=IDS).map(|_| clock.id()).collect();
+        assert_eq!(ids.len(), IDS + 1);
     }
 }

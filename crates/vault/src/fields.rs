@@ -220,7 +220,7 @@ async fn error_page(Path(code): Path<String>) -> Result<Response, Problem> {
 
 /// What holds for every request and answer of this face: an id, the security headers, and errors in their public form.
 async fn edge(State(vault): State<Vault>, request: Request, next: Next) -> Response {
-    let id = vault.parts.clock.request_id();
+    let id = vault.parts.clock.id();
     let has_body = !request.body().is_end_stream();
     let work = async {
         match request.extensions().get::<Fault>() {

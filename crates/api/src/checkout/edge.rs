@@ -29,7 +29,7 @@ pub(super) fn around(routes: Router, api: &Api) -> Router {
 
 async fn pass(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let (began, settings) = (Instant::now(), api.settings());
-    let id = settings.clock.request_id();
+    let id = settings.clock.id();
     request.extensions_mut().insert(id);
     let route = route_of(&request);
     let span = tracing::info_span!("request", request.id = %id);
