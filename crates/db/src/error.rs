@@ -33,7 +33,7 @@ impl Error {
 pub struct Conflict {
     /// The name of the statement.
     pub statement: &'static str,
-    /// The position of its step in the transaction, from 0.
+    /// The position of its step in the transaction, from 0, or of the first of several that one statement carried out.
     pub step: usize,
     /// What differed.
     pub kind: ConflictKind,

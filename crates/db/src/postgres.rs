@@ -9,6 +9,7 @@ mod address;
 mod copy;
 mod failure;
 mod finds;
+mod insertion;
 mod lanes;
 mod queue;
 mod readers;

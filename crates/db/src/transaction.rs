@@ -97,6 +97,27 @@ impl Transaction {
         self
     }
 
+    /// The steps of transactions that have nothing to do with each other, as one that a server is asked for in fewer words:
+    /// what they have alike comes together.
+    pub fn of_all(parts: Vec<Self>) -> Self {
+        let order: Vec<usize> = Interleaved::of(&parts)
+            .ordered()
+            .iter()
+            .map(|placed| placed.of)
+            .collect();
+        let mut all = Self::new();
+        let mut rest = Vec::with_capacity(parts.len());
+        for part in parts {
+            rest.push(part.steps.into_iter());
+            all.closing.extend(part.closing);
+        }
+        let next = order
+            .into_iter()
+            .filter_map(|of| rest.get_mut(of).and_then(Iterator::next));
+        all.steps.extend(next);
+        all
+    }
+
     /// Adds steps that change a row which many transactions change, such as a counter. They run after all others, so that
     /// nothing waits for the row longer than it must. Where there are several such rows, every transaction changes them in
     /// the same order, which is that of the first statement's parameters, so that none waits for one that waits for it.
@@ -155,21 +176,19 @@ pub(crate) struct Placed<'t> {
     pub(crate) step: &'t Step,
 }
 
-/// The steps of all these transactions, in the order in which they run.
+/// The steps of all these transactions, in the order in which they run: each transaction's own stay in theirs.
 pub(crate) fn in_order(transactions: &[Transaction]) -> Vec<Placed<'_>> {
-    let steps = transactions.iter().map(Transaction::len).sum();
-    let mut ordered = Vec::with_capacity(steps);
+    let mut ordered = Interleaved::of(transactions).ordered();
     let mut closing = Vec::new();
     for (of, transaction) in transactions.iter().enumerate() {
-        let mut position = 0;
-        let mut place = |step| {
-            let placed = Placed { of, position, step };
-            position += 1;
-            placed
-        };
-        ordered.extend(transaction.steps.iter().map(&mut place));
+        let mut position = transaction.steps.len();
         for steps in &transaction.closing {
-            closing.push(steps.iter().map(&mut place).collect::<Vec<_>>());
+            let placed = steps.iter().map(|step| {
+                let placed = Placed { of, position, step };
+                position += 1;
+                placed
+            });
+            closing.push(placed.collect::<Vec<_>>());
         }
     }
     // Stable, so that one transaction's steps on one row stay in their order. A row that needs no parameter to be found is
@@ -177,6 +196,83 @@ pub(crate) fn in_order(transactions: &[Transaction]) -> Vec<Placed<'_>> {
     closing.sort_by(|one, other| rank(one).cmp(&rank(other)));
     ordered.extend(closing.into_iter().flatten());
     ordered
+}
+
+/// The steps of several transactions but those at the close. Changes of rows keep the order of the transactions, which is the
+/// one in which all take their locks; new rows of a table are brought together, as far as that lets them.
+struct Interleaved<'t> {
+    transactions: &'t [Transaction],
+    /// How many steps of each are placed.
+    placed: Vec<usize>,
+    ordered: Vec<Placed<'t>>,
+}
+
+impl<'t> Interleaved<'t> {
+    fn of(transactions: &'t [Transaction]) -> Self {
+        let steps = transactions.iter().map(Transaction::len).sum();
+        Self {
+            transactions,
+            placed: vec![0; transactions.len()],
+            ordered: Vec::with_capacity(steps),
+        }
+    }
+
+    fn ordered(mut self) -> Vec<Placed<'t>> {
+        let mut turn = 0;
+        loop {
+            while turn < self.transactions.len() {
+                self.place(turn, |step| step.statement.has_own_rows());
+                let mut left = self.left(turn).iter();
+                if left.any(|step| step.statement.has_own_rows()) {
+                    break;
+                }
+                turn += 1;
+            }
+            let Some(statement) = self.next_insertion() else {
+                return self.ordered;
+            };
+            for of in 0..self.transactions.len() {
+                self.place(of, |step| step.statement.is(statement));
+            }
+        }
+    }
+
+    /// That of the transaction with most steps left: what others have later still waits for them.
+    fn next_insertion(&self) -> Option<&'static Statement> {
+        let left = (0..self.transactions.len()).map(|of| self.left(of));
+        let inserts = left.filter_map(|left| {
+            let statement = left.first()?.statement;
+            (!statement.has_own_rows()).then_some((Reverse(left.len()), statement))
+        });
+        let first = inserts.min_by_key(|(left, _)| *left);
+        first.map(|(_, statement)| statement)
+    }
+
+    fn left(&self, of: usize) -> &'t [Step] {
+        let placed = self.placed.get(of).copied().unwrap_or_default();
+        let steps = self.transactions.get(of).map(|one| one.steps.as_slice());
+        steps
+            .and_then(|steps| steps.get(placed..))
+            .unwrap_or_default()
+    }
+
+    /// Places this transaction's next steps, as long as they are such.
+    fn place(&mut self, of: usize, is_such: impl Fn(&Step) -> bool) {
+        for step in self.left(of) {
+            if !is_such(step) {
+                return;
+            }
+            let Some(position) = self.placed.get_mut(of) else {
+                return;
+            };
+            self.ordered.push(Placed {
+                of,
+                position: *position,
+                step,
+            });
+            *position += 1;
+        }
+    }
 }
 
 fn rank<'p>(closing: &'p [Placed<'_>]) -> Option<(Reverse<usize>, &'static str, &'p [Value])> {
@@ -246,6 +342,7 @@ mod tests {
 
     const INSERT: Statement = Statement::new("insert", "INSERT INTO t VALUES ($1)");
     const DELETE: Statement = Statement::new("delete", "DELETE FROM t WHERE a = $1");
+    const COUNT: Statement = Statement::new("count", "UPDATE n SET n = n + 1");
 
     #[test]
     fn a_row_more_or_less_than_exactly_is_a_conflict() {
@@ -266,20 +363,73 @@ mod tests {
         assert!(Transaction::new().is_empty());
     }
 
+    #[test]
+    fn parts_of_one_keep_their_own_order_and_bring_together_what_they_have_alike() {
+        let counted = Transaction::new().any(&COUNT, params![]);
+        let both = |row: i64| {
+            let steps = Transaction::new().one(&INSERT, params![row]);
+            steps.one(&DELETE, params![row]).closing(counted.clone())
+        };
+        let other = Transaction::new().one(&DELETE, params![0_i64]);
+        let all = Transaction::of_all(vec![other, both(1), both(2)]);
+        let of = |step: &Step| (step.statement.name, step.params.first().cloned());
+        let steps: Vec<_> = all.steps().map(of).collect();
+        let expected = [
+            ("insert", Some(1_i64)),
+            ("insert", Some(2)),
+            ("delete", Some(0)),
+            ("delete", Some(1)),
+            ("delete", Some(2)),
+            ("count", None),
+            ("count", None),
+        ];
+        assert_eq!(
+            steps,
+            expected.map(|(name, row)| (name, row.map(Value::from)))
+        );
+    }
+
     fn names(transactions: &[Transaction]) -> Vec<&'static str> {
         let ordered = in_order(transactions).into_iter();
         ordered.map(|placed| placed.step.statement.name).collect()
     }
 
     #[test]
+    fn new_rows_come_together_and_changes_keep_the_order_of_the_transactions() {
+        const OTHER: Statement = Statement::new("other", "INSERT INTO u VALUES ($1)");
+        const CHANGE: Statement =
+            Statement::new("change", "UPDATE t SET a = 1 WHERE a = $1").on_own_rows();
+        let short = |row: i64| Transaction::new().one(&OTHER, params![row]);
+        let long = |row: i64| {
+            let stored = Transaction::new().one(&INSERT, params![row]);
+            stored.one(&CHANGE, params![row]).append(short(row))
+        };
+        let transactions = [short(0), long(1), long(2), short(3)];
+        let ordered: Vec<_> = in_order(&transactions)
+            .into_iter()
+            .map(|placed| (placed.step.statement.name, placed.of, placed.position))
+            .collect();
+        let expected = [
+            ("insert", 1, 0),
+            ("insert", 2, 0),
+            ("change", 1, 1),
+            ("change", 2, 1),
+            ("other", 0, 0),
+            ("other", 1, 2),
+            ("other", 2, 2),
+            ("other", 3, 0),
+        ];
+        assert_eq!(ordered, expected);
+    }
+
+    #[test]
     fn rows_that_many_change_come_last_and_always_in_the_same_order() {
-        const ALL: Statement = Statement::new("all", "UPDATE t SET a = 0");
         let counted = |row: i64| {
             let steps = Transaction::new().one(&DELETE, params![row]);
             let steps = steps.one(&INSERT, params![row]);
             Transaction::new().closing(steps)
         };
-        let all = || Transaction::new().closing(Transaction::new().any(&ALL, params![]));
+        let all = || Transaction::new().closing(Transaction::new().any(&COUNT, params![]));
         let one = all().append(counted(2)).any(&INSERT, params![9_i64]);
         let other = counted(1).append(Transaction::new().any(&INSERT, params![8_i64]));
         let transactions = [one, other];
@@ -297,7 +447,7 @@ mod tests {
             (1, 2, "insert"),
             (0, 2, "delete"),
             (0, 3, "insert"),
-            (0, 1, "all"),
+            (0, 1, "count"),
         ];
         assert_eq!(ordered, expected);
     }

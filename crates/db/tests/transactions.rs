@@ -14,6 +14,7 @@ use coffer_db::{
     Unavailable, Value, params,
 };
 use coffer_testkit::{TestStore, eventually};
+use futures_util::future::join_all;
 use tokio::task::JoinSet;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -38,6 +39,9 @@ const ENTRY: Statement = Statement::new(
     "entry",
     "INSERT INTO entries (account, amount) VALUES ($1, $2)",
 );
+/// Whoever runs it changes this one account and no other.
+const SEAL: Statement =
+    Statement::new("seal", "UPDATE accounts SET seal = $2 WHERE id = $1").on_own_rows();
 const CLEAR: Statement = Statement::new("clear", "DELETE FROM entries");
 const ACCOUNT: Statement = Statement::new(
     "account",
@@ -51,7 +55,9 @@ const ENTRIES: Statement = Statement::new(
 );
 const STRANGER: Statement = Statement::new("stranger", "SELECT 1 AS one");
 
-const STATEMENTS: &[&Statement] = &[&PAY, &OPEN, &ENTRY, &CLEAR, &ACCOUNT, &SWAPPED, &ENTRIES];
+const STATEMENTS: &[&Statement] = &[
+    &PAY, &OPEN, &ENTRY, &SEAL, &CLEAR, &ACCOUNT, &SWAPPED, &ENTRIES,
+];
 
 struct Fixture {
     db: Database,
@@ -298,6 +304,53 @@ async fn a_conflict_among_many_at_once_is_its_callers_alone() {
         let name = format!("account {}", caller / 2);
         assert_eq!(fixture.balance(&name).await, caller);
     }
+}
+
+#[tokio::test]
+async fn what_many_store_at_once_is_each_callers_own() {
+    let t = fixture().await;
+    let storing = (0..100_i64).map(async |caller| {
+        let name = format!("account {caller}");
+        let seal = caller.to_be_bytes();
+        let open = Transaction::new().one(&OPEN, params![name.as_str(), caller, Value::Null]);
+        // Every third changes what it has just stored, every fifth stores more, some both.
+        let open = match caller % 3 {
+            0 => open.one(&SEAL, params![name.as_str(), seal]),
+            _ => open,
+        };
+        let entries = (0..=caller % 5).fold(open, |steps, place| {
+            steps.one(&ENTRY, params![name.as_str(), caller * 10 + place])
+        });
+        let outcome = t.db.transact(entries).await.unwrap();
+        (
+            outcome.touched(&OPEN),
+            outcome.touched(&SEAL),
+            outcome.touched(&ENTRY),
+        )
+    });
+    let stored = join_all(storing).await;
+    let entries = t.db.read(&ENTRIES, params![]).await.unwrap();
+    let mut entries = entries.iter();
+    for (caller, touched) in (0..100_i64).zip(stored) {
+        let name = format!("account {caller}");
+        let account = t.db.read_optional(&ACCOUNT, params![name.as_str()]).await;
+        let account = account.unwrap().unwrap();
+        let sealed = caller.to_be_bytes();
+        let sealed = (caller % 3 == 0).then_some(sealed.as_slice());
+        assert_eq!(account.integer("balance").unwrap(), caller);
+        assert_eq!(account.optional_bytes("seal").unwrap(), sealed);
+        for place in 0..=caller % 5 {
+            let entry = entries.next().unwrap();
+            let found = (
+                entry.text("account").unwrap(),
+                entry.integer("amount").unwrap(),
+            );
+            assert_eq!(found, (name.as_str(), caller * 10 + place));
+        }
+        let more = u64::try_from(caller % 5).unwrap();
+        assert_eq!(touched, (1, u64::from(caller % 3 == 0), more + 1));
+    }
+    assert!(entries.next().is_none());
 }
 
 #[tokio::test]

@@ -80,17 +80,17 @@ impl Vault {
 
     async fn commit_pack(&self, pack: Vec<Deed>) -> Result<(), coffer_db::Error> {
         let clock = &self.parts.clock;
-        let (now, mut steps, mut entries) = (clock.now(), Transaction::new(), Vec::new());
-        for deed in pack {
-            steps = steps.append(deed.steps);
-            entries.push((now, deed.entry));
-        }
+        let now = clock.now();
+        let (steps, entries) = pack
+            .into_iter()
+            .map(|deed| (deed.steps, (now, deed.entry)))
+            .unzip();
         let leaves = self.parts.audit.pack(now, || clock.id(), entries);
         // An entry made here fits, so only a machine without randomness or memory refuses it.
         let leaves = leaves.map_err(|error| coffer_db::Error::Defect(error.to_string()))?;
         self.parts
             .db
-            .transact(steps.append(leaves))
+            .transact(Transaction::of_all(steps).append(leaves))
             .await
             .map(|_| ())
     }

@@ -8,6 +8,7 @@ use futures_util::TryStreamExt as _;
 use futures_util::future::join_all;
 
 use super::failure::{self, Failed, Place};
+use super::insertion::Insertion;
 use super::value::{Lent, is_known};
 use crate::catalog::{self, Proved, defect};
 use crate::transaction::{Placed, in_order};
@@ -31,9 +32,16 @@ pub(super) struct Proof {
     joins: bool,
     /// For one that finds a row by its key: the same for many keys at once.
     many: Option<String>,
+    /// For one that stores a row: the same for several.
+    insertion: Option<Insertion>,
 }
 
 impl Proof {
+    /// For a row of each of so many callers: how many go together, and by which text.
+    fn together(&self, rows: usize) -> Option<(usize, &str)> {
+        self.insertion.as_ref()?.together(rows)
+    }
+
     /// Whether it may be asked for together with those of others.
     pub(super) const fn finds(&self) -> bool {
         self.many.is_some()
@@ -73,8 +81,14 @@ async fn prove(client: &ClientWrapper, statement: &Statement) -> Result<Proved<P
     let many = statement
         .is_by_key()
         .then(|| for_many(statement.sql, parameters));
-    if let Some(many) = &many {
-        let prepared = client.prepare_cached(many).await;
+    let insertion = Insertion::of(statement.sql, parameters);
+    let several = insertion.as_ref().and_then(|one| one.together(2));
+    for text in many
+        .as_deref()
+        .into_iter()
+        .chain(several.map(|(_, text)| text))
+    {
+        let prepared = client.prepare_cached(text).await;
         prepared
             .map_err(|error| failure::of_statement(&error, Place::own(statement.name)).error)?;
     }
@@ -82,6 +96,7 @@ async fn prove(client: &ClientWrapper, statement: &Statement) -> Result<Proved<P
         parameters,
         joins: statement.keeps_to_its_own(),
         many,
+        insertion,
     };
     Ok((names.collect(), proof))
 }
@@ -123,30 +138,66 @@ pub(super) async fn steps(
     transactions: &[Transaction],
 ) -> Result<Vec<Outcome>, Failed> {
     let ordered = in_order(transactions);
-    let mut prepared = Vec::with_capacity(ordered.len());
-    for Placed { position, step, .. } in &ordered {
-        let entry = catalog.entry(step.statement)?;
-        entry.check_count(entry.proof.parameters, step.params.len())?;
-        prepared.push((entry, prepare(client, entry, *position).await?));
+    let mut asked = Vec::with_capacity(ordered.len());
+    for same in ordered.chunk_by(|one, next| one.step.statement.is(next.step.statement)) {
+        let mut left = same;
+        while let Some(first) = left.first() {
+            let entry = catalog.entry(first.step.statement)?;
+            let (rows, text) = entry.proof.together(left.len()).unwrap_or((1, entry.sql));
+            let (steps, others) = left.split_at(rows);
+            for placed in steps {
+                entry.check_count(entry.proof.parameters, placed.step.params.len())?;
+            }
+            let prepared = client.prepare_cached(text).await;
+            let prepared = prepared
+                .map_err(|error| failure::of_statement(&error, place(entry, first.position)))?;
+            asked.push((entry, prepared, steps));
+            left = others;
+        }
     }
-    let running = prepared.iter().zip(&ordered);
-    let running = running.map(|((entry, prepared), placed)| {
-        let failed = move |error| failure::of_statement(&error, place(entry, placed.position));
-        run(client, entry, prepared, &placed.step.params, failed)
+    let running = asked.iter().map(|(entry, prepared, steps)| {
+        let first = steps.first().map(|placed| placed.position);
+        let failed =
+            move |error| failure::of_statement(&error, place(entry, first.unwrap_or_default()));
+        let params = steps.iter().flat_map(|placed| &placed.step.params);
+        run(client, entry, prepared, params.map(Lent).collect(), failed)
     });
     // The driver sends each message when it is first polled, and both polls go in order: one trip for all.
     let (begun, ran) = tokio::join!(biased; client.batch_execute("BEGIN"), join_all(running));
     begun.map_err(|error| failure::of_statement(&error, Place::own("begin")))?;
     let outcomes = transactions.iter().map(Transaction::len);
     let mut outcomes: Vec<Outcome> = outcomes.map(Outcome::with_capacity).collect();
-    for (Placed { of, position, step }, ran) in ordered.into_iter().zip(ran) {
+    for ((_, _, steps), ran) in asked.into_iter().zip(ran) {
         let (touched, rows) = ran?;
-        step.check(position, touched)?;
-        if let Some(outcome) = outcomes.get_mut(of) {
-            outcome.record(step.statement, touched, rows);
-        }
+        record(&mut outcomes, steps, touched, rows)?;
     }
     Ok(outcomes)
+}
+
+/// Notes what one statement did: one step, or several of which each stores one row.
+fn record(
+    outcomes: &mut [Outcome],
+    steps: &[Placed<'_>],
+    touched: u64,
+    rows: Vec<Row>,
+) -> Result<(), Error> {
+    let each = match steps {
+        [_] => touched,
+        several if u64::try_from(several.len()) == Ok(touched) => 1,
+        _ => {
+            return Err(Error::Defect(format!(
+                "several insertions stored {touched} rows"
+            )));
+        }
+    };
+    let mut rows = Some(rows);
+    for Placed { of, position, step } in steps {
+        step.check(*position, each)?;
+        if let Some(outcome) = outcomes.get_mut(*of) {
+            outcome.record(step.statement, each, rows.take().unwrap_or_default());
+        }
+    }
+    Ok(())
 }
 
 /// Commits what was done since. If this fails it may have been carried out.
@@ -172,6 +223,7 @@ pub(super) async fn read(
     entry.check_count(entry.proof.parameters, params.len())?;
     let prepared = prepare(client, entry, 0).await?;
     let failed = |error| failure::of_read(&error, place(entry, 0));
+    let params = params.iter().map(Lent).collect();
     let (_, rows) = run(client, entry, &prepared, params, failed).await?;
     Ok(rows)
 }
@@ -228,10 +280,10 @@ async fn run(
     client: &ClientWrapper,
     entry: &Entry,
     prepared: &tokio_postgres::Statement,
-    params: &[Value],
+    params: Vec<Lent<'_>>,
     failed: impl Fn(tokio_postgres::Error) -> Failed,
 ) -> Result<Ran, Failed> {
-    let stream = client.query_raw(prepared, params.iter().map(Lent));
+    let stream = client.query_raw(prepared, params);
     let mut stream = pin!(stream.await.map_err(&failed)?);
     let mut rows = Vec::new();
     while let Some(row) = stream.try_next().await.map_err(&failed)? {
