@@ -64,9 +64,9 @@ pub(super) async fn catalog(
 }
 
 async fn prove(client: &ClientWrapper, statement: &Statement) -> Result<Proved<Proof>, Error> {
-    let prepared = client.prepare_cached(statement.sql).await;
-    let prepared = prepared
-        .map_err(|error| failure::of_statement(&error, Place::own(statement.name)).error)?;
+    let place = Place::own(statement.name);
+    let prepared = prepare(client, statement.sql, place).await;
+    let prepared = prepared.map_err(|failed| failed.error)?;
     let columns = prepared.columns();
     let kinds = prepared
         .params()
@@ -88,9 +88,8 @@ async fn prove(client: &ClientWrapper, statement: &Statement) -> Result<Proved<P
         .into_iter()
         .chain(several.map(|(_, text)| text))
     {
-        let prepared = client.prepare_cached(text).await;
-        prepared
-            .map_err(|error| failure::of_statement(&error, Place::own(statement.name)).error)?;
+        let prepared = prepare(client, text, place).await;
+        prepared.map_err(|failed| failed.error)?;
     }
     let proof = Proof {
         parameters,
@@ -148,17 +147,13 @@ pub(super) async fn steps(
             for placed in steps {
                 entry.check_count(entry.proof.parameters, placed.step.params.len())?;
             }
-            let prepared = client.prepare_cached(text).await;
-            let prepared = prepared
-                .map_err(|error| failure::of_statement(&error, place(entry, first.position)))?;
-            asked.push((entry, prepared, steps));
+            let place = place(entry, first.position);
+            asked.push((entry, prepare(client, text, place).await?, place, steps));
             left = others;
         }
     }
-    let running = asked.iter().map(|(entry, prepared, steps)| {
-        let first = steps.first().map(|placed| placed.position);
-        let failed =
-            move |error| failure::of_statement(&error, place(entry, first.unwrap_or_default()));
+    let running = asked.iter().map(|(entry, prepared, place, steps)| {
+        let failed = |error| failure::of_statement(&error, *place);
         let params = steps.iter().flat_map(|placed| &placed.step.params);
         run(client, entry, prepared, params.map(Lent).collect(), failed)
     });
@@ -167,7 +162,7 @@ pub(super) async fn steps(
     begun.map_err(|error| failure::of_statement(&error, Place::own("begin")))?;
     let outcomes = transactions.iter().map(Transaction::len);
     let mut outcomes: Vec<Outcome> = outcomes.map(Outcome::with_capacity).collect();
-    for ((_, _, steps), ran) in asked.into_iter().zip(ran) {
+    for ((.., steps), ran) in asked.into_iter().zip(ran) {
         let (touched, rows) = ran?;
         record(&mut outcomes, steps, touched, rows)?;
     }
@@ -221,7 +216,7 @@ pub(super) async fn read(
     params: &[Value],
 ) -> Result<Vec<Row>, Failed> {
     entry.check_count(entry.proof.parameters, params.len())?;
-    let prepared = prepare(client, entry, 0).await?;
+    let prepared = prepare(client, entry.sql, place(entry, 0)).await?;
     let failed = |error| failure::of_read(&error, place(entry, 0));
     let params = params.iter().map(Lent).collect();
     let (_, rows) = run(client, entry, &prepared, params, failed).await?;
@@ -246,8 +241,7 @@ pub(super) async fn find(
             array.push(text.as_str());
         }
     }
-    let prepared = client.prepare_cached(many).await;
-    let prepared = prepared.map_err(|error| failure::of_statement(&error, place(entry, 0)))?;
+    let prepared = prepare(client, many, place(entry, 0)).await?;
     let failed = |error| failure::of_read(&error, place(entry, 0));
     let stream = client.query_raw(&prepared, arrays.iter()).await;
     let mut stream = pin!(stream.map_err(failed)?);
@@ -269,11 +263,11 @@ fn not_by_key(entry: &Entry) -> Error {
 
 async fn prepare(
     client: &ClientWrapper,
-    entry: &Entry,
-    step: usize,
+    text: &str,
+    place: Place,
 ) -> Result<tokio_postgres::Statement, Failed> {
-    let prepared = client.prepare_cached(entry.sql).await;
-    prepared.map_err(|error| failure::of_statement(&error, place(entry, step)))
+    let prepared = client.prepare_cached(text).await;
+    prepared.map_err(|error| failure::of_statement(&error, place))
 }
 
 async fn run(
