@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use axum::{body::HttpBody as _, extract::Request, response::Response};
 use bytes::Bytes;
 use coffer_core::id::RequestId;
-use coffer_engine::{Allowance, Begun, CallOrigin, Called, Caller, Passage, Recipient, Taken};
+use coffer_engine::{Allowance, CallOrigin, Called, Caller, Passage, Recipient, Taken};
 use coffer_net::task;
 use http::{
     HeaderMap, Method, StatusCode,
@@ -246,10 +246,8 @@ async fn enter(api: &Api, arrival: Arrival<'_>, seen: &mut Seen) -> Outcome {
         (Door::Intake(handler), caller) => handler(api.clone(), caller, incoming),
         (Door::Key(_, handler), Some(caller)) => handler(api.clone(), Call { caller, incoming }),
         (Door::Post(_, handler), Some(caller)) => {
-            match Box::pin(idempotency::begin(api, &caller, (headers, uri), &body)).await? {
-                Begun::Fresh(fresh) => handler(api.clone(), Call { caller, incoming }, fresh),
-                Begun::Replay(stored) => return Err(Stop::Answered(stored)),
-            }
+            let fresh = idempotency::fresh(api, &caller, (headers, uri), &body)?;
+            idempotency::once(api, fresh, Call { caller, incoming }, *handler)
         }
         (Door::Key(..) | Door::Post(..) | Door::Client(_), _) => {
             return Err(Problem::new(Code::KeyMissing).into());

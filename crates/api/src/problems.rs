@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 use axum::{body::Body, response::Response};
 use coffer_core::{Malformed, id::RequestId, permission::Permission};
-use coffer_engine::{CapExcess, Error, Held, LimitName, StoredAnswer};
+use coffer_engine::{CapExcess, Error, Failure, Held, LimitName, StoredAnswer};
 use http::{
     HeaderName, HeaderValue, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
@@ -285,6 +285,15 @@ pub(crate) enum Stop {
 impl From<Problem> for Stop {
     fn from(problem: Problem) -> Self {
         Self::Problem(problem)
+    }
+}
+
+impl Failure for Stop {
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::Problem(problem) => problem.code().row().status < 500,
+            Self::Answered(_) => true,
+        }
     }
 }
 

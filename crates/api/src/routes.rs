@@ -57,6 +57,9 @@ words! {
 /// A handler at work.
 pub(crate) type Work = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
+/// Does what a POST asks for.
+pub(crate) type Post = fn(Api, Call, Fresh) -> Work;
+
 /// Who may enter a route, and its handler, which gets only what that proves.
 pub(crate) enum Door {
     /// Anyone.
@@ -66,7 +69,7 @@ pub(crate) enum Door {
     /// A key with these rights.
     Key(Rights, fn(Api, Call) -> Work),
     /// A key with these rights; a repetition with the same idempotency key gets the first answer.
-    Post(Rights, fn(Api, Call, Fresh) -> Work),
+    Post(Rights, Post),
     /// A secret key as an OAuth client (RFC 6749, 2.3.1): it takes a form and answers as that standard says.
     Client(fn(Api, Call) -> Work),
 }

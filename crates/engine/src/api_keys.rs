@@ -26,10 +26,8 @@ use coffer_db::params;
 use coffer_net::contract::Place;
 
 use crate::{
-    CapUse, Done, Engine, Error, Fresh, Listed, Page, Steward, Text, accounts,
-    room::Room,
-    rows::key_of,
-    store::{api_keys as sql, idempotency},
+    CapUse, Done, Engine, Error, Fresh, Listed, Page, Steward, Text, accounts, room::Room,
+    rows::key_of, store::api_keys as sql,
 };
 
 pub use change::ApiKeyChange;
@@ -110,12 +108,7 @@ impl Engine {
                 status: 201,
                 object: (stored.key, made.text),
             }),
-            Err(error) if error.is_conflict_at(&idempotency::CLAIM) => {
-                Err(self.twin_answer(&fresh).await)
-            }
-            Err(error) if error.is_conflict_at(ROOM.statement) => {
-                Err(self.or_twin(&fresh, ROOM.full()).await)
-            }
+            Err(error) if error.is_conflict_at(ROOM.statement) => Err(ROOM.full()),
             Err(error) => Err(error.into()),
         }
     }

@@ -18,7 +18,7 @@ use crate::{
     error::corrupt,
     events::Happened,
     rows::{self, key_of},
-    store::{customers as sql, idempotency},
+    store::customers as sql,
 };
 
 /// A kept card.
@@ -67,10 +67,7 @@ impl Engine {
             customer,
             card: id,
         };
-        let kept = match self.0.vault.keep_card(keep).await {
-            Ok(kept) => kept,
-            Err(error) => return Err(self.or_twin(&fresh, error.into()).await),
-        };
+        let kept = self.0.vault.keep_card(keep).await?;
         let card = Card {
             id,
             place,
@@ -116,18 +113,15 @@ impl Engine {
                 status: 201,
                 object: card,
             }),
-            Err(error) if error.is_conflict_at(&idempotency::CLAIM) => {
-                Err(self.twin_answer(fresh).await)
-            }
             Err(error) if error.is_conflict_at(&sql::CARDS_OF_CUSTOMER) => {
-                Err(self.why_not_kept(fresh, (&card, record), full()).await)
+                Err(self.why_not_kept(&card, record, full()).await)
             }
             Err(error)
                 if error.is_conflict_at(&sql::CUSTOMER_HOLD)
                     || error.is_conflict_at(&sql::CARD_INSERT) =>
             {
                 let gone = Error::NotFound { object: "customer" };
-                Err(self.why_not_kept(fresh, (&card, record), gone).await)
+                Err(self.why_not_kept(&card, record, gone).await)
             }
             Err(error) => Err(error.into()),
         }
@@ -135,14 +129,9 @@ impl Engine {
 
     /// Kept before, by a twin or by another request with the token; or else what is said to have happened meanwhile, and then
     /// nobody else would delete the record.
-    async fn why_not_kept(
-        &self,
-        fresh: &Fresh,
-        (card, record): (&Card, RecordId),
-        meanwhile: Error,
-    ) -> Error {
+    async fn why_not_kept(&self, card: &Card, record: RecordId, meanwhile: Error) -> Error {
         match self.kept_card(card.place, card.id).await {
-            Ok(_) => return self.or_twin(fresh, Error::TokenUsed).await,
+            Ok(_) => return Error::TokenUsed,
             Err(Error::NotFound { .. }) => {}
             Err(error) => return error,
         }
@@ -184,9 +173,7 @@ impl Engine {
             .append(self.tell(caller.place, &[deleted]));
         let intent = Intent::new("card.delete", id, steps)
             .or(&sql::CARD_DELETE, Error::NotFound { object: "card" });
-        self.intend(caller, &Fresh::unkeyed(), intent)
-            .await
-            .map(drop)
+        self.intend(caller, intent).await.map(drop)
     }
 
     /// Deletes the records of a customer's cards in the vault; how many they were.
@@ -338,23 +325,18 @@ mod tests {
         let shop = Shop::open().await;
         let whose = customer(&shop).await;
         let caller = shop.caller("POST /v1/customers/{id}/cards").await;
-        let token = || TokenRef::Deposited(TOKEN);
+        let keep = |fresh| {
+            let token = TokenRef::Deposited(TOKEN);
+            shop.engine.card_keep(&caller, fresh, whose, token)
+        };
         shop.vault.loses_kept.store(true, Ordering::SeqCst);
-        let fresh = shop.fresh(&caller, "key").await;
-        let lost = shop.engine.card_keep(&caller, fresh, whose, token()).await;
+        let lost = shop.once(&caller, "key", keep).await;
         assert_eq!(lost.unwrap_err(), Error::Unavailable);
-        let (one, two) = (
-            shop.fresh(&caller, "key").await,
-            shop.fresh(&caller, "key").await,
-        );
-        let kept = shop.engine.card_keep(&caller, one, whose, token()).await;
+        let kept = shop.once(&caller, "key", keep).await;
         assert_eq!(kept.unwrap().status, 201);
-        let twin = shop.engine.card_keep(&caller, two, whose, token()).await;
+        let twin = shop.once(&caller, "key", keep).await;
         assert!(matches!(twin.unwrap_err(), Error::Answered(answer) if answer.status == 201));
-        let other = shop
-            .engine
-            .card_keep(&caller, Fresh::unkeyed(), whose, token())
-            .await;
+        let other = keep(Fresh::unkeyed()).await;
         assert_eq!(other.unwrap_err(), Error::TokenUsed);
     }
 }

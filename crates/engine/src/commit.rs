@@ -5,7 +5,7 @@ use coffer_core::Timestamp;
 use coffer_db::{Outcome, Statement, Transaction};
 use coffer_net::contract::Place;
 
-use crate::{CallOrigin, Caller, Engine, Error, Fresh, Payer, store::idempotency};
+use crate::{CallOrigin, Caller, Engine, Error, Payer};
 
 /// Who changes something, for the record.
 pub(crate) enum By<'a> {
@@ -48,14 +48,8 @@ impl Intent {
 }
 
 impl Engine {
-    /// Commits what a caller asks for. When a twin holds its idempotency key, or brought a conflict about, the twin's
-    /// answer is the answer.
-    pub(crate) async fn intend(
-        &self,
-        caller: &Caller,
-        fresh: &Fresh,
-        intent: Intent,
-    ) -> Result<Outcome, Error> {
+    /// Commits what a caller asks for, or says what a conflict means.
+    pub(crate) async fn intend(&self, caller: &Caller, intent: Intent) -> Result<Outcome, Error> {
         let Intent {
             action,
             object,
@@ -67,16 +61,10 @@ impl Engine {
             Ok(done) => return Ok(done),
             Err(error) => error,
         };
-        if error.is_conflict_at(&idempotency::CLAIM) {
-            return Err(self.twin_answer(fresh).await);
-        }
         let refusal = refusals
             .into_iter()
             .find(|(statement, _)| error.is_conflict_at(statement));
-        Err(match refusal {
-            Some((_, refusal)) => self.or_twin(fresh, refusal).await,
-            None => error.into(),
-        })
+        Err(refusal.map_or_else(|| error.into(), |(_, refusal)| refusal))
     }
 
     /// Commits a change and its record. Nothing a caller asked for is stored by another way.

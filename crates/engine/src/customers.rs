@@ -104,7 +104,7 @@ impl Engine {
             .append(self.answered(&fresh, &id, now, &answer)?)
             .append(self.tell(caller.place, &[created]));
         let intent = Intent::new("customer.create", id, steps);
-        self.intend(caller, &fresh, intent).await?;
+        self.intend(caller, intent).await?;
         Ok(Done {
             status: 201,
             object: customer,
@@ -171,7 +171,7 @@ impl Engine {
             .append(self.tell(caller.place, &[updated]));
         let intent = Intent::new("customer.update", id, steps)
             .or(&sql::CUSTOMER_UPDATE, Error::changing("customer"));
-        self.intend(caller, &Fresh::unkeyed(), intent).await?;
+        self.intend(caller, intent).await?;
         Ok(customer)
     }
 
@@ -203,9 +203,7 @@ impl Engine {
                 Error::NotFound { object: "customer" },
             )
             .or(&sql::CARDS_DELETE_OF_CUSTOMER, Error::changing("customer"));
-        self.intend(caller, &Fresh::unkeyed(), intent)
-            .await
-            .map(drop)
+        self.intend(caller, intent).await.map(drop)
     }
 }
 

@@ -26,6 +26,7 @@ use crate::{
     checkout::Checkout,
     detection::Detection,
     drive::OrderSigner,
+    idempotency::Lately,
     limits::{Limits, Shared},
     refusals::Refusals,
     signing_keys::VerifierCache,
@@ -136,6 +137,7 @@ pub(crate) struct Parts {
     pub(crate) orders: OrderSigner,
     pub(crate) webhooks: Outbound,
     pub(crate) settling: Settling,
+    pub(crate) lately: Lately,
 }
 
 /// The api's log, whose personal values are sealed under a key of the api's own: for whoever verifies it.
@@ -208,6 +210,7 @@ impl Engine {
             render: settings.render,
             webhooks: settings.webhooks,
             settling: Settling::default(),
+            lately: Lately::default(),
         }));
         engine.load_blocks().await?;
         Ok(engine)

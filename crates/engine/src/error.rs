@@ -5,7 +5,7 @@
 use coffer_core::{Currency, Malformed};
 use coffer_net::contract::{self, Refusal};
 
-use crate::{CapExcess, Held, idempotency::StoredAnswer};
+use crate::{CapExcess, Held, idempotency::StoredAnswer, store::idempotency};
 
 /// Why the engine did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,6 +128,8 @@ impl From<coffer_db::Error> for Error {
                 tracing::warn!(%cause, "the store cannot serve");
                 Self::Unavailable
             }
+            // A twin was faster.
+            error if error.is_conflict_at(&idempotency::CLAIM) => Self::IdempotencyRunning,
             coffer_db::Error::Conflict(conflict) => {
                 tracing::error!(%conflict, "an unexpected conflict");
                 Self::Defect

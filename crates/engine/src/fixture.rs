@@ -33,10 +33,9 @@ use coffer_testkit::{Redis, TestStore};
 pub(crate) use fake_vault::{FakeVault, Script, authorizations, captures, refunds};
 
 use crate::{
-    Begun, CallOrigin, Caller, CardInput, DetectionSettings, Done, Engine, Error, Fresh,
-    IdempotencyKey, KeySettings, LimitSettings, Metadata, NewApiKey, NewPayment, NewSigningKey,
-    Payment, Presented, ReadRecords, RegisteredKey, Render, Settings, SigningKey, Steward, Text,
-    TokenRef, detection,
+    CallOrigin, Caller, CardInput, DetectionSettings, Done, Engine, Error, Fresh, IdempotencyKey,
+    KeySettings, LimitSettings, Metadata, NewApiKey, NewPayment, NewSigningKey, Payment, Presented,
+    ReadRecords, RegisteredKey, Render, Settings, SigningKey, Steward, Text, TokenRef, detection,
 };
 
 /// A key server that is away: nothing in these tests needs it.
@@ -202,33 +201,33 @@ impl Shop {
             .await
     }
 
-    /// A first request with this idempotency key, however often it is asked before one is done.
-    pub(crate) async fn fresh(&self, caller: &Caller, key: &str) -> Fresh {
+    /// A request with this idempotency key.
+    pub(crate) fn fresh(&self, caller: &Caller, key: &str) -> Fresh {
         let key = IdempotencyKey::parse(key).unwrap();
-        match self.engine.begin(caller, key, b"same").await.unwrap() {
-            Begun::Fresh(fresh) => fresh,
-            Begun::Replay(_) => panic!("it was answered before"),
-        }
+        self.engine.fresh(caller, key, b"same")
+    }
+
+    /// As the api does it with this idempotency key, in a process that does not remember it.
+    pub(crate) async fn once<T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        caller: &Caller,
+        key: &str,
+        act: impl FnOnce(Fresh) -> F,
+    ) -> Result<T, Error> {
+        self.engine.0.lately.forget();
+        self.engine.once(self.fresh(caller, key), act).await
     }
 
     /// A payment with an idempotency key, as the api makes it.
     pub(crate) async fn pay_once(&self, key: &str) -> Result<Vec<u8>, Error> {
         let caller = self.caller("POST /v1/payments").await;
-        match self
-            .engine
-            .begin(&caller, IdempotencyKey::parse(key).unwrap(), b"same")
-            .await?
-        {
-            Begun::Replay(answer) => Ok(answer.body),
-            Begun::Fresh(fresh) => match self
-                .engine
-                .payment_create(&caller, fresh, payment(CaptureMode::Automatic))
-                .await
-            {
-                Ok(done) => Ok((RENDER.payment)(&done.object)),
-                Err(Error::Answered(answer)) => Ok(answer.body),
-                Err(error) => Err(error),
-            },
+        let fresh = self.fresh(&caller, key);
+        let new = payment(CaptureMode::Automatic);
+        let pay = |fresh| self.engine.payment_create(&caller, fresh, new);
+        match self.engine.once(fresh, pay).await {
+            Ok(done) => Ok((RENDER.payment)(&done.object)),
+            Err(Error::Answered(answer)) => Ok(answer.body),
+            Err(error) => Err(error),
         }
     }
 }

@@ -2,8 +2,15 @@
 //!
 //! The key is claimed in the intent's transaction and the answer stored in the outcome's, so a crash between them
 //! leaves a claimed key without an answer, which the sweeper fills in when it settles the payment.
+//!
+//! Nearly every key is new, and its claim is what finds out. So nothing is read before the act: only a key that this process
+//! was given lately is looked for first, and a request that was refused is asked whether a twin is why.
 
-use std::time::Duration;
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use coffer_core::{
     Malformed, Timestamp,
@@ -17,6 +24,8 @@ use crate::{Caller, Engine, Error, rows::key_of, store::idempotency as sql};
 
 /// How often a waiting twin looks for the first one's answer, should this process not be the one that runs it.
 const TWIN_POLL: Duration = Duration::from_millis(100);
+/// How many keys are remembered.
+const LATELY_MAX: u64 = 16_384;
 
 /// The value of an `Idempotency-Key` header: 1 to 255 visible ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,17 +57,8 @@ pub struct StoredAnswer {
     pub body: Vec<u8>,
 }
 
-/// What a POST turned out to be.
-#[derive(Debug)]
-pub enum Begun {
-    /// The first with its key.
-    Fresh(Fresh),
-    /// A repeat.
-    Replay(StoredAnswer),
-}
-
-/// Proof that no request with this key was answered before. Consumed by the operation, whose first transaction claims
-/// the key; of two that hold one, a single claim commits.
+/// A request that counts as the first with its idempotency key until its first transaction claims the key. The operation
+/// consumes it: of several that hold one, a single claim commits.
 #[derive(Debug)]
 pub struct Fresh(Option<Claim>);
 
@@ -68,6 +68,52 @@ struct Claim {
     route: &'static str,
     key: String,
     digest: [u8; 32],
+}
+
+/// Why an act was not done.
+pub trait Failure: From<Error> {
+    /// Whether it was refused for what it asks, and not because something failed or is away.
+    fn is_refusal(&self) -> bool;
+}
+
+impl Failure for Error {
+    fn is_refusal(&self) -> bool {
+        !matches!(self, Self::Unavailable | Self::Sealed | Self::Defect)
+    }
+}
+
+/// The keys that this process was given lately, by a hash each that nobody else can tell. One that is forgotten here costs
+/// its repetition a transaction in vain, no more.
+pub(crate) struct Lately {
+    hasher: RandomState,
+    given: Box<[AtomicU64]>,
+}
+
+impl Default for Lately {
+    fn default() -> Self {
+        Self {
+            hasher: RandomState::new(),
+            given: (0..LATELY_MAX).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+}
+
+impl Lately {
+    /// As a process that has just begun.
+    #[cfg(test)]
+    pub(crate) fn forget(&self) {
+        for slot in &self.given {
+            slot.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it was given before; it is from now on.
+    fn given(&self, claim: &Claim) -> bool {
+        let hash = (self.hasher).hash_one((claim.place, claim.route, claim.key.as_str()));
+        let slot = usize::try_from(hash % LATELY_MAX).unwrap_or_default();
+        let slot = self.given.get(slot);
+        slot.is_some_and(|slot| slot.swap(hash, Ordering::Relaxed) == hash)
+    }
 }
 
 impl Fresh {
@@ -147,18 +193,11 @@ impl Engine {
     }
 
     /// Stores the answer to a request that found everything as it asked for: it is an answer to be repeated too.
-    pub(crate) async fn answer_unchanged(
-        &self,
-        fresh: &Fresh,
-        answered: Transaction,
-    ) -> Result<(), Error> {
-        if answered.is_empty() {
-            return Ok(());
+    pub(crate) async fn answer_unchanged(&self, answered: Transaction) -> Result<(), Error> {
+        if !answered.is_empty() {
+            self.db().transact(answered).await?;
         }
-        match self.db().transact(answered).await {
-            Err(error) if error.is_conflict_at(&sql::CLAIM) => Err(self.twin_answer(fresh).await),
-            done => Ok(done.map(drop)?),
-        }
+        Ok(())
     }
 
     /// Stores the answer of the request that waits for this object, if one does and has none yet.
@@ -184,56 +223,64 @@ impl Engine {
         Ok(seal(&self.secrets().answers, &context, &answer.body)?)
     }
 
-    /// Finds out whether a POST with this key is the first. A twin of one that still runs waits for its answer.
-    ///
-    /// # Errors
-    /// [`Error::IdempotencyMismatch`] when the key was used for another body, [`Error::IdempotencyRunning`] when the
-    /// first still runs after the wait.
-    pub async fn begin(
-        &self,
-        caller: &Caller,
-        key: IdempotencyKey,
-        body: &[u8],
-    ) -> Result<Begun, Error> {
+    /// A request with this key.
+    #[must_use]
+    pub fn fresh(&self, caller: &Caller, key: IdempotencyKey, body: &[u8]) -> Fresh {
         let context = Context::new("coffer idempotency v1")
             .text(caller.origin.route)
             .bytes(body);
         let digest = *self.secrets().idempotency.mac(&context).as_bytes();
-        let claim = Claim {
+        Fresh(Some(Claim {
             place: caller.place,
             route: caller.origin.route,
             key: key.0,
             digest,
+        }))
+    }
+
+    /// Does what a POST asks for, unless it was done before: then the first one's answer is the answer, as
+    /// [`Error::Answered`]. A twin of one that still runs waits for it.
+    ///
+    /// # Errors
+    /// Those of the act; [`Error::IdempotencyMismatch`] when the key was used for another body, and
+    /// [`Error::IdempotencyRunning`] when the first still runs after the wait.
+    pub async fn once<T, E: Failure, F: Future<Output = Result<T, E>>>(
+        &self,
+        fresh: Fresh,
+        act: impl FnOnce(Fresh) -> F,
+    ) -> Result<T, E> {
+        let Some(claim) = fresh.0.clone() else {
+            return act(fresh).await;
         };
-        match self.stored(&claim).await? {
-            None => Ok(Begun::Fresh(Fresh(Some(claim)))),
-            Some(Some(answer)) => Ok(Begun::Replay(answer)),
-            Some(None) => self.await_twin(&claim).await.map(Begun::Replay),
+        if self.0.lately.given(&claim)
+            && let Some(first) = self.first_answer(&claim, true).await
+        {
+            return Err(first.into());
+        }
+        match act(fresh).await {
+            Ok(done) => Ok(done),
+            // Or a twin would be told that the token is used or the payment captured, by its own request.
+            Err(failure) => Err(
+                match self.first_answer(&claim, failure.is_refusal()).await {
+                    Some(first) => first.into(),
+                    None => failure,
+                },
+            ),
         }
     }
 
-    /// For an operation whose claim met a twin's: that one's answer.
-    pub(crate) async fn twin_answer(&self, fresh: &Fresh) -> Error {
-        match &fresh.0 {
-            None => Error::Defect,
-            Some(claim) => match self.await_twin(claim).await {
+    /// What a request with this key is told that is not the first: its answer, or why there is none yet. Only who was refused
+    /// waits for one: who failed may have claimed the key itself.
+    async fn first_answer(&self, claim: &Claim, waits: bool) -> Option<Error> {
+        match self.stored(claim).await {
+            Ok(None) => None,
+            Ok(Some(None)) if !waits => None,
+            Ok(Some(None)) => Some(match self.await_twin(claim).await {
                 Ok(answer) => Error::Answered(answer),
                 Err(error) => error,
-            },
-        }
-    }
-
-    /// For an operation that cannot be done: if that is because a twin was faster, that one's answer. Without it a twin
-    /// would be told that the token is used or the payment captured, by its own request.
-    pub(crate) async fn or_twin(&self, fresh: &Fresh, error: Error) -> Error {
-        match &fresh.0 {
-            None => error,
-            Some(claim) => match self.stored(claim).await {
-                Ok(None) => error,
-                Ok(Some(Some(answer))) => Error::Answered(answer),
-                Ok(Some(None)) => self.twin_answer(fresh).await,
-                Err(error) => error,
-            },
+            }),
+            Ok(Some(Some(answer))) => Some(Error::Answered(answer)),
+            Err(error) => Some(error),
         }
     }
 
@@ -285,8 +332,73 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
+    use coffer_core::payment::CaptureMode;
+
     use super::*;
-    use crate::fixture::Shop;
+    use crate::{
+        Payment,
+        fixture::{Shop, captures, payment},
+    };
+
+    /// What is done for a key that was used before, whether or not the process remembers it.
+    async fn again(shop: &Shop, remembered: bool, body: &[u8]) -> Result<Done<Payment>, Error> {
+        if !remembered {
+            shop.engine.0.lately.forget();
+        }
+        let caller = shop.caller("POST /v1/payments").await;
+        let key = IdempotencyKey::parse("order-1").unwrap();
+        let fresh = shop.engine.fresh(&caller, key, body);
+        let new = payment(CaptureMode::Automatic);
+        let pay = |fresh| shop.engine.payment_create(&caller, fresh, new);
+        shop.engine.once(fresh, pay).await
+    }
+
+    #[tokio::test]
+    async fn a_key_is_not_for_another_body() {
+        let shop = Shop::open().await;
+        shop.pay_once("order-1").await.unwrap();
+        for remembered in [true, false] {
+            let refused = again(&shop, remembered, b"other").await.unwrap_err();
+            assert_eq!(refused, Error::IdempotencyMismatch, "{remembered}");
+        }
+        assert_eq!(shop.vault.moved(captures).0, 1);
+    }
+
+    #[tokio::test]
+    async fn a_repeat_is_answered_though_what_it_asks_for_cannot_be_done_any_more() {
+        let shop = Shop::open().await;
+        let first = shop.pay_once("order-1").await.unwrap();
+        for failure in [Error::Unavailable, Error::TokenUsed] {
+            let caller = shop.caller("POST /v1/payments").await;
+            let fails = async |_| Err::<(), _>(failure.clone());
+            let answered = shop.once(&caller, "order-1", fails).await.unwrap_err();
+            assert!(matches!(answered, Error::Answered(answer) if answer.body == first));
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_done_for_a_repeat_that_is_remembered() {
+        let shop = Shop::open().await;
+        shop.pay_once("order-1").await.unwrap();
+        let caller = shop.caller("POST /v1/payments").await;
+        let done = async |_| -> Result<(), Error> { panic!("it was done again") };
+        let fresh = shop.fresh(&caller, "order-1");
+        let answered = shop.engine.once(fresh, done).await.unwrap_err();
+        assert!(matches!(answered, Error::Answered(_)));
+    }
+
+    #[tokio::test]
+    async fn who_failed_after_its_own_claim_does_not_wait_for_itself() {
+        let shop = Shop::open().await;
+        let caller = shop.caller("POST /v1/payments").await;
+        let fails = async |fresh: Fresh| {
+            let claim = fresh.claim("pay_1", shop.engine.now());
+            shop.engine.db().transact(claim).await?;
+            Err::<(), _>(Error::Unavailable)
+        };
+        let failed = shop.once(&caller, "order-1", fails).await.unwrap_err();
+        assert_eq!(failed, Error::Unavailable);
+    }
 
     #[tokio::test]
     async fn a_stored_answer_is_ciphertext_and_opens_in_its_own_row_only() {

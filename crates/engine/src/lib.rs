@@ -77,7 +77,7 @@ pub use detection::{Block, DetectionSettings, Held, Subject};
 pub use engine::{Engine, Render, Settings, log_of};
 pub use error::Error;
 pub use events::EventFilter;
-pub use idempotency::{Begun, Done, Fresh, IdempotencyKey, StoredAnswer};
+pub use idempotency::{Done, Failure, Fresh, IdempotencyKey, StoredAnswer};
 pub use intakes::IntakeGrant;
 pub use limits::{Allowance, Excess, LimitName, LimitSettings, Passage, SHARED_SCRIPT};
 pub use page::{Listed, Page};

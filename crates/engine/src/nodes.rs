@@ -10,8 +10,8 @@ use coffer_db::{Statement, params};
 use coffer_net::contract::vault::AttemptOutcome;
 
 use crate::{
-    Begun, Caller, Engine, Error, EventFilter, Fresh, IdempotencyKey, Metadata, NewCustomer,
-    NewRefund, Page, TokenRef,
+    Caller, Engine, Error, EventFilter, Fresh, IdempotencyKey, Metadata, NewCustomer, NewRefund,
+    Page, TokenRef,
     fixture::{Script, Shop, authorizations, payment, refunds},
     ledger::SETTLE_AFTER_MS,
     rows::key_of,
@@ -36,16 +36,12 @@ async fn customer(engine: &Engine, caller: &Caller) -> CustomerId {
 /// The answer, however it came about.
 async fn pay_once(engine: &Engine, caller: &Caller, key: &str) -> String {
     let key = IdempotencyKey::parse(key).unwrap();
-    let answer = match engine.begin(caller, key, b"same").await.unwrap() {
-        Begun::Replay(answer) => answer.body,
-        Begun::Fresh(fresh) => {
-            let new = payment(CaptureMode::Automatic);
-            match engine.payment_create(caller, fresh, new).await {
-                Ok(done) => return done.object.id.to_string(),
-                Err(Error::Answered(answer)) => answer.body,
-                Err(error) => panic!("{error}"),
-            }
-        }
+    let new = payment(CaptureMode::Automatic);
+    let pay = |fresh| engine.payment_create(caller, fresh, new);
+    let answer = match engine.once(engine.fresh(caller, key, b"same"), pay).await {
+        Ok(done) => return done.object.id.to_string(),
+        Err(Error::Answered(answer)) => answer.body,
+        Err(error) => panic!("{error}"),
     };
     let text = String::from_utf8(answer).unwrap();
     text.split(' ').next().unwrap().to_owned()

@@ -49,12 +49,7 @@ impl Engine {
         if let Some(customer) = new.customer {
             self.customer(caller, customer).await?;
         }
-        let found = match self.find_card(caller, &new).await {
-            Ok(found) => found,
-            // A twin may have used the token up meanwhile.
-            Err(error) => return Err(self.or_twin(&fresh, error).await),
-        };
-        let Some((found, card)) = found else {
+        let Some((found, card)) = self.find_card(caller, &new).await? else {
             return self.payment_await_card(caller, &fresh, new, provider).await;
         };
         let now = self.now();
@@ -64,10 +59,7 @@ impl Engine {
         let key = caller.known.key();
         ledger.maker = Some(key.id);
         let mut attempt = self.attempt(Operation::Authorize, money.amount(), id.to_string(), now);
-        let reserve = match self.reserve(key, &mut attempt, &ledger.payment).await {
-            Ok(reserve) => reserve,
-            Err(error) => return Err(self.or_twin(&fresh, error).await),
-        };
+        let reserve = self.reserve(key, &mut attempt, &ledger.payment).await?;
         let act = self.authorization(&ledger, &attempt, found, money).await?;
         let job = perform(&ledger, &attempt, act);
 
@@ -77,7 +69,7 @@ impl Engine {
         let intent = ledger.insert(now).append(fresh.claim(&id.to_string(), now));
         let intent = Intent::new("payment.create", id, intent.append(reserve))
             .or(&caps::COUNT, Error::changing("cap"));
-        match self.intend(caller, &fresh, intent).await {
+        match self.intend(caller, intent).await {
             Ok(done) => self.watch_caps(key, reserved.as_ref(), &done),
             Err(error) if error == Error::changing("cap") => {
                 return Err(self.no_room(key, &ledger).await);
@@ -183,7 +175,7 @@ impl Engine {
             body: (self.0.render.payment)(&ledger.payment),
         };
         let intent = insert.append(self.answered(fresh, &id, now, &answer)?);
-        self.intend(caller, fresh, Intent::new("payment.create", id, intent))
+        self.intend(caller, Intent::new("payment.create", id, intent))
             .await?;
         Ok(Done {
             status: 201,
@@ -201,7 +193,7 @@ impl Engine {
         let mut ledger = self.ledger(caller.place, id).await?;
         if ledger.payment.status != PaymentStatus::RequiresCard {
             // A card was entered, or a twin was faster, since the caller's request was looked at.
-            return Err(self.or_twin(fresh, Error::changing("payment")).await);
+            return Err(Error::changing("payment"));
         }
         ledger.close(Closing::Canceled, EventType::PaymentCanceled);
         let (update, happened) = ledger.update(now);
@@ -215,7 +207,7 @@ impl Engine {
             .append(self.tell(caller.place, &happened));
         let intent = Intent::new("payment.cancel", id, steps)
             .or(&sql::PAYMENT_UPDATE, Error::changing("payment"));
-        self.intend(caller, fresh, intent).await?;
+        self.intend(caller, intent).await?;
         Ok(Done {
             status: 200,
             object: ledger.payment,
@@ -352,7 +344,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        IdempotencyKey, Page, PaymentFilter,
+        Page, PaymentFilter,
         fixture::{Shop, authorizations, captures, merchant, origin, presented},
     };
 
@@ -410,18 +402,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_idempotency_key_is_not_for_another_body() {
-        let shop = Shop::open().await;
-        shop.pay_once("order-1").await.unwrap();
-        let caller = shop.caller("POST /v1/payments").await;
-        let again = shop
-            .engine
-            .begin(&caller, IdempotencyKey::parse("order-1").unwrap(), b"other")
-            .await;
-        assert_eq!(again.unwrap_err(), Error::IdempotencyMismatch);
-    }
-
-    #[tokio::test]
     async fn a_request_of_which_nothing_was_sent_may_be_made_again() {
         let shop = Shop::open().await;
         for (nothing_done, told) in [
@@ -463,13 +443,10 @@ mod tests {
         let shop = Shop::open().await;
         let id = shop.pay(CaptureMode::Manual).await.unwrap().object.id;
         let caller = shop.caller("POST /v1/payments/{id}/capture").await;
-        let (one, two) = (
-            shop.fresh(&caller, "key").await,
-            shop.fresh(&caller, "key").await,
-        );
-        let done = shop.engine.payment_capture(&caller, one, id, None).await;
+        let capture = |fresh| shop.engine.payment_capture(&caller, fresh, id, None);
+        let done = shop.once(&caller, "key", capture).await;
         assert_eq!(done.unwrap().object.status, PaymentStatus::Captured);
-        let twin = shop.engine.payment_capture(&caller, two, id, None).await;
+        let twin = shop.once(&caller, "key", capture).await;
         assert!(matches!(twin.unwrap_err(), Error::Answered(answer) if answer.status == 200));
         assert_eq!(shop.vault.moved(captures), (1, 1999));
     }

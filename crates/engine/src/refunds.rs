@@ -340,16 +340,12 @@ mod tests {
         let shop = Shop::open().await;
         let payment = shop.pay(CaptureMode::Automatic).await.unwrap().object.id;
         let caller = shop.caller("POST /v1/refunds").await;
-        let (one, two) = (
-            shop.fresh(&caller, "key").await,
-            shop.fresh(&caller, "key").await,
-        );
-        let all = || refund(payment, None);
-        shop.engine
-            .refund_create(&caller, one, all())
-            .await
-            .unwrap();
-        let twin = shop.engine.refund_create(&caller, two, all()).await;
+        let all = |fresh| {
+            let new = refund(payment, None);
+            shop.engine.refund_create(&caller, fresh, new)
+        };
+        shop.once(&caller, "key", all).await.unwrap();
+        let twin = shop.once(&caller, "key", all).await;
         assert!(matches!(twin.unwrap_err(), Error::Answered(answer) if answer.status == 201));
     }
 

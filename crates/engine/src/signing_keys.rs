@@ -22,12 +22,8 @@ use coffer_db::{Transaction, params};
 use coffer_net::contract::Place;
 
 use crate::{
-    Done, Engine, Error, Fresh, Listed, Page, Steward, StoredAnswer, Text,
-    commit::By,
-    events::Happened,
-    room::Room,
-    rows::key_of,
-    store::{idempotency, signing_keys as sql},
+    Done, Engine, Error, Fresh, Listed, Page, Steward, StoredAnswer, Text, commit::By,
+    events::Happened, room::Room, rows::key_of, store::signing_keys as sql,
 };
 
 pub use client::SigningKeyClient;
@@ -80,7 +76,7 @@ impl Engine {
         let steps = ROOM.hold(key.place).one(&sql::INSERT, key.insert());
         let steps = steps.append(self.answered_signing_key(&fresh, &key, 201)?);
         let created = [(EventType::SigningKeyCreated, &key)];
-        self.commit_signing_key(steward.by(), &fresh, &created, steps)
+        self.commit_signing_key(steward.by(), &created, steps)
             .await?;
         Ok(Done {
             status: 201,
@@ -138,12 +134,11 @@ impl Engine {
         let mut old = self.signing_key(steward.place(), id).await?;
         let (version, state) = (old.version, old.state(self.now()));
         if state != SigningKeyState::Active {
-            let refusal = Error::State {
+            return Err(Error::State {
                 object: OBJECT,
                 status: state.as_str(),
                 needed: "active",
-            };
-            return Err(self.or_twin(&fresh, refusal).await);
+            });
         }
         let client = match old.client {
             Some(client) => Some(self.client(steward, client.api_key).await?.0),
@@ -169,7 +164,7 @@ impl Engine {
             (EventType::SigningKeyRotated, &old),
             (EventType::SigningKeyCreated, &key),
         ];
-        self.commit_signing_key(steward.by(), &fresh, &happened, steps)
+        self.commit_signing_key(steward.by(), &happened, steps)
             .await?;
         Ok(Done {
             status: 201,
@@ -229,14 +224,13 @@ impl Engine {
         }
         let answered = self.answered_signing_key(fresh, &key, 200)?;
         if is_over {
-            self.answer_unchanged(fresh, answered).await?;
+            self.answer_unchanged(answered).await?;
             return Ok(key);
         }
         let steps = Transaction::new()
             .one(&sql::UPDATE, key.update(version))
             .append(answered);
-        self.commit_signing_key(by, fresh, &[(event, &key)], steps)
-            .await?;
+        self.commit_signing_key(by, &[(event, &key)], steps).await?;
         Ok(key)
     }
 
@@ -294,7 +288,6 @@ impl Engine {
     async fn commit_signing_key(
         &self,
         by: By<'_>,
-        fresh: &Fresh,
         happened: &[(EventType, &SigningKey)],
         steps: Transaction,
     ) -> Result<(), Error> {
@@ -313,18 +306,15 @@ impl Engine {
             self.0.verifiers.forget(key.id);
             return Ok(());
         };
-        let refusal = if error.is_conflict_at(&idempotency::CLAIM) {
-            return Err(self.twin_answer(fresh).await);
-        } else if error.is_conflict_at(&sql::INSERT) {
+        Err(if error.is_conflict_at(&sql::INSERT) {
             public_key::known_already()
         } else if error.is_conflict_at(ROOM.statement) {
             ROOM.full()
         } else if error.is_conflict_at(&sql::UPDATE) {
             Error::changing(OBJECT)
         } else {
-            return Err(error.into());
-        };
-        Err(self.or_twin(fresh, refusal).await)
+            error.into()
+        })
     }
 }
 
@@ -347,7 +337,7 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
-    use crate::{IdempotencyKey, fixture::Shop};
+    use crate::fixture::Shop;
 
     fn name() -> Text<SIGNING_KEY_NAME_MAX> {
         Text::parse("server".to_owned()).unwrap()
@@ -541,18 +531,14 @@ mod tests {
             make(&shop).await,
             shop.caller("POST /v1/signing_keys").await,
         );
-        let (first, twin) = (
-            shop.fresh(&caller, "once").await,
-            shop.fresh(&caller, "once").await,
-        );
         let rotate = |fresh| {
             let new = NewSigningKey::Generated(SignatureAlgorithm::Ed25519);
             let steward = Steward::Operator(shop.place);
             shop.engine
                 .signing_key_rotate(steward, fresh, old.id, (new, Overlap::default()))
         };
-        rotate(first).await.ok().unwrap();
-        let answered = rotate(twin).await.err();
+        shop.once(&caller, "once", rotate).await.ok().unwrap();
+        let answered = shop.once(&caller, "once", rotate).await.err();
         assert!(matches!(answered, Some(Error::Answered(_))), "{answered:?}");
     }
 
@@ -561,17 +547,13 @@ mod tests {
         let shop = Shop::open().await;
         let caller = shop.caller("POST /v1/signing_keys").await;
         let make = async || {
-            let key = IdempotencyKey::parse("once").unwrap();
-            let fresh = match shop.engine.begin(&caller, key, b"same").await.unwrap() {
-                crate::Begun::Fresh(fresh) => fresh,
-                crate::Begun::Replay(answer) => return answer.body,
+            let create = |fresh| {
+                let new = NewSigningKey::Generated(SignatureAlgorithm::Ed25519);
+                let steward = Steward::Caller(&caller);
+                shop.engine
+                    .signing_key_create(steward, fresh, (name(), None), new)
             };
-            let new = NewSigningKey::Generated(SignatureAlgorithm::Ed25519);
-            let steward = Steward::Caller(&caller);
-            let made = shop
-                .engine
-                .signing_key_create(steward, fresh, (name(), None), new);
-            match made.await {
+            match shop.once(&caller, "once", create).await {
                 Ok(done) => done.object.0.id.to_string().into_bytes(),
                 Err(Error::Answered(answer)) => answer.body,
                 Err(error) => panic!("{error}"),

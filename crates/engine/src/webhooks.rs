@@ -150,7 +150,7 @@ impl Engine {
         let steps = ROOM.hold(caller.place).one(&sql::INSERT, row);
         let steps = steps.append(self.answered_endpoint(&fresh, &endpoint, 201)?);
         let created = EventType::WebhookEndpointCreated;
-        self.change_endpoint(caller, &fresh, (created, &endpoint), steps)
+        self.change_endpoint(caller, (created, &endpoint), steps)
             .await?;
         Ok(Done {
             status: 201,
@@ -226,7 +226,7 @@ impl Engine {
         ];
         let steps = Transaction::new().one(&sql::UPDATE, row);
         let updated = EventType::WebhookEndpointUpdated;
-        self.change_endpoint(caller, &Fresh::unkeyed(), (updated, &endpoint), steps)
+        self.change_endpoint(caller, (updated, &endpoint), steps)
             .await?;
         Ok(endpoint)
     }
@@ -247,7 +247,7 @@ impl Engine {
             .one(&sql::DELETE, params![account, mode, id.to_string()])
             .any(&sql::QUEUE_DROP, params![queue_of(id)]);
         let deleted = EventType::WebhookEndpointDeleted;
-        self.change_endpoint(caller, &Fresh::unkeyed(), (deleted, &endpoint), steps)
+        self.change_endpoint(caller, (deleted, &endpoint), steps)
             .await
     }
 
@@ -268,7 +268,6 @@ impl Engine {
     async fn change_endpoint(
         &self,
         caller: &Caller,
-        fresh: &Fresh,
         (event, endpoint): (EventType, &WebhookEndpoint),
         steps: Transaction,
     ) -> Result<(), Error> {
@@ -280,7 +279,7 @@ impl Engine {
             .or(&sql::ROTATE, Error::changing(OBJECT))
             .or(&sql::END_ROTATION, Error::changing(OBJECT))
             .or(&sql::DELETE, Error::NotFound { object: OBJECT });
-        self.intend(caller, fresh, intent).await.map(drop)
+        self.intend(caller, intent).await.map(drop)
     }
 }
 

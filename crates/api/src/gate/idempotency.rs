@@ -1,29 +1,41 @@
-//! `Idempotency-Key`: whether a POST is the first of its kind.
+//! `Idempotency-Key`: what makes a POST one that is done once.
 
 use bytes::Bytes;
-use coffer_engine::{Begun, Caller, Fresh, IdempotencyKey};
+use coffer_engine::{Caller, Fresh, IdempotencyKey};
 use http::{HeaderMap, HeaderName, Uri};
 
 use crate::{
-    Api, card_numbers,
-    problems::{Code, Problem, Stop},
+    Api,
+    call::Call,
+    card_numbers,
+    problems::{Code, Problem},
+    routes::{Post, Work},
 };
 
 /// The header with the caller's name for what it wants to happen once.
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// Finds out whether a POST is the first of its kind. The address belongs to what was asked, beside the body.
-pub(super) async fn begin(
+/// What a POST counts as the first with. The address belongs to what was asked, beside the body.
+pub(super) fn fresh(
     api: &Api,
     caller: &Caller,
     (headers, uri): (&HeaderMap, &Uri),
     body: &Bytes,
-) -> Result<Begun, Stop> {
+) -> Result<Fresh, Problem> {
     let Some(key) = idempotency_key(headers)? else {
-        return Ok(Begun::Fresh(Fresh::unkeyed()));
+        return Ok(Fresh::unkeyed());
     };
     let asked = [uri.path().as_bytes(), b"\n", body].concat();
-    Ok(api.engine().begin(caller, key, &asked).await?)
+    Ok(api.engine().fresh(caller, key, &asked))
+}
+
+/// The work that a POST asks for, or the answer that it got before.
+pub(super) fn once(api: &Api, fresh: Fresh, call: Call, handler: Post) -> Work {
+    let api = api.clone();
+    Box::pin(async move {
+        let act = |fresh| handler(api.clone(), call, fresh);
+        api.engine().once(fresh, act).await
+    })
 }
 
 pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {

@@ -12,10 +12,8 @@ use super::{
     key::{ApiKey, StoredKey, StoredState},
 };
 use crate::{
-    Done, Engine, Error, Fresh, Steward, StoredAnswer, Text,
-    commit::By,
-    events::Happened,
-    store::{api_keys as sql, idempotency},
+    Done, Engine, Error, Fresh, Steward, StoredAnswer, Text, commit::By, events::Happened,
+    store::api_keys as sql,
 };
 
 /// How often a change of a key is begun anew because the key changed meanwhile.
@@ -181,14 +179,10 @@ impl Engine {
             let (version, now) = (stored.key.version, self.now());
             let before = stored.key.clone();
             let Asked { by, fresh } = asked();
-            let step = match step(Box::new(stored), now) {
-                Ok(step) => step,
-                Err(refusal) => return Err(self.or_twin(fresh, refusal).await),
-            };
-            let (key, steps, event) = match step {
+            let (key, steps, event) = match step(Box::new(stored), now)? {
                 Step::Done => {
                     let answered = self.answered_key(fresh, &before, 200)?;
-                    self.answer_unchanged(fresh, answered).await?;
+                    self.answer_unchanged(answered).await?;
                     return Ok(before);
                 }
                 Step::To(mut stored, event) => {
@@ -201,9 +195,6 @@ impl Engine {
             let steps = steps.append(self.answered_key(fresh, &key, 200)?);
             match self.commit_key(by, &key, event, steps).await {
                 Ok(()) => return Ok(key),
-                Err(error) if error.is_conflict_at(&idempotency::CLAIM) => {
-                    return Err(self.twin_answer(fresh).await);
-                }
                 Err(error) if error.is_conflict_at(&sql::UPDATE) => {}
                 Err(error) => return Err(error.into()),
             }

@@ -230,17 +230,13 @@ mod tests {
         let shop = Shop::open().await;
         let (id, _) = shop.make_key(KeyKind::Secret, Permissions::full()).await;
         let caller = shop.caller("POST /v1/api_keys/{id}/rotate").await;
-        let (first, twin) = (
-            shop.fresh(&caller, "once").await,
-            shop.fresh(&caller, "once").await,
-        );
         let rotate = |fresh| {
             let steward = Steward::Caller(&caller);
             shop.engine
                 .api_key_rotate(steward, fresh, id, Overlap::default())
         };
-        rotate(first).await.ok().unwrap();
-        let answered = rotate(twin).await.err();
+        shop.once(&caller, "once", rotate).await.ok().unwrap();
+        let answered = shop.once(&caller, "once", rotate).await.err();
         assert!(matches!(answered, Some(Error::Answered(_))), "{answered:?}");
     }
 

@@ -9,7 +9,7 @@ use crate::{
     commit::By,
     drive::perform,
     ledger::{Attempt, Ledger},
-    store::{caps, idempotency, payments as sql},
+    store::{caps, payments as sql},
 };
 
 /// How often a change is decided anew because another one came between.
@@ -35,15 +35,8 @@ impl Engine {
         for _ in 0..CONFLICTS_MAX {
             let now = self.now();
             let mut ledger = self.ledger(caller.place, id).await?;
-            let decided = match decide(self, &ledger) {
-                Ok(decided) => self.reserved(caller, decided, &ledger.payment).await,
-                Err(error) => Err(error),
-            };
-            let (attempt, act, also) = match decided {
-                Ok(decided) => decided,
-                // What a twin has just done is no reason to refuse.
-                Err(error) => return Err(self.or_twin(fresh, error).await),
-            };
+            let decided = decide(self, &ledger)?;
+            let (attempt, act, also) = self.reserved(caller, decided, &ledger.payment).await?;
             let reserved = attempt.reserved.clone();
             let job = perform(&ledger, &attempt, act);
             let claim = fresh.claim(&attempt.answers, now);
@@ -60,9 +53,6 @@ impl Engine {
                 Ok(done) => {
                     self.watch_caps(caller.known.key(), reserved.as_ref(), &done);
                     return Ok((job, ledger.once_stored()));
-                }
-                Err(error) if error.is_conflict_at(&idempotency::CLAIM) => {
-                    return Err(self.twin_answer(fresh).await);
                 }
                 Err(error)
                     if error.is_conflict_at(&sql::PAYMENT_UPDATE)

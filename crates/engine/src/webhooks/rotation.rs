@@ -39,10 +39,7 @@ impl Engine {
         let mut endpoint = self.webhook_endpoint(caller, id).await?;
         let (read_version, now) = (endpoint.version, self.now());
         let under_way = endpoint.old.as_ref().map(|old| old.times);
-        let begun = match rotation::begin(OBJECT, under_way, wanted.overlap, now) {
-            Ok(begun) => begun,
-            Err(refusal) => return Err(self.or_twin(&fresh, refusal).await),
-        };
+        let begun = rotation::begin(OBJECT, under_way, wanted.overlap, now)?;
         let keys = WebhookKeys::generate()?;
         let secret = self
             .shown_secret(caller.place, &keys, wanted.seal_to)
@@ -66,7 +63,7 @@ impl Engine {
         let steps = Transaction::new().one(&sql::ROTATE, row);
         let steps = steps.append(self.answered_endpoint(&fresh, &endpoint, 200)?);
         let event = EventType::WebhookEndpointRotated;
-        self.change_endpoint(caller, &fresh, (event, &endpoint), steps)
+        self.change_endpoint(caller, (event, &endpoint), steps)
             .await?;
         Ok(Done {
             status: 200,
@@ -87,12 +84,12 @@ impl Engine {
         let mut endpoint = self.webhook_endpoint(caller, id).await?;
         if endpoint.old.is_none() {
             let answered = self.answered_endpoint(&fresh, &endpoint, 200)?;
-            self.answer_unchanged(&fresh, answered).await?;
+            self.answer_unchanged(answered).await?;
         } else {
             let steps = self.ended(&mut endpoint);
             let steps = steps.append(self.answered_endpoint(&fresh, &endpoint, 200)?);
             let event = EventType::WebhookEndpointRotationEnded;
-            self.change_endpoint(caller, &fresh, (event, &endpoint), steps)
+            self.change_endpoint(caller, (event, &endpoint), steps)
                 .await?;
         }
         Ok(Done {
@@ -306,19 +303,14 @@ mod tests {
     async fn a_twin_of_a_rotation_gets_its_answer_and_not_that_the_endpoint_rotates() {
         let rotated = Rotated::by(0).await;
         let caller = rotated.caller().await;
-        let [first, twin] = [
-            rotated.shop.fresh(&caller, "once").await,
-            rotated.shop.fresh(&caller, "once").await,
-        ];
-        rotated.again(first, 24).await.unwrap();
-        let answered = rotated.again(twin, 24).await;
+        let again = |fresh| rotated.again(fresh, 24);
+        let (shop, caller) = (&rotated.shop, &caller);
+        shop.once(caller, "once", again).await.unwrap();
+        let answered = shop.once(caller, "once", again).await;
         assert!(matches!(answered, Err(Error::Answered(_))), "{answered:?}");
-        let [first, twin] = [
-            rotated.shop.fresh(&caller, "end").await,
-            rotated.shop.fresh(&caller, "end").await,
-        ];
-        rotated.ended(first).await.unwrap();
-        let answered = rotated.ended(twin).await;
+        let end = |fresh| rotated.ended(fresh);
+        shop.once(caller, "end", end).await.unwrap();
+        let answered = shop.once(caller, "end", end).await;
         assert!(matches!(answered, Err(Error::Answered(_))), "{answered:?}");
     }
 }
