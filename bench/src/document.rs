@@ -15,7 +15,8 @@ const HEAD: &str = "# How fast Coffer is
 Written by `bench/run`, which measures Coffer and its peers in the same run, on the machine that it names. Medians of
 the runs are shown. Compare CPU time first: it changes little between runs, throughput much. CPU is user and system time
 of the server's processes divided by the things done. A commit rate says nothing without the disk, so the time of one
-`fdatasync` of 4 KiB, measured just before, stands beside it. `reaches` tells which of its bounds a figure keeps.
+`fdatasync` of 4 KiB, measured just before, stands beside it. `reaches` tells which of its bounds a figure keeps; where a
+bound is that of a peer which is in no run, it was measured on another machine, and the row `ping` tells how this one compares.
 Coffer is built as `cargo build --release` builds it, which is with what `bench/train` has recorded of a release at work.
 ";
 
