@@ -290,10 +290,7 @@ impl From<Problem> for Stop {
 
 impl Failure for Stop {
     fn is_refusal(&self) -> bool {
-        match self {
-            Self::Problem(problem) => problem.code().row().status < 500,
-            Self::Answered(_) => true,
-        }
+        !matches!(self, Self::Problem(problem) if problem.code().row().status >= 500)
     }
 }
 
