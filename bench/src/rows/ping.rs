@@ -57,8 +57,9 @@ pub(super) async fn measure(stage: &Stage, plan: Plan) -> Measured {
                 .to_owned(),
             format!(
                 "This machine does {:.2} times as much as the one where the peers were measured that are in no run: nginx did \
-                 117,800 of these a second there. Their figures, and so the floors that come from them, are left as they are.",
-                nginx / NGINX_THERE
+                 {} of these there. Their figures, and so the floors that come from them, are left as they are.",
+                nginx / NGINX_THERE,
+                Unit::PerSecond.show(NGINX_THERE)
             ),
         ],
     }

@@ -335,31 +335,22 @@ mod tests {
     use coffer_core::payment::CaptureMode;
 
     use super::*;
-    use crate::{
-        Payment,
-        fixture::{Shop, captures, payment},
-    };
-
-    /// What is done for a key that was used before, whether or not the process remembers it.
-    async fn again(shop: &Shop, remembered: bool, body: &[u8]) -> Result<Done<Payment>, Error> {
-        if !remembered {
-            shop.engine.0.lately.forget();
-        }
-        let caller = shop.caller("POST /v1/payments").await;
-        let key = IdempotencyKey::parse("order-1").unwrap();
-        let fresh = shop.engine.fresh(&caller, key, body);
-        let new = payment(CaptureMode::Automatic);
-        let pay = |fresh| shop.engine.payment_create(&caller, fresh, new);
-        shop.engine.once(fresh, pay).await
-    }
+    use crate::fixture::{Shop, captures, payment};
 
     #[tokio::test]
     async fn a_key_is_not_for_another_body() {
         let shop = Shop::open().await;
         shop.pay_once("order-1").await.unwrap();
+        let (engine, caller) = (&shop.engine, shop.caller("POST /v1/payments").await);
         for remembered in [true, false] {
-            let refused = again(&shop, remembered, b"other").await.unwrap_err();
-            assert_eq!(refused, Error::IdempotencyMismatch, "{remembered}");
+            if !remembered {
+                engine.0.lately.forget();
+            }
+            let key = IdempotencyKey::parse("order-1").unwrap();
+            let new = payment(CaptureMode::Automatic);
+            let pay = |fresh| engine.payment_create(&caller, fresh, new);
+            let refused = engine.once(engine.fresh(&caller, key, b"other"), pay).await;
+            assert_eq!(refused, Err(Error::IdempotencyMismatch), "{remembered}");
         }
         assert_eq!(shop.vault.moved(captures).0, 1);
     }
