@@ -88,10 +88,13 @@ pub(crate) const LEAF_UNSEQUENCED: Statement = Statement::new(
      WHERE sequence IS NULL ORDER BY leaf LIMIT $1",
 );
 
+/// Asks for those without a number in other words than the index of them does: there PostgreSQL would look for several
+/// leaves among all that ever had none, as long as nobody swept them out.
 pub(crate) const LEAF_SEQUENCE: Statement = Statement::new(
     "audit_leaf_sequence",
-    "UPDATE audit_leaves SET sequence = $2 WHERE leaf = $1 AND sequence IS NULL",
-);
+    "UPDATE audit_leaves SET sequence = $2 WHERE leaf = $1 AND COALESCE(sequence, -1) = -1",
+)
+.by_key();
 
 pub(crate) const LEAF_PAGE: Statement = Statement::new(
     "audit_leaf_page",

@@ -9,13 +9,13 @@ mod address;
 mod copy;
 mod failure;
 mod finds;
-mod insertion;
 mod lanes;
 mod queue;
 mod readers;
 mod run;
 mod schema;
 mod session;
+mod several;
 mod value;
 mod writers;
 
@@ -33,7 +33,8 @@ use self::failure::Failed;
 use self::finds::{Find, Finds};
 use self::lanes::Lanes;
 use self::readers::Readers;
-use self::run::Catalog;
+use self::run::{Alike, Catalog};
+pub(crate) use self::several::for_several;
 use self::writers::{Lent, Writers};
 use crate::health::Health;
 use crate::{Disk, Error, Migration, Outcome, Row, Statement, Transaction, Unavailable, Value};
@@ -42,7 +43,8 @@ use crate::{Disk, Error, Migration, Outcome, Row, Statement, Transaction, Unavai
 const IN_FLIGHT_MAX: u32 = 4096;
 /// How often a server that failed is asked whether it works again.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// How often a transaction is run that only lost against another (a deadlock), or its connection before the commit.
+/// How often a transaction is run that only lost against another (a deadlock), or its connection before the commit, or of
+/// which not every step touched its row.
 const TRIES: u32 = 5;
 
 /// An open PostgreSQL database.
@@ -193,26 +195,30 @@ async fn end(lent: Lent, committed: bool) {
 impl Parts {
     async fn transact(&self, transaction: &Transaction) -> Result<Outcome, Error> {
         let mut tries = 1;
+        let mut alike = Alike::Together;
         loop {
-            match self.attempt(transaction).await {
+            match self.attempt(transaction, alike).await {
                 Ok(outcome) => {
                     self.health.committed();
                     return Ok(outcome);
                 }
-                Err(failed) if failed.again && tries < TRIES => tries = tries.saturating_add(1),
+                Err(failed) if failed.again && tries < TRIES => {
+                    tries = tries.saturating_add(1);
+                    alike = Alike::Apart;
+                }
                 Err(failed) => return Err(failed.error),
             }
         }
     }
 
-    async fn attempt(&self, transaction: &Transaction) -> Result<Outcome, Failed> {
+    async fn attempt(&self, transaction: &Transaction, alike: Alike) -> Result<Outcome, Failed> {
         let lent = self.writers.lend().await?;
         let client = lent
             .client()
             .ok_or(Unavailable::Closed)
             .map_err(Error::from)?;
         let transaction = slice::from_ref(transaction);
-        let done = match run::steps(client, &self.catalog, transaction).await {
+        let done = match run::steps(client, &self.catalog, transaction, alike).await {
             Ok(outcomes) => match run::commit(client).await {
                 Ok(()) => Ok(outcomes.into_iter().next().unwrap_or_default()),
                 Err(error) => Err(error.into()),

@@ -42,11 +42,18 @@ const ENTRY: Statement = Statement::new(
 /// Whoever runs it changes this one account and no other.
 const SEAL: Statement =
     Statement::new("seal", "UPDATE accounts SET seal = $2 WHERE id = $1").on_own_rows();
+/// One account, and only as long as it has no seal.
+const SEAL_FIRST: Statement = Statement::new(
+    "seal_first",
+    "UPDATE accounts SET seal = $2, balance = balance + 1 WHERE id = $1 AND seal IS NULL",
+)
+.by_key();
 const CLEAR: Statement = Statement::new("clear", "DELETE FROM entries");
 const ACCOUNT: Statement = Statement::new(
     "account",
     "SELECT id, balance, seal FROM accounts WHERE id = $1",
-);
+)
+.by_key();
 const SWAPPED: Statement =
     Statement::new("swapped", "SELECT $2 AS second, $1 AS first, $2 AS again");
 const ENTRIES: Statement = Statement::new(
@@ -56,7 +63,15 @@ const ENTRIES: Statement = Statement::new(
 const STRANGER: Statement = Statement::new("stranger", "SELECT 1 AS one");
 
 const STATEMENTS: &[&Statement] = &[
-    &PAY, &OPEN, &ENTRY, &SEAL, &CLEAR, &ACCOUNT, &SWAPPED, &ENTRIES,
+    &PAY,
+    &OPEN,
+    &ENTRY,
+    &SEAL,
+    &SEAL_FIRST,
+    &CLEAR,
+    &ACCOUNT,
+    &SWAPPED,
+    &ENTRIES,
 ];
 
 struct Fixture {
@@ -223,8 +238,12 @@ async fn an_outcome_tells_what_each_statement_touched_and_returned() {
     let t = fixture().await;
     let transaction = transfer("a", "b", 30)
         .one(&ENTRY, params!["a", -30_i64])
-        .any(&ENTRIES, params![]);
+        .any(&ENTRIES, params![])
+        .one(&ACCOUNT, params!["b"])
+        .one(&ACCOUNT, params!["a"]);
     let outcome = t.db.transact(transaction).await.unwrap();
+    let looked_at = outcome.rows(&ACCOUNT).map(|row| row.text("id").unwrap());
+    assert_eq!(looked_at.collect::<Vec<_>>(), ["b", "a"]);
     assert_eq!(outcome.touched(&PAY), 2);
     let balances: Vec<_> = outcome
         .rows(&PAY)
@@ -351,6 +370,69 @@ async fn what_many_store_at_once_is_each_callers_own() {
         assert_eq!(touched, (1, u64::from(caller % 3 == 0), more + 1));
     }
     assert!(entries.next().is_none());
+}
+
+/// Whatever several changes of rows become on the way to a server.
+#[tokio::test]
+async fn each_of_many_changes_is_of_its_own_row() {
+    const LAST: i64 = 40;
+    let t = fixture().await;
+    let name = |row: i64| format!("account {row}");
+    let opened = (0..LAST).fold(Transaction::new(), |steps, row| {
+        steps.one(&OPEN, params![name(row), row, Value::Null])
+    });
+    t.db.transact(opened).await.unwrap();
+    let seal = |rows: &[i64], expect| {
+        let steps = rows.iter().fold(Transaction::new(), |steps, row| {
+            steps.then(&SEAL_FIRST, params![name(*row), row.to_be_bytes()], expect)
+        });
+        t.db.transact(steps)
+    };
+    let sealed = async || {
+        let mut sealed = Vec::new();
+        for row in 0..LAST {
+            let account = t.db.read_optional(&ACCOUNT, params![name(row)]).await;
+            let account = account.unwrap().unwrap();
+            if let Some(seal) = account.optional_bytes("seal").unwrap() {
+                assert_eq!(seal, row.to_be_bytes());
+                sealed.push(row);
+            }
+            let changes = i64::from(sealed.last() == Some(&row));
+            assert_eq!(account.integer("balance").unwrap(), row + changes);
+        }
+        sealed
+    };
+
+    let few: Vec<i64> = (0..LAST).filter(|row| row % 9 == 4).collect();
+    let outcome = seal(&few, Expect::Exactly(1)).await.unwrap();
+    assert_eq!(outcome.touched(&SEAL_FIRST), 4);
+    assert_eq!(sealed().await, few);
+
+    // One that was sealed before, one that there is none of, one that is named twice: of all the others nothing is kept.
+    for (rows, step) in [
+        ([1, 2, 4, 5, 6, 7], 2),
+        ([1, 2, 3, 5, LAST, 7], 4),
+        ([1, 2, 3, 5, 6, 2], 5),
+    ] {
+        let refused = seal(&rows, Expect::Exactly(1)).await.unwrap_err();
+        let kind = ConflictKind::Rows {
+            expected: 1,
+            touched: 0,
+        };
+        let expected = Conflict {
+            statement: "seal_first",
+            step,
+            kind,
+        };
+        assert_eq!(refused, expected.into());
+        assert_eq!(sealed().await, few);
+    }
+
+    // Where none need be touched, all the others are.
+    let all: Vec<i64> = (0..=LAST).chain([7, 7, 4]).collect();
+    let outcome = seal(&all, Expect::AtMost(1)).await.unwrap();
+    assert_eq!(outcome.touched(&SEAL_FIRST), 36);
+    assert_eq!(sealed().await, (0..LAST).collect::<Vec<_>>());
 }
 
 #[tokio::test]

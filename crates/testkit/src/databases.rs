@@ -51,12 +51,23 @@ impl TestDatabase {
             some => format!("({})", some.join(", ")),
         };
         let plan = self.ask(&[
-            "SET enable_seqscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan"
+            "SET enable_seqscan = off; SET cpu_tuple_cost = 1; SET enable_memoize = off; SET jit = off;
+             SET plan_cache_mode = force_generic_plan"
                 .to_owned(),
             format!("PREPARE planned AS {sql}"),
             format!("EXPLAIN (FORMAT JSON) EXECUTE planned{values}"),
         ]);
         serde_json::from_str(&plan).unwrap()
+    }
+
+    /// The names of the types of a statement's parameters.
+    #[track_caller]
+    pub(crate) fn kinds(&self, sql: &str) -> Vec<String> {
+        let kinds = self.ask(&[
+            format!("PREPARE asked AS {sql}"),
+            "SELECT unnest(parameter_types) FROM pg_prepared_statements".to_owned(),
+        ]);
+        kinds.lines().map(str::to_owned).collect()
     }
 
     /// Runs statements in the database as the superuser, and answers what they say.

@@ -26,7 +26,8 @@ const INDEXES: &str =
 
 impl TestDatabase {
     /// The statements that would look at more rows than they must, each with the reason. A row that a unique key names is
-    /// found by such a key; and of an account's rows not all are looked at for those that have a certain value.
+    /// found by such a key, also where several are changed by one statement; and of an account's rows not all are looked at for
+    /// those that have a certain value.
     ///
     /// # Panics
     /// When a statement cannot be planned.
@@ -39,6 +40,12 @@ impl TestDatabase {
             look(&plan[0]["Plan"], &indexes, &mut |why| {
                 found.push(format!("{}: {why}", statement.name));
             });
+            if let Some(several) = statement.for_several(&self.kinds(statement.sql)) {
+                let plan = self.plan(&several);
+                look_for_each(&plan[0]["Plan"], &indexes, &mut |why| {
+                    found.push(format!("{}, for several: {why}", statement.name));
+                });
+            }
         }
         found
     }
@@ -55,6 +62,24 @@ impl TestDatabase {
             (parts[0].to_owned(), index)
         };
         text.lines().map(index).collect()
+    }
+}
+
+/// Looks at a plan for several rows, each of which is there to be found by a key.
+fn look_for_each(node: &Value, indexes: &Indexes, fault: &mut impl FnMut(String)) {
+    for below in node["Plans"].as_array().into_iter().flatten() {
+        look_for_each(below, indexes, fault);
+    }
+    let kind = node["Node Type"].as_str().unwrap_or_default();
+    if ["Hash Join", "Merge Join", "Seq Scan"].contains(&kind) {
+        fault(format!("there is a {kind}"));
+    }
+    if let Some(name) = node["Index Name"].as_str() {
+        let condition = node["Index Cond"].as_str().unwrap_or_default();
+        let named = |column: &String| condition.contains(&format!("({column} = "));
+        if !indexes[name].unique || !indexes[name].columns.iter().all(named) {
+            fault(format!("{name} is searched"));
+        }
     }
 }
 

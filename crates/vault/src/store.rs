@@ -128,11 +128,13 @@ statements! {
     TOKEN_INSERT = "token_insert",
         "INSERT INTO tokens (account, mode, token, record, instance, cvc_given, claimed_by, expires, payment)
          VALUES ($1, $2, $3, $4, $5, $6, NULL, $7, $8)";
+    /// The account as the token's row tells it, not as it was asked for: else PostgreSQL, to which all of an account's records are
+    /// one as long as there are few, looks at each of them for that of the token.
     TOKEN_BY_ID = "token_by_id",
         "SELECT tokens.record AS record, tokens.instance AS instance, tokens.cvc_given AS cvc_given,
            tokens.claimed_by AS claimed_by, tokens.expires AS expires, tokens.payment AS payment,
            records.brand AS brand, records.last4 AS last4, records.exp_month AS exp_month, records.exp_year AS exp_year
-         FROM tokens JOIN records ON records.account = tokens.account AND records.mode = tokens.mode
+         FROM tokens JOIN records ON records.account = tokens.account || '' AND records.mode = tokens.mode || ''
            AND records.record = tokens.record
          WHERE tokens.account = $1 AND tokens.mode = $2 AND tokens.token = $3",
         by_key;
@@ -166,7 +168,8 @@ statements! {
     ATTEMPT_SETTLE = "attempt_settle",
         "UPDATE attempts SET status = $4, decline_reason = $5, challenge_url = $6,
            provider_reference = COALESCE($7, provider_reference), updated = $8
-         WHERE account = $1 AND mode = $2 AND attempt = $3 AND status IN ('sending', 'unknown', 'challenged')";
+         WHERE account = $1 AND mode = $2 AND attempt = $3 AND status IN ('sending', 'unknown', 'challenged')",
+        by_key;
     ATTEMPT_NOT_SENT = "attempt_not_sent",
         "UPDATE attempts SET status = 'not_sent', not_sent_because = $4, updated = $5
          WHERE account = $1 AND mode = $2 AND attempt = $3 AND status = 'sending'";

@@ -63,6 +63,14 @@ pub(super) fn of_statement(failure: &Failure, place: Place) -> Failed {
     Failed { error, again }
 }
 
+/// Of several steps by one statement not each touched its row. Which, and what that means, is known when they run apart.
+pub(super) fn of_several(touched: u64) -> Failed {
+    Failed {
+        error: Error::Defect(format!("several steps touched {touched} rows")),
+        again: true,
+    }
+}
+
 /// A failure on a connection that only reads.
 pub(super) fn of_read(failure: &Failure, place: Place) -> Failed {
     match failure.code() {

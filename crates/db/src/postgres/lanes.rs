@@ -9,7 +9,8 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::queue::{Queue, Reply, Waiting};
-use super::{Parts, end, run, spawn};
+use super::run::{self, Alike};
+use super::{Parts, end, spawn};
 use crate::{Error, Outcome, Transaction};
 
 /// Groups at one time: one is on its way through the server while another waits for the disk.
@@ -141,7 +142,7 @@ impl Parts {
         let Some(client) = lent.client() else {
             return Together::Undone;
         };
-        let ran = run::steps(client, &self.catalog, transactions).await;
+        let ran = run::steps(client, &self.catalog, transactions, Alike::Together).await;
         let together = match ran {
             Err(_) => Together::Undone,
             Ok(outcomes) => match run::commit(client).await {

@@ -8,8 +8,8 @@ use futures_util::TryStreamExt as _;
 use futures_util::future::join_all;
 
 use super::failure::{self, Failed, Place};
-use super::insertion::Insertion;
-use super::value::{Lent, is_known};
+use super::several::for_several;
+use super::value::{Given, Lent, is_known};
 use crate::catalog::{self, Proved, defect};
 use crate::transaction::{Placed, in_order};
 use crate::{Error, Outcome, Row, Statement, Transaction, Value};
@@ -30,21 +30,22 @@ pub(super) struct Proof {
     parameters: usize,
     /// Whether it may run in one transaction of the server's with those of others.
     joins: bool,
-    /// For one that finds a row by its key: the same for many keys at once.
-    many: Option<String>,
-    /// For one that stores a row: the same for several.
-    insertion: Option<Insertion>,
+    /// For one about one row: the text for several.
+    several: Option<String>,
+    /// Whether it finds that row.
+    finds: bool,
 }
 
 impl Proof {
-    /// For a row of each of so many callers: how many go together, and by which text.
-    fn together(&self, rows: usize) -> Option<(usize, &str)> {
-        self.insertion.as_ref()?.together(rows)
-    }
-
     /// Whether it may be asked for together with those of others.
     pub(super) const fn finds(&self) -> bool {
-        self.many.is_some()
+        self.finds
+    }
+
+    /// The text that stores or changes so many rows, if there is one.
+    fn touches(&self, rows: usize) -> Option<&str> {
+        let several = self.several.as_deref();
+        several.filter(|_| rows > 1 && !self.finds)
     }
 }
 
@@ -77,46 +78,23 @@ async fn prove(client: &ClientWrapper, statement: &Statement) -> Result<Proved<P
         return Err(defect(statement, &what));
     }
     let names = columns.iter().map(|column| Box::from(column.name()));
-    let parameters = prepared.params().len();
-    let many = statement
-        .is_by_key()
-        .then(|| for_many(statement.sql, parameters));
-    let insertion = Insertion::of(statement.sql, parameters);
-    let several = insertion.as_ref().and_then(|one| one.together(2));
-    for text in many
-        .as_deref()
-        .into_iter()
-        .chain(several.map(|(_, text)| text))
-    {
+    let kinds: Vec<_> = prepared
+        .params()
+        .iter()
+        .map(|kind| kind.name().to_owned())
+        .collect();
+    let several = for_several(statement, &kinds);
+    if let Some(text) = &several {
         let prepared = prepare(client, text, place).await;
         prepared.map_err(|failed| failed.error)?;
     }
     let proof = Proof {
-        parameters,
+        parameters: kinds.len(),
         joins: statement.keeps_to_its_own(),
-        many,
-        insertion,
+        several,
+        finds: statement.finds_by_key(),
     };
     Ok((names.collect(), proof))
-}
-
-/// The text that finds the rows of many keys, each with the place of its key among them, from the text that finds one. The
-/// limit has the server look for each by itself, whatever it thinks of the size of the table.
-fn for_many(one: &str, parameters: usize) -> String {
-    // From the last: `$1` is the beginning of `$10`.
-    let one = (1..=parameters).rev().fold(one.to_owned(), |text, number| {
-        text.replace(&format!("${number}"), &format!("asked.key{number}"))
-    });
-    let list = |each: &dyn Fn(usize) -> String| {
-        let each: Vec<_> = (1..=parameters).map(each).collect();
-        each.join(", ")
-    };
-    let arrays = list(&|number| format!("${number}::text[]"));
-    let keys = list(&|number| format!("key{number}"));
-    format!(
-        "SELECT found.*, asked.place FROM unnest({arrays}) WITH ORDINALITY AS asked ({keys}, place),
-         LATERAL ({one} LIMIT 1) AS found"
-    )
 }
 
 /// Whether a transaction may be committed together with others: it is short, and can wait for none of them.
@@ -129,61 +107,71 @@ pub(super) fn joins(catalog: &Catalog, transaction: &Transaction) -> bool {
         })
 }
 
+/// How steps are sent that are the same but for their values.
+#[derive(Clone, Copy)]
+pub(super) enum Alike {
+    /// Several by one statement, in the hope that each touches its row.
+    Together,
+    /// Each by a statement of its own, which tells what became of it.
+    Apart,
+}
+
 /// Sends the steps of all these transactions at once, in one of the server's; whoever calls this commits it. The outcome of
 /// each, when every step did what it must.
 pub(super) async fn steps(
     client: &ClientWrapper,
     catalog: &Catalog,
     transactions: &[Transaction],
+    alike: Alike,
 ) -> Result<Vec<Outcome>, Failed> {
     let ordered = in_order(transactions);
     let mut asked = Vec::with_capacity(ordered.len());
     for same in ordered.chunk_by(|one, next| one.step.statement.is(next.step.statement)) {
-        let mut left = same;
-        while let Some(first) = left.first() {
-            let entry = catalog.entry(first.step.statement)?;
-            let (rows, text) = entry.proof.together(left.len()).unwrap_or((1, entry.sql));
-            let (steps, others) = left.split_at(rows);
-            for placed in steps {
-                entry.check_count(entry.proof.parameters, placed.step.params.len())?;
-            }
-            let place = place(entry, first.position);
-            asked.push((entry, prepare(client, text, place).await?, place, steps));
-            left = others;
-        }
+        let Some(first) = same.first() else { continue };
+        let entry = catalog.entry(first.step.statement)?;
+        let together = match alike {
+            Alike::Together => entry.proof.touches(same.len()),
+            Alike::Apart => None,
+        };
+        let (text, rows) = together.map_or((entry.sql, 1), |text| (text, same.len()));
+        let prepared = prepare(client, text, place(entry, first.position)).await?;
+        asked.extend(
+            same.chunks(rows)
+                .map(|steps| (entry, prepared.clone(), steps)),
+        );
     }
-    let running = asked.iter().map(|(entry, prepared, place, steps)| {
-        let failed = |error| failure::of_statement(&error, *place);
-        let params = steps.iter().flat_map(|placed| &placed.step.params);
-        run(client, entry, prepared, params.map(Lent).collect(), failed)
+    let running = asked.iter().map(|(entry, prepared, steps)| async move {
+        let at = steps.first().map_or(0, |placed| placed.position);
+        let params = match steps {
+            [one] => of_one(entry, &one.step.params)?,
+            several => of_each(entry, several.iter().map(|one| one.step.params.as_slice()))?,
+        };
+        let failed = |error| failure::of_statement(&error, place(entry, at));
+        run(client, entry, prepared, params, failed).await
     });
     // The driver sends each message when it is first polled, and both polls go in order: one trip for all.
     let (begun, ran) = tokio::join!(biased; client.batch_execute("BEGIN"), join_all(running));
     begun.map_err(|error| failure::of_statement(&error, Place::own("begin")))?;
     let outcomes = transactions.iter().map(Transaction::len);
     let mut outcomes: Vec<Outcome> = outcomes.map(Outcome::with_capacity).collect();
-    for ((.., steps), ran) in asked.into_iter().zip(ran) {
+    for ((.., steps), ran) in asked.iter().zip(ran) {
         let (touched, rows) = ran?;
         record(&mut outcomes, steps, touched, rows)?;
     }
     Ok(outcomes)
 }
 
-/// Notes what one statement did: one step, or several of which each stores one row.
+/// Notes what one statement did: one step, or several of which each must have touched one row.
 fn record(
     outcomes: &mut [Outcome],
     steps: &[Placed<'_>],
     touched: u64,
     rows: Vec<Row>,
-) -> Result<(), Error> {
+) -> Result<(), Failed> {
     let each = match steps {
         [_] => touched,
         several if u64::try_from(several.len()) == Ok(touched) => 1,
-        _ => {
-            return Err(Error::Defect(format!(
-                "several insertions stored {touched} rows"
-            )));
-        }
+        _ => return Err(failure::of_several(touched)),
     };
     let mut rows = Some(rows);
     for Placed { of, position, step } in steps {
@@ -215,35 +203,25 @@ pub(super) async fn read(
     entry: &Entry,
     params: &[Value],
 ) -> Result<Vec<Row>, Failed> {
-    entry.check_count(entry.proof.parameters, params.len())?;
+    let params = of_one(entry, params)?;
     let prepared = prepare(client, entry.sql, place(entry, 0)).await?;
     let failed = |error| failure::of_read(&error, place(entry, 0));
-    let params = params.iter().map(Lent).collect();
     let (_, rows) = run(client, entry, &prepared, params, failed).await?;
     Ok(rows)
 }
 
-/// The rows of many keys, each at the place of its key.
+/// The rows of several keys, each at the place of its key.
 pub(super) async fn find(
     client: &ClientWrapper,
     entry: &Entry,
     keys: &[&[Value]],
 ) -> Result<Vec<Option<Row>>, Failed> {
-    let many = entry.proof.many.as_deref();
-    let many = many.ok_or_else(|| not_by_key(entry))?;
-    let mut arrays = vec![Vec::with_capacity(keys.len()); entry.proof.parameters];
-    for key in keys {
-        entry.check_count(arrays.len(), key.len())?;
-        for (array, value) in arrays.iter_mut().zip(*key) {
-            let Value::Text(text) = value else {
-                return Err(not_by_key(entry).into());
-            };
-            array.push(text.as_str());
-        }
-    }
-    let prepared = prepare(client, many, place(entry, 0)).await?;
+    let several = entry.proof.several.as_deref();
+    let several = several.ok_or_else(|| not_by_key(entry))?;
+    let arrays = of_each(entry, keys.iter().copied())?;
+    let prepared = prepare(client, several, place(entry, 0)).await?;
     let failed = |error| failure::of_read(&error, place(entry, 0));
-    let stream = client.query_raw(&prepared, arrays.iter()).await;
+    let stream = client.query_raw(&prepared, arrays).await;
     let mut stream = pin!(stream.map_err(failed)?);
     let mut found = vec![None; keys.len()];
     while let Some(row) = stream.try_next().await.map_err(failed)? {
@@ -258,7 +236,27 @@ pub(super) async fn find(
 
 fn not_by_key(entry: &Entry) -> Error {
     let name = entry.columns.statement;
-    Error::Defect(format!("statement {name} does not find by texts alone"))
+    Error::Defect(format!("statement {name} does not find by a key"))
+}
+
+fn of_one<'v>(entry: &Entry, params: &'v [Value]) -> Result<Vec<Given<'v>>, Error> {
+    entry.check_count(entry.proof.parameters, params.len())?;
+    Ok(params.iter().map(Lent).map(Given::One).collect())
+}
+
+/// An array for each parameter.
+fn of_each<'v>(
+    entry: &Entry,
+    rows: impl Iterator<Item = &'v [Value]>,
+) -> Result<Vec<Given<'v>>, Error> {
+    let mut arrays = vec![Vec::new(); entry.proof.parameters];
+    for row in rows {
+        entry.check_count(arrays.len(), row.len())?;
+        for (array, value) in arrays.iter_mut().zip(row) {
+            array.push(Lent(value));
+        }
+    }
+    Ok(arrays.into_iter().map(Given::Each).collect())
 }
 
 async fn prepare(
@@ -274,7 +272,7 @@ async fn run(
     client: &ClientWrapper,
     entry: &Entry,
     prepared: &tokio_postgres::Statement,
-    params: Vec<Lent<'_>>,
+    params: Vec<Given<'_>>,
     failed: impl Fn(tokio_postgres::Error) -> Failed,
 ) -> Result<Ran, Failed> {
     let stream = client.query_raw(prepared, params);
@@ -304,22 +302,5 @@ fn place(entry: &Entry, step: usize) -> Place {
     Place {
         statement: entry.columns.statement,
         step,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_find_for_many_keys_names_each_part_of_a_key() {
-        let parts: Vec<_> = (1..=11).map(|part| format!("p{part} = ${part}")).collect();
-        let many = for_many(
-            &format!("SELECT a FROM t WHERE {}", parts.join(" AND ")),
-            11,
-        );
-        assert!(many.contains("p1 = asked.key1 AND"), "{many}");
-        assert!(many.contains("p11 = asked.key11 LIMIT 1"), "{many}");
-        assert_eq!(many.matches("::text[]").count(), 11);
     }
 }

@@ -25,8 +25,30 @@ pub(super) fn is_known(kind: &Type) -> bool {
     .contains(kind)
 }
 
-/// Lends a value to the driver.
+/// A parameter: of one row, or an array of those of several.
 #[derive(Debug)]
+pub(super) enum Given<'v> {
+    One(Lent<'v>),
+    Each(Vec<Lent<'v>>),
+}
+
+impl ToSql for Given<'_> {
+    fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Boxed> {
+        match self {
+            Self::One(value) => value.to_sql(kind, out),
+            Self::Each(values) => values.to_sql(kind, out),
+        }
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    tokio_postgres::types::to_sql_checked!();
+}
+
+/// Lends a value to the driver.
+#[derive(Clone, Debug)]
 pub(super) struct Lent<'v>(pub(super) &'v Value);
 
 impl ToSql for Lent<'_> {
