@@ -136,7 +136,6 @@ const OWN: &[&Statement] = &[
     &TOMBSTONE_READ,
     &TOMBSTONE_INSERT,
     &OPENING_INSERT,
-    &OPENING_INSERT_MANY,
     &OPENING_PRUNE,
     &BUDGET_RESERVE,
     &BUDGET_PRUNE,
@@ -243,37 +242,10 @@ pub(crate) const TOMBSTONE_INSERT: Statement = Statement::new(
      ON CONFLICT (account, mode, subject) DO NOTHING",
 );
 
-/// Rows that [`OPENING_INSERT_MANY`] inserts.
-pub(crate) const OPENING_ROWS: usize = 16;
-
-/// A statement over the numbers of each row's own parameters; the first five are common to all rows.
-macro_rules! openings {
-    ($($row:tt),+; $attempt:literal $record:literal $payment:literal $expires:literal) => {
-        concat!(
-            "INSERT INTO openings (account, mode, destination, certificate, opened, attempt, record, payment, expires) VALUES ",
-            $(openings!(@ $row),)+
-            "($1, $2, $3, $4, $5, $", $attempt, ", $", $record, ", $", $payment, ", $", $expires, ")"
-        )
-    };
-    (@ ($attempt:literal $record:literal $payment:literal $expires:literal)) => {
-        concat!("($1, $2, $3, $4, $5, $", $attempt, ", $", $record, ", $", $payment, ", $", $expires, "), ")
-    };
-}
-
 pub(crate) const OPENING_INSERT: Statement = Statement::new(
     "opening_insert",
     "INSERT INTO openings (account, mode, destination, certificate, opened, attempt, record, payment, expires)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-);
-
-pub(crate) const OPENING_INSERT_MANY: Statement = Statement::new(
-    "opening_insert_many",
-    openings!(
-        (6 7 8 9), (10 11 12 13), (14 15 16 17), (18 19 20 21), (22 23 24 25),
-        (26 27 28 29), (30 31 32 33), (34 35 36 37), (38 39 40 41), (42 43 44 45),
-        (46 47 48 49), (50 51 52 53), (54 55 56 57), (58 59 60 61), (62 63 64 65);
-        66 67 68 69
-    ),
 );
 
 pub(crate) const OPENING_PRUNE: Statement = Statement::new(

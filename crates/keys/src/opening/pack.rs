@@ -11,7 +11,7 @@ use coffer_core::{
     Mode, Timestamp,
     id::{AccountId, AttemptId},
 };
-use coffer_db::{Expect, Transaction, Value, params};
+use coffer_db::{Transaction, Value, params};
 use coffer_net::{
     Gather, Missed,
     contract::{Place, Refusal, keys::Subject, order::Order},
@@ -24,7 +24,7 @@ use crate::{
     budget::Purpose,
     hierarchy::{live, place_params, used},
     opening::opening_entry,
-    store::{CERTIFICATE_LIVE, OPENING_INSERT, OPENING_INSERT_MANY, OPENING_ROWS},
+    store::{CERTIFICATE_LIVE, OPENING_INSERT},
 };
 
 /// Openings recorded by one transaction.
@@ -117,14 +117,25 @@ impl Opening {
         opening_entry(self.actor.clone(), &self.order)
     }
 
-    /// What rows have in common that one statement inserts.
-    fn common(&self) -> (AccountId, Mode, &str, &str) {
-        let (Place { account, mode }, serial) = (self.order.place, &self.serial);
-        (account, mode, self.order.destination.as_str(), serial)
+    /// What no second row has.
+    fn key(&self) -> (AccountId, Mode, AttemptId) {
+        let Order { place, attempt, .. } = self.order;
+        (place.account, place.mode, attempt)
     }
 
-    fn key(&self) -> ((AccountId, Mode, &str, &str), AttemptId) {
-        (self.common(), self.order.attempt)
+    fn row(&self, now: Timestamp) -> Vec<Value> {
+        let order = &self.order;
+        let mut row = place_params(order.place);
+        row.extend(params![
+            order.destination.as_str(),
+            &self.serial,
+            now.as_millis(),
+            order.attempt.to_string(),
+            order.record.to_string(),
+            order.payment.to_string(),
+            order.expires.as_millis(),
+        ]);
+        row
     }
 }
 
@@ -132,42 +143,10 @@ impl Opening {
 fn inserts(pack: &[Opening], now: Timestamp) -> Transaction {
     let mut openings: Vec<&Opening> = pack.iter().collect();
     // Always in the same order, so that two key servers with the same orders do not wait for each other.
-    openings.sort_by(|one, other| one.key().cmp(&other.key()));
-    let mut steps = Transaction::new();
-    for alike in openings.chunk_by(|one, other| one.common() == other.common()) {
-        let (many, rest) = alike.as_chunks::<OPENING_ROWS>();
-        for rows in many {
-            let all = Expect::Exactly(u64::try_from(OPENING_ROWS).unwrap_or(u64::MAX));
-            steps.push(&OPENING_INSERT_MANY, values(rows, now), all);
-        }
-        for row in rest {
-            steps.push(&OPENING_INSERT, values(&[row], now), Expect::Exactly(1));
-        }
-    }
-    steps
-}
-
-/// The values of rows that have their first in common.
-fn values(rows: &[&Opening], now: Timestamp) -> Vec<Value> {
-    let mut values = Vec::new();
-    for opening in rows {
-        let order = &opening.order;
-        if values.is_empty() {
-            values = place_params(order.place);
-            values.extend(params![
-                order.destination.as_str(),
-                &opening.serial,
-                now.as_millis()
-            ]);
-        }
-        values.extend(params![
-            order.attempt.to_string(),
-            order.record.to_string(),
-            order.payment.to_string(),
-            order.expires.as_millis()
-        ]);
-    }
-    values
+    openings.sort_by_key(|opening| opening.key());
+    openings.iter().fold(Transaction::new(), |steps, opening| {
+        steps.one(&OPENING_INSERT, opening.row(now))
+    })
 }
 
 /// What must still be so at the commit, whatever was remembered before: the certificates count, and the keys live.
