@@ -23,7 +23,7 @@ pub use database::{Database, Disk, RESERVE};
 pub use error::{Conflict, ConflictKind, Error, Unavailable};
 pub use jobs::{JOBS_MIGRATION, Job};
 pub use migration::Migration;
-pub use postgres::PostgresAddress;
+pub use postgres::{PLANNER, PostgresAddress};
 pub use row::Row;
 pub use shared::{SharedAddress, SharedScript};
 pub use statement::Statement;

@@ -34,7 +34,7 @@ use self::finds::{Find, Finds};
 use self::lanes::Lanes;
 use self::readers::Readers;
 use self::run::{Alike, Catalog};
-pub(crate) use self::several::for_several;
+pub use self::session::PLANNER;
 use self::writers::{Lent, Writers};
 use crate::health::Health;
 use crate::{Disk, Error, Migration, Outcome, Row, Statement, Transaction, Unavailable, Value};

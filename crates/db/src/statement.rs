@@ -1,7 +1,5 @@
 //! A named SQL text. It is a constant, so no SQL is ever put together from data.
 
-use crate::postgres::for_several;
-
 /// A named SQL text with placeholders `$1…$n`, the same on every engine.
 ///
 /// Each crate lists its own in a `STATEMENTS` constant; a database runs only what was listed when it was opened.
@@ -42,7 +40,8 @@ impl Statement {
     }
 
     /// Says that it finds or changes the one row, if there is one, that its parameters name: a `SELECT` by a key that is
-    /// all that it takes, an `UPDATE` by a key that it leaves as it is. Then a server is asked for those of many at once.
+    /// all that it takes, an `UPDATE` by a key that it leaves as it is. Then a server is asked for those of many at once. An
+    /// `UPDATE` should nearly always find its row: when one of many does not, all run again.
     #[must_use]
     pub const fn by_key(mut self) -> Self {
         self.by_key = true;
@@ -57,13 +56,6 @@ impl Statement {
     /// Whether it finds a row by its key.
     pub(crate) fn finds_by_key(&self) -> bool {
         self.by_key && self.sql.trim_start().starts_with("SELECT")
-    }
-
-    /// The text by which a server is asked for several of them at once, where parameters have types of these names; none when it
-    /// is asked for each by itself. For whoever looks at how the server plans it.
-    #[must_use]
-    pub fn for_several(&self, kinds: &[String]) -> Option<String> {
-        for_several(self, kinds)
     }
 
     /// Whether it locks nothing but rows of its own: new ones, or those that it says. One that only reads is not among them:

@@ -198,8 +198,8 @@ pub(crate) fn in_order(transactions: &[Transaction]) -> Vec<Placed<'_>> {
     ordered
 }
 
-/// The steps of several transactions but those at the close. Changes of rows keep the order of the transactions, which is the
-/// one in which all take their locks; new rows of a table are brought together, as far as that lets them.
+/// The steps of several transactions but those at the close. Changes of an object's own rows keep the order of the
+/// transactions, which is the one in which all take their locks; what else is alike is brought together, as far as that lets it.
 struct Interleaved<'t> {
     transactions: &'t [Transaction],
     /// How many steps of each are placed.
@@ -228,7 +228,7 @@ impl<'t> Interleaved<'t> {
                 }
                 turn += 1;
             }
-            let Some(statement) = self.next_insertion() else {
+            let Some(statement) = self.next_alike() else {
                 return self.ordered;
             };
             for of in 0..self.transactions.len() {
@@ -238,13 +238,13 @@ impl<'t> Interleaved<'t> {
     }
 
     /// That of the transaction with most steps left: what others have later still waits for them.
-    fn next_insertion(&self) -> Option<&'static Statement> {
+    fn next_alike(&self) -> Option<&'static Statement> {
         let left = (0..self.transactions.len()).map(|of| self.left(of));
-        let inserts = left.filter_map(|left| {
+        let alike = left.filter_map(|left| {
             let statement = left.first()?.statement;
             (!statement.has_own_rows()).then_some((Reverse(left.len()), statement))
         });
-        let first = inserts.min_by_key(|(left, _)| *left);
+        let first = alike.min_by_key(|(left, _)| *left);
         first.map(|(_, statement)| statement)
     }
 

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use coffer_db::PostgresAddress;
+use coffer_db::{PLANNER, PostgresAddress};
 use data_encoding::HEXLOWER;
 use serde_json::Value;
 
@@ -40,8 +40,7 @@ impl TestDatabase {
         self.0.server.run(&[statement.replace("{}", name)]);
     }
 
-    /// How the server would run a statement of whose values it knows nothing: its planner's JSON. A table is read from end
-    /// to end only where nothing else is possible, as on the connections of `coffer-db`.
+    /// How the server would run a statement on the connections of `coffer-db`: its planner's JSON.
     #[track_caller]
     pub(crate) fn plan(&self, sql: &str) -> Value {
         let values = (1..).take_while(|place| sql.contains(&format!("${place}")));
@@ -50,10 +49,10 @@ impl TestDatabase {
             [] => String::new(),
             some => format!("({})", some.join(", ")),
         };
+        let settings = PLANNER.split("-c ").filter(|setting| !setting.is_empty());
+        let settings: Vec<_> = settings.map(|setting| format!("SET {setting}")).collect();
         let plan = self.ask(&[
-            "SET enable_seqscan = off; SET cpu_tuple_cost = 1; SET enable_memoize = off; SET jit = off;
-             SET plan_cache_mode = force_generic_plan"
-                .to_owned(),
+            settings.join(";"),
             format!("PREPARE planned AS {sql}"),
             format!("EXPLAIN (FORMAT JSON) EXECUTE planned{values}"),
         ]);

@@ -14,10 +14,8 @@ use crate::{Error, Unavailable};
 /// Connections for reads. More would let a long read delay fewer short ones, and cost the server a process each.
 pub(super) const READERS: usize = 2;
 
-/// They read only: a statement that writes is refused by the server. And a plan is made once: one for the very values would be
-/// made again each time, as it looks cheaper where there are fewer than usual, and the making costs more than any of them.
-const SETTINGS: &str =
-    "SET default_transaction_read_only = on; SET plan_cache_mode = force_generic_plan";
+/// They read only: a statement that writes is refused by the server.
+const SETTINGS: &str = "SET default_transaction_read_only = on";
 
 pub(super) struct Readers {
     manager: Manager,

@@ -8,7 +8,6 @@ use futures_util::TryStreamExt as _;
 use futures_util::future::join_all;
 
 use super::failure::{self, Failed, Place};
-use super::several::for_several;
 use super::value::{Given, Lent, is_known};
 use crate::catalog::{self, Proved, defect};
 use crate::transaction::{Placed, in_order};
@@ -83,7 +82,7 @@ async fn prove(client: &ClientWrapper, statement: &Statement) -> Result<Proved<P
         .iter()
         .map(|kind| kind.name().to_owned())
         .collect();
-    let several = for_several(statement, &kinds);
+    let several = statement.for_several(&kinds);
     if let Some(text) = &several {
         let prepared = prepare(client, text, place).await;
         prepared.map_err(|failed| failed.error)?;

@@ -17,15 +17,16 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// Limits that the server keeps, in milliseconds: a statement, the wait for a lock, and a transaction whose process
 /// stands still while it holds locks. Only this schema is looked in.
-///
-/// A statement is planned once and then run for as long as its connection lives, often planned while its tables are as good
-/// as empty. So a table is never read from end to end where an index would do, however small it is now, and to look at a row
-/// counts as much as to fetch a page, so that of few rows none is looked at in vain either. Whose rows several callers ask
-/// for at once are not the same, so none is remembered. Compiling a plan costs more than any statement here, and would be
-/// tried for what can only be read from end to end.
-const OPTIONS: &str = "-c statement_timeout=30000 -c lock_timeout=10000 \
-    -c idle_in_transaction_session_timeout=30000 -c search_path=public \
-    -c client_min_messages=warning -c enable_seqscan=off -c cpu_tuple_cost=1 -c enable_memoize=off -c jit=off";
+const LIMITS: &str = "-c statement_timeout=30000 -c lock_timeout=10000 \
+    -c idle_in_transaction_session_timeout=30000 -c search_path=public -c client_min_messages=warning";
+/// How the server plans. A statement is planned once and then run for as long as its connection lives, often planned while its
+/// tables are as good as empty: to plan costs more than any statement here, and where fewer rows are asked for than usual, a
+/// plan for the very values would look cheaper and be made each time. So a table is never read from end to end where an index
+/// would do, however small it is now, and to look at a row counts as much as to fetch a page, so that of few rows none is
+/// looked at in vain either. What several callers ask for at once is not the same, so nothing is remembered. To compile a plan
+/// or to start processes for it would cost more still.
+pub const PLANNER: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c cpu_tuple_cost=1 \
+    -c enable_memoize=off -c jit=off -c max_parallel_workers_per_gather=0";
 
 /// The oldest version that is tested.
 const VERSION_MIN: i64 = 150_000;
@@ -60,7 +61,7 @@ fn config(address: &PostgresAddress) -> Result<Config, Error> {
         .user(&address.user)
         .password(&address.password)
         .application_name("coffer")
-        .options(OPTIONS)
+        .options(format!("{LIMITS} {PLANNER}"))
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_user_timeout(SILENCE_MAX)
         .keepalives_idle(SILENCE_MAX)

@@ -4,19 +4,22 @@
 
 use crate::Statement;
 
-/// The text that does for each of several rows what the statement does for one, where its parameters have types of these names.
-/// None when it is about something else than one row, or answers what it did. Of those found, each comes with its place.
-pub(crate) fn for_several(statement: &Statement, kinds: &[String]) -> Option<String> {
-    let sql = statement.sql;
-    let verb = sql.split_whitespace().next()?;
-    let by_key = statement.is_by_key();
-    let looks_elsewhere = sql.contains("SELECT") || sql.contains("RETURNING");
-    match verb {
-        "SELECT" if by_key => Some(found(sql, kinds)),
-        _ if looks_elsewhere || kinds.is_empty() => None,
-        "INSERT" => stored(sql, kinds),
-        "UPDATE" if by_key => changed(sql, kinds),
-        _ => None,
+impl Statement {
+    /// The text that does for each of several rows what this does for one, where its parameters have types of these names: what a
+    /// server is asked for, and what is planned. None when it is about something else than one row, or answers what it did. Of
+    /// those found, each comes with its place.
+    #[must_use]
+    pub fn for_several(&self, kinds: &[String]) -> Option<String> {
+        let sql = self.sql;
+        let by_key = self.is_by_key();
+        let looks_elsewhere = sql.contains("SELECT") || sql.contains("RETURNING");
+        match sql.split_whitespace().next()? {
+            "SELECT" if by_key => Some(found(sql, kinds)),
+            _ if looks_elsewhere || kinds.is_empty() => None,
+            "INSERT" => stored(sql, kinds),
+            "UPDATE" if by_key => changed(sql, kinds),
+            _ => None,
+        }
     }
 }
 
@@ -85,7 +88,7 @@ mod tests {
 
     fn written(sql: &'static str, kinds: &[&str]) -> Option<String> {
         let kinds: Vec<_> = kinds.iter().copied().map(str::to_owned).collect();
-        for_several(&Statement::new("s", sql).by_key(), &kinds)
+        Statement::new("s", sql).by_key().for_several(&kinds)
     }
 
     #[test]
@@ -128,6 +131,6 @@ mod tests {
         }
         assert_eq!(written("INSERT INTO t (a) VALUES (1)", &[]), None);
         let of_any = Statement::new("s", "UPDATE t SET a = 1 WHERE b = $1");
-        assert_eq!(for_several(&of_any, &["text".to_owned()]), None);
+        assert_eq!(of_any.for_several(&["text".to_owned()]), None);
     }
 }
