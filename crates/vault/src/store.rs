@@ -128,8 +128,8 @@ statements! {
     TOKEN_INSERT = "token_insert",
         "INSERT INTO tokens (account, mode, token, record, instance, cvc_given, claimed_by, expires, payment)
          VALUES ($1, $2, $3, $4, $5, $6, NULL, $7, $8)";
-    /// The account as the token's row tells it, not as it was asked for: else PostgreSQL, to which all of an account's records are
-    /// one as long as there are few, looks at each of them for that of the token.
+    /// Account and mode as the token's row tells them, not as they were asked for: else PostgreSQL, to which all of an account's
+    /// records are one as long as there are few, looks at each of them for that of the token.
     TOKEN_BY_ID = "token_by_id",
         "SELECT tokens.record AS record, tokens.instance AS instance, tokens.cvc_given AS cvc_given,
            tokens.claimed_by AS claimed_by, tokens.expires AS expires, tokens.payment AS payment,
